@@ -1,0 +1,180 @@
+//! The machines, and what is asked of each.
+
+use crate::{Reloc, x86_64};
+
+/// A target machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Machine {
+    /// AMD64 / Intel 64, System V psABI, LP64.
+    X86_64,
+}
+
+/// The `r_type` numbers of the dynamic relocations that the linker writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DynamicTypes {
+    /// `S + A`, as wide as an address.
+    pub absolute: u32,
+    /// `B + A`.
+    pub relative: u32,
+    /// `S` into a GOT entry.
+    pub glob_dat: u32,
+    /// The identity of the module that defines a thread-local symbol.
+    pub tls_module: u32,
+    /// The offset of a thread-local symbol in its module's block.
+    pub tls_offset: u32,
+}
+
+/// What stands in the code after a relaxation; the addend stays as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Relaxed {
+    /// The relocation that replaces the one relaxed.
+    pub reloc: Reloc,
+    /// Its place: a byte offset in the section.
+    pub offset: usize,
+}
+
+/// A function that a C compiler driver links in from the C library's static part (for glibc
+/// `libc_nonshared.a`), because it must know the image that calls it. The linker adds it to an
+/// image that refers to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuntimeFunction {
+    /// The symbol that it defines.
+    pub name: &'static str,
+    /// Its machine code.
+    pub code: &'static [u8],
+    /// The relocations of that code.
+    pub relocations: &'static [RuntimeRelocation],
+}
+
+/// A relocation of a [`RuntimeFunction`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuntimeRelocation {
+    /// Byte offset in the function's code.
+    pub offset: u64,
+    /// The machine's relocation type.
+    pub r_type: u32,
+    /// The symbol referred to.
+    pub symbol: &'static str,
+    /// The addend.
+    pub addend: i64,
+}
+
+impl Machine {
+    /// The machine with this ELF `e_machine`, if farcall knows it.
+    #[must_use]
+    pub const fn from_e_machine(e_machine: u16) -> Option<Self> {
+        match e_machine {
+            x86_64::E_MACHINE => Some(Self::X86_64),
+            _ => None,
+        }
+    }
+
+    /// The machine that this program runs on, if farcall knows it.
+    #[must_use]
+    pub const fn host() -> Option<Self> {
+        if cfg!(target_arch = "x86_64") {
+            Some(Self::X86_64)
+        } else {
+            None
+        }
+    }
+
+    /// The ELF `e_machine`.
+    #[must_use]
+    pub const fn e_machine(self) -> u16 {
+        match self {
+            Self::X86_64 => x86_64::E_MACHINE,
+        }
+    }
+
+    /// The name, as in a target triple.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+        }
+    }
+
+    /// The largest page size in bytes that a system on this machine may have: the unit in which
+    /// segments are kept apart.
+    #[must_use]
+    pub const fn max_page_size(self) -> u64 {
+        match self {
+            Self::X86_64 => x86_64::MAX_PAGE_SIZE,
+        }
+    }
+
+    /// The row of relocation type `r_type`, `None` when the ABI does not have it.
+    #[must_use]
+    pub const fn reloc(self, r_type: u32) -> Option<Reloc> {
+        match self {
+            Self::X86_64 => x86_64::reloc(r_type),
+        }
+    }
+
+    /// The dynamic relocation types.
+    #[must_use]
+    pub const fn dynamic_types(self) -> DynamicTypes {
+        match self {
+            Self::X86_64 => x86_64::DYNAMIC_TYPES,
+        }
+    }
+
+    /// Size of one PLT entry in bytes; also its alignment.
+    #[must_use]
+    pub const fn plt_entry_size(self) -> u64 {
+        match self {
+            Self::X86_64 => x86_64::PLT_ENTRY_SIZE,
+        }
+    }
+
+    /// Writes the PLT entry that jumps to where the GOT entry at `got_entry` points.
+    ///
+    /// `plt_entry` is the entry's own address; both addresses are in the image's address space.
+    /// Returns whether the distance fits.
+    ///
+    /// # Panics
+    ///
+    /// If `out` is not [`Machine::plt_entry_size`] bytes long.
+    #[must_use]
+    pub fn write_plt_entry(self, out: &mut [u8], plt_entry: u64, got_entry: u64) -> bool {
+        match self {
+            Self::X86_64 => x86_64::write_plt_entry(out, plt_entry, got_entry),
+        }
+    }
+
+    /// The instruction bytes that fill gaps between pieces of code.
+    #[must_use]
+    pub const fn code_fill(self) -> u8 {
+        match self {
+            Self::X86_64 => x86_64::CODE_FILL,
+        }
+    }
+
+    /// The functions of the C library's static part that the linker can add to an image.
+    #[must_use]
+    pub const fn runtime_functions(self) -> &'static [RuntimeFunction] {
+        match self {
+            Self::X86_64 => x86_64::RUNTIME_FUNCTIONS,
+        }
+    }
+
+    /// Rewrites the instruction before a relaxable GOT load of a symbol in the same image, so
+    /// that it computes (or calls) the address itself.
+    ///
+    /// `code` is the section's bytes and `offset` the relocation's place in it. `None`, with
+    /// nothing changed, when the instruction has no such form.
+    #[must_use]
+    pub fn relax_got_load(self, code: &mut [u8], offset: usize) -> Option<Relaxed> {
+        match self {
+            Self::X86_64 => x86_64::relax_got_load(code, offset),
+        }
+    }
+}
+
+impl std::fmt::Display for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}

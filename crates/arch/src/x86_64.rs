@@ -1,0 +1,371 @@
+//! x86-64, LP64.
+//!
+//! What is odd about it: the processor adds PC-relative displacements to the address of the *next*
+//! instruction, so addends of code relocations carry a `-4` (or more, when an immediate follows);
+//! that bias stays in the addend and is in no expression. Instructions have no fixed length, so a
+//! relaxation reads the opcode bytes before the place.
+//!
+//! Source of the table: x86-64 psABI 1.0, "Relocation Types", and for the thread-local ones
+//! "Thread-Local Storage". `r_type` 29 (`GOTPC64`) and 26 share their expression.
+
+use crate::machine::{DynamicTypes, Relaxed, RuntimeFunction, RuntimeRelocation};
+use crate::reloc::{Expression, Field, Range, Reloc};
+
+pub(crate) const E_MACHINE: u16 = 62;
+/// Linux on x86-64 has 4 KiB pages only.
+pub(crate) const MAX_PAGE_SIZE: u64 = 4096;
+pub(crate) const PLT_ENTRY_SIZE: u64 = 8;
+/// `int3`: running into a gap traps.
+pub(crate) const CODE_FILL: u8 = 0xcc;
+
+const R_X86_64_64: u32 = 1;
+const R_X86_64_PC32: u32 = 2;
+const R_X86_64_PLT32: u32 = 4;
+const R_X86_64_GLOB_DAT: u32 = 6;
+const R_X86_64_RELATIVE: u32 = 8;
+const R_X86_64_DTPMOD64: u32 = 16;
+const R_X86_64_DTPOFF64: u32 = 17;
+
+pub(crate) const DYNAMIC_TYPES: DynamicTypes = DynamicTypes {
+    absolute: R_X86_64_64,
+    relative: R_X86_64_RELATIVE,
+    glob_dat: R_X86_64_GLOB_DAT,
+    tls_module: R_X86_64_DTPMOD64,
+    tls_offset: R_X86_64_DTPOFF64,
+};
+
+/// The relocation table, one row an `R_X86_64_*` name.
+pub(crate) const fn reloc(r_type: u32) -> Option<Reloc> {
+    use Expression as E;
+    use Field as F;
+    use Range as R;
+    let (name, expression, field, range) = match r_type {
+        0 => ("R_X86_64_NONE", E::None, F::None, R::Any),
+        R_X86_64_64 => ("R_X86_64_64", E::Absolute, F::Xword, R::Any),
+        R_X86_64_PC32 => ("R_X86_64_PC32", E::PcRelative, F::Word, R::Signed(32)),
+        3 => ("R_X86_64_GOT32", E::GotEntryOffset, F::Word, R::Signed(32)),
+        R_X86_64_PLT32 => ("R_X86_64_PLT32", E::PltPcRelative, F::Word, R::Signed(32)),
+        5 => ("R_X86_64_COPY", E::Copy, F::None, R::Any),
+        R_X86_64_GLOB_DAT => ("R_X86_64_GLOB_DAT", E::GlobDat, F::Xword, R::Any),
+        7 => ("R_X86_64_JUMP_SLOT", E::JumpSlot, F::Xword, R::Any),
+        R_X86_64_RELATIVE => ("R_X86_64_RELATIVE", E::Relative, F::Xword, R::Any),
+        9 => (
+            "R_X86_64_GOTPCREL",
+            E::GotEntryPcRelative,
+            F::Word,
+            R::Signed(32),
+        ),
+        10 => ("R_X86_64_32", E::Absolute, F::Word, R::Unsigned(32)),
+        11 => ("R_X86_64_32S", E::Absolute, F::Word, R::Signed(32)),
+        12 => ("R_X86_64_16", E::Absolute, F::Half, R::Either(16)),
+        13 => ("R_X86_64_PC16", E::PcRelative, F::Half, R::Signed(16)),
+        14 => ("R_X86_64_8", E::Absolute, F::Byte, R::Either(8)),
+        15 => ("R_X86_64_PC8", E::PcRelative, F::Byte, R::Signed(8)),
+        R_X86_64_DTPMOD64 => ("R_X86_64_DTPMOD64", E::TlsModule, F::Xword, R::Any),
+        R_X86_64_DTPOFF64 => ("R_X86_64_DTPOFF64", E::TlsBlockOffset, F::Xword, R::Any),
+        18 => ("R_X86_64_TPOFF64", E::TlsLocalExec, F::Xword, R::Any),
+        19 => (
+            "R_X86_64_TLSGD",
+            E::TlsGeneralDynamic,
+            F::Word,
+            R::Signed(32),
+        ),
+        20 => ("R_X86_64_TLSLD", E::TlsLocalDynamic, F::Word, R::Signed(32)),
+        21 => (
+            "R_X86_64_DTPOFF32",
+            E::TlsBlockOffset,
+            F::Word,
+            R::Signed(32),
+        ),
+        22 => (
+            "R_X86_64_GOTTPOFF",
+            E::TlsInitialExec,
+            F::Word,
+            R::Signed(32),
+        ),
+        23 => ("R_X86_64_TPOFF32", E::TlsLocalExec, F::Word, R::Signed(32)),
+        24 => ("R_X86_64_PC64", E::PcRelative, F::Xword, R::Any),
+        25 => ("R_X86_64_GOTOFF64", E::GotRelative, F::Xword, R::Any),
+        26 => (
+            "R_X86_64_GOTPC32",
+            E::GotBasePcRelative,
+            F::Word,
+            R::Signed(32),
+        ),
+        27 => ("R_X86_64_GOT64", E::GotEntryOffset, F::Xword, R::Any),
+        28 => (
+            "R_X86_64_GOTPCREL64",
+            E::GotEntryPcRelative,
+            F::Xword,
+            R::Any,
+        ),
+        29 => ("R_X86_64_GOTPC64", E::GotBasePcRelative, F::Xword, R::Any),
+        30 => ("R_X86_64_GOTPLT64", E::GotEntryOffset, F::Xword, R::Any),
+        31 => ("R_X86_64_PLTOFF64", E::PltGotRelative, F::Xword, R::Any),
+        32 => ("R_X86_64_SIZE32", E::Size, F::Word, R::Unsigned(32)),
+        33 => ("R_X86_64_SIZE64", E::Size, F::Xword, R::Any),
+        34 => (
+            "R_X86_64_GOTPC32_TLSDESC",
+            E::TlsDescriptor,
+            F::Word,
+            R::Signed(32),
+        ),
+        35 => (
+            "R_X86_64_TLSDESC_CALL",
+            E::TlsDescriptorCall,
+            F::None,
+            R::Any,
+        ),
+        36 => ("R_X86_64_TLSDESC", E::TlsDescriptor, F::Xword, R::Any),
+        37 => ("R_X86_64_IRELATIVE", E::IndirectRelative, F::Xword, R::Any),
+        41 => (
+            "R_X86_64_GOTPCRELX",
+            E::GotEntryPcRelativeRelaxable,
+            F::Word,
+            R::Signed(32),
+        ),
+        42 => (
+            "R_X86_64_REX_GOTPCRELX",
+            E::GotEntryPcRelativeRelaxable,
+            F::Word,
+            R::Signed(32),
+        ),
+        43 => (
+            "R_X86_64_CODE_4_GOTPCRELX",
+            E::GotEntryPcRelativeRelaxable,
+            F::Word,
+            R::Signed(32),
+        ),
+        44 => (
+            "R_X86_64_CODE_4_GOTTPOFF",
+            E::TlsInitialExec,
+            F::Word,
+            R::Signed(32),
+        ),
+        45 => (
+            "R_X86_64_CODE_4_GOTPC32_TLSDESC",
+            E::TlsDescriptor,
+            F::Word,
+            R::Signed(32),
+        ),
+        46 => (
+            "R_X86_64_CODE_5_GOTPCRELX",
+            E::GotEntryPcRelativeRelaxable,
+            F::Word,
+            R::Signed(32),
+        ),
+        47 => (
+            "R_X86_64_CODE_5_GOTTPOFF",
+            E::TlsInitialExec,
+            F::Word,
+            R::Signed(32),
+        ),
+        48 => (
+            "R_X86_64_CODE_5_GOTPC32_TLSDESC",
+            E::TlsDescriptor,
+            F::Word,
+            R::Signed(32),
+        ),
+        49 => (
+            "R_X86_64_CODE_6_GOTPCRELX",
+            E::GotEntryPcRelativeRelaxable,
+            F::Word,
+            R::Signed(32),
+        ),
+        50 => (
+            "R_X86_64_CODE_6_GOTTPOFF",
+            E::TlsInitialExec,
+            F::Word,
+            R::Signed(32),
+        ),
+        51 => (
+            "R_X86_64_CODE_6_GOTPC32_TLSDESC",
+            E::TlsDescriptor,
+            F::Word,
+            R::Signed(32),
+        ),
+        _ => return None,
+    };
+    Some(Reloc {
+        name,
+        expression,
+        field,
+        range,
+    })
+}
+
+/// Writes one PLT entry; see [`crate::Machine::write_plt_entry`].
+pub(crate) fn write_plt_entry(out: &mut [u8], plt_entry: u64, got_entry: u64) -> bool {
+    let mut code = [
+        0xff, 0x25, 0, 0, 0, 0, // jmp *got_entry(%rip)
+        0x66, 0x90, //             xchg %ax, %ax
+    ];
+    let displacement = got_entry.wrapping_sub(plt_entry.wrapping_add(6));
+    let fits = Range::Signed(32).check(displacement).is_ok();
+    Field::Word.write(&mut code[2..], displacement);
+    out.copy_from_slice(&code);
+    fits
+}
+
+/// See [`crate::Machine::relax_got_load`]. psABI, "Optimize GOTPCRELX Relocations".
+pub(crate) fn relax_got_load(code: &mut [u8], offset: usize) -> Option<Relaxed> {
+    let opcode_at = offset.checked_sub(2)?;
+    let instruction = code.get_mut(opcode_at..offset.checked_add(4)?)?;
+    let (opcode, mod_rm) = (instruction[0], instruction[1]);
+    let relaxed_offset = match (opcode, mod_rm) {
+        // mov foo@GOTPCREL(%rip), %reg  ->  lea foo(%rip), %reg
+        (0x8b, mod_rm) if mod_rm & 0xc7 == 0x05 => {
+            instruction[0] = 0x8d;
+            offset
+        }
+        // call *foo@GOTPCREL(%rip)  ->  addr32 call foo
+        (0xff, 0x15) => {
+            instruction[0] = 0x67;
+            instruction[1] = 0xe8;
+            offset
+        }
+        // jmp *foo@GOTPCREL(%rip)  ->  jmp foo; nop
+        (0xff, 0x25) => {
+            instruction[0] = 0xe9;
+            instruction[5] = 0x90;
+            offset - 1
+        }
+        _ => return None,
+    };
+    let reloc = reloc(R_X86_64_PC32)?;
+    Some(Relaxed {
+        reloc,
+        offset: relaxed_offset,
+    })
+}
+
+/// Each hands the image's `__dso_handle` to the C library, so that it knows whose exit handlers
+/// to run when the image is unloaded.
+pub(crate) const RUNTIME_FUNCTIONS: &[RuntimeFunction] = &[
+    RuntimeFunction {
+        name: "atexit",
+        code: &[
+            0x31, 0xf6, //                               xor %esi, %esi
+            0x48, 0x8d, 0x15, 0, 0, 0, 0, //             lea __dso_handle(%rip), %rdx
+            0xe9, 0, 0, 0, 0, //                         jmp __cxa_atexit@PLT
+        ],
+        relocations: &[
+            RuntimeRelocation {
+                offset: 5,
+                r_type: R_X86_64_PC32,
+                symbol: "__dso_handle",
+                addend: -4,
+            },
+            RuntimeRelocation {
+                offset: 10,
+                r_type: R_X86_64_PLT32,
+                symbol: "__cxa_atexit",
+                addend: -4,
+            },
+        ],
+    },
+    RuntimeFunction {
+        name: "at_quick_exit",
+        code: &[
+            0x48, 0x8d, 0x35, 0, 0, 0, 0, //             lea __dso_handle(%rip), %rsi
+            0xe9, 0, 0, 0, 0, //                         jmp __cxa_at_quick_exit@PLT
+        ],
+        relocations: &[
+            RuntimeRelocation {
+                offset: 3,
+                r_type: R_X86_64_PC32,
+                symbol: "__dso_handle",
+                addend: -4,
+            },
+            RuntimeRelocation {
+                offset: 8,
+                r_type: R_X86_64_PLT32,
+                symbol: "__cxa_at_quick_exit",
+                addend: -4,
+            },
+        ],
+    },
+    RuntimeFunction {
+        name: "pthread_atfork",
+        code: &[
+            0x48, 0x8d, 0x0d, 0, 0, 0, 0, //             lea __dso_handle(%rip), %rcx
+            0xe9, 0, 0, 0, 0, //                         jmp __register_atfork@PLT
+        ],
+        relocations: &[
+            RuntimeRelocation {
+                offset: 3,
+                r_type: R_X86_64_PC32,
+                symbol: "__dso_handle",
+                addend: -4,
+            },
+            RuntimeRelocation {
+                offset: 8,
+                r_type: R_X86_64_PLT32,
+                symbol: "__register_atfork",
+                addend: -4,
+            },
+        ],
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_has_a_distinct_name_and_a_field_as_wide_as_its_range() {
+        let mut names = std::collections::HashSet::new();
+        for row in (0..64).filter_map(reloc) {
+            assert!(names.insert(row.name), "{} twice", row.name);
+            let bits = u32::try_from(row.field.size() * 8).unwrap();
+            match row.range {
+                Range::Any => assert!(bits == 0 || bits == 64, "{}", row.name),
+                Range::Signed(n) | Range::Unsigned(n) | Range::Either(n) => {
+                    assert_eq!(n, bits, "{}", row.name);
+                }
+            }
+        }
+        assert_eq!(names.len(), 48);
+    }
+
+    #[test]
+    fn a_plt_entry_jumps_through_its_got_entry() {
+        let mut entry = [0; 8];
+        assert!(write_plt_entry(&mut entry, 0x1000, 0x3000));
+        assert_eq!(entry, [0xff, 0x25, 0xfa, 0x1f, 0, 0, 0x66, 0x90]);
+        assert!(write_plt_entry(
+            &mut entry,
+            0x1000,
+            0x1000 + 6 + 0x7fff_ffff
+        ));
+        assert!(!write_plt_entry(
+            &mut entry,
+            0x1000,
+            0x1000 + 6 + 0x8000_0000
+        ));
+    }
+
+    #[test]
+    fn got_loads_relax_to_addresses_and_direct_branches() {
+        let relax = |bytes: &[u8]| {
+            let mut code = bytes.to_vec();
+            let relaxed = relax_got_load(&mut code, bytes.len() - 4);
+            (code, relaxed.map(|relaxed| relaxed.offset))
+        };
+        assert_eq!(
+            relax(&[0x48, 0x8b, 0x05, 0, 0, 0, 0]),
+            (vec![0x48, 0x8d, 0x05, 0, 0, 0, 0], Some(3))
+        );
+        assert_eq!(
+            relax(&[0xff, 0x15, 0, 0, 0, 0]),
+            (vec![0x67, 0xe8, 0, 0, 0, 0], Some(2))
+        );
+        assert_eq!(
+            relax(&[0xff, 0x25, 0, 0, 0, 0]),
+            (vec![0xe9, 0x25, 0, 0, 0, 0x90], Some(1))
+        );
+        // cmp foo@GOTPCREL(%rip), %rax has no PC-relative form without the GOT.
+        assert_eq!(relax(&[0x48, 0x3b, 0x05, 0, 0, 0, 0]).1, None);
+        assert_eq!(relax(&[0, 0, 0, 0]).1, None);
+    }
+}
