@@ -1,1 +1,35 @@
-//! See Cargo.toml.
+//! What farcall's tests and its demo share: the programs of the system they need, and real software to work on.
+//!
+//! - [`tools`] finds `clang-22`, `readelf` and the like, and holds the one rule for a test that cannot run here.
+//! - [`sources`] finds the C sources of SQLite, Lua and zlib, at the versions that `testdata/sources` pins.
+//! - [`Program`] compiles C and C++ to bitcode, objects or a native executable, once, under `target/testkit`.
+//! - [`real`] names the real programs.
+//! - [`elf`] reads what an executable needs and defines.
+//!
+//! Nothing here depends on LLVM or on another farcall crate, so `xtask` can use it on a fresh machine.
+//!
+//! # Examples
+//!
+//! ```no_run
+//! use farcall_testkit::{Level, real, require_tools};
+//!
+//! fn lua_compiles() {
+//!     require_tools!("clang-22");
+//!     let bitcode = real::lua().unwrap().bitcode(Level::O2).unwrap();
+//!     assert!(bitcode.iter().all(|file| file.exists()));
+//! }
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod cache;
+pub mod elf;
+mod error;
+pub mod paths;
+mod program;
+pub mod real;
+pub mod sources;
+pub mod tools;
+
+pub use error::Error;
+pub use program::{Level, Program};

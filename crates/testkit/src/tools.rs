@@ -1,0 +1,130 @@
+//! The programs of the system that tests call, and what a test does when one is missing.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::thread;
+
+use crate::Error;
+
+/// The environment variable that turns a skipped test into a failed one. `cargo xtask test` sets it.
+pub const REQUIRE_ALL: &str = "FARCALL_REQUIRE_ALL";
+
+/// Returns from the calling test when one of the programs named is not installed, saying so on standard error.
+///
+/// Panics instead where [`REQUIRE_ALL`] is set, so that a run which claims to be complete is.
+///
+/// ```
+/// fn the_image_passes_eu_elflint() {
+///     farcall_testkit::require_tools!("clang-22", "eu-elflint");
+///     // ...
+/// }
+/// ```
+#[macro_export]
+macro_rules! require_tools {
+    ($($tool:expr),+ $(,)?) => {
+        if $crate::tools::skips_without(&[$($tool),+]) {
+            return;
+        }
+    };
+}
+
+/// The full path of a program on `PATH`.
+///
+/// # Errors
+///
+/// [`Error::ToolMissing`] when no folder of `PATH` has a file of this name.
+pub fn find(tool: &str) -> Result<PathBuf, Error> {
+    env::split_paths(&env::var_os("PATH").unwrap_or_default())
+        .map(|folder| folder.join(tool))
+        .find(|path| path.is_file())
+        .ok_or_else(|| Error::ToolMissing {
+            tool: tool.to_owned(),
+        })
+}
+
+/// Runs a program to its end, in the C locale, and returns its output.
+///
+/// # Errors
+///
+/// When the program is missing, cannot be started, or exits with a status other than 0.
+pub fn run<A: AsRef<OsStr>>(tool: &str, args: &[A]) -> Result<Output, Error> {
+    let path = find(tool)?;
+    let mut command = Command::new(&path);
+    command.args(args).env("LC_ALL", "C");
+    output(&mut command)
+}
+
+/// Runs a command to its end and returns its output; an exit status other than 0 is an error.
+pub(crate) fn output(command: &mut Command) -> Result<Output, Error> {
+    let program = PathBuf::from(command.get_program());
+    let output = command.output().map_err(Error::io(&program, "start"))?;
+    if !output.status.success() {
+        return Err(Error::failed(command, output.status, &output.stderr));
+    }
+    Ok(output)
+}
+
+/// Whether the calling test has to be skipped; [`require_tools!`](crate::require_tools) is the way to ask.
+///
+/// # Panics
+///
+/// When a program is missing and [`REQUIRE_ALL`] is set.
+#[must_use]
+pub fn skips_without(tools: &[&str]) -> bool {
+    let missing: Vec<&str> = tools
+        .iter()
+        .copied()
+        .filter(|tool| find(tool).is_err())
+        .collect();
+    if missing.is_empty() {
+        return false;
+    }
+    let missing = missing.join(", ");
+    assert!(
+        env::var_os(REQUIRE_ALL).is_none(),
+        "{missing}: not installed, and {REQUIRE_ALL} is set"
+    );
+    let thread = thread::current();
+    let test = thread.name().unwrap_or("a test");
+    // Written to the stream itself: the test harness shows what the print macros print only for a test that fails.
+    // A lost line is no reason to fail either.
+    let _ = writeln!(
+        std::io::stderr(),
+        "skipped: {test}: not installed: {missing}"
+    );
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_of_every_system_is_found() {
+        assert!(find("sh").unwrap().is_absolute());
+        assert_eq!(run("sh", &["-c", "echo out"]).unwrap().stdout, b"out\n");
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let error = find("no-such-program").unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("no-such-program: not installed"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_failing_program_is_quoted() {
+        let error = run("sh", &["-c", "echo broken >&2; exit 3"]).unwrap_err();
+        assert!(
+            error.to_string().ends_with("exit status: 3: broken"),
+            "{error}"
+        );
+    }
+}
