@@ -53,8 +53,8 @@ fn lua_runs_the_script() {
     let program = real::lua().unwrap();
     assert_eq!(
         program.bitcode(Level::O2).unwrap().len(),
-        34,
-        "33 files of the library and the interpreter"
+        33,
+        "32 files of the library and the interpreter"
     );
 
     let script = "testdata/programs/script.lua";
