@@ -1,2 +1,99 @@
-//! Tasks.
-fn main() {}
+//! farcall's tasks: `cargo xtask` prints them.
+//!
+//! This crate must build on a machine that has rustup and gcc alone, because it is what installs the rest.
+//!
+//! To add a task: write its file, and add its row to [`TASKS`].
+
+#![forbid(unsafe_code)]
+
+use std::env;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+mod checks;
+mod command;
+mod demo;
+mod packages;
+mod setup;
+mod test;
+
+/// A task, by the name it is called by.
+struct Task {
+    name: &'static str,
+    summary: &'static str,
+    run: fn(&[String]) -> Result<()>,
+}
+
+const TASKS: &[Task] = &[
+    Task {
+        name: "setup",
+        summary: "install what building and testing needs: LLVM 22, clang, lld, ...",
+        run: setup::run,
+    },
+    Task {
+        name: "test",
+        summary: "run every check and test; `test -- ARGS` runs `cargo test ARGS` alone",
+        run: test::run,
+    },
+    Task {
+        name: "demo",
+        summary: "compile SQLite once, ship it to two executors and work there",
+        run: demo::run,
+    },
+    Task {
+        name: "lint",
+        summary: "check the formatting and run clippy",
+        run: checks::lint,
+    },
+    Task {
+        name: "doc",
+        summary: "build the documentation",
+        run: checks::doc,
+    },
+    Task {
+        name: "deny",
+        summary: "check the licences and sources of dependencies with cargo-deny",
+        run: checks::deny,
+    },
+];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[String]) -> Result<()> {
+    let Some((name, args)) = args.split_first() else {
+        print_tasks();
+        return Ok(());
+    };
+    if matches!(name.as_str(), "help" | "--help" | "-h") {
+        print_tasks();
+        return Ok(());
+    }
+    match TASKS.iter().find(|task| task.name == name) {
+        Some(task) => (task.run)(args),
+        None => bail!("{name}: no such task: `cargo xtask` prints them"),
+    }
+}
+
+fn print_tasks() {
+    for Task { name, summary, .. } in TASKS {
+        println!("cargo xtask {name:<6} {summary}");
+    }
+}
+
+/// For a task that takes no argument.
+fn no_arguments(args: &[String]) -> Result<()> {
+    match args.first() {
+        Some(arg) => bail!("{arg}: unexpected argument"),
+        None => Ok(()),
+    }
+}
