@@ -325,7 +325,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(names.len(), 48);
+        assert_eq!(names.len(), 49);
     }
 
     #[test]

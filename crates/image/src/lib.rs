@@ -1,1 +1,31 @@
-//! See Cargo.toml.
+//! The shipped artefact: an *image*.
+//!
+//! An image is an ELF shared object (`ET_DYN`) of a strict form, with a manifest in a note.
+//! [`Image::parse`] checks everything about the bytes once; what comes after relies on it.
+//!
+//! Nothing here does I/O, and nothing here runs an image.
+
+#![forbid(unsafe_code)]
+
+mod describe;
+mod digest;
+mod dynamic;
+mod error;
+mod exports;
+mod image;
+mod manifest;
+mod parse;
+mod signature;
+mod unwind;
+
+pub use describe::{Description, ExportDescription, ImportDescription, SegmentDescription};
+pub use digest::{DIGEST_SIZE, Digest, ParseDigestError};
+pub use error::{Error, Result};
+pub use exports::{Exports, gnu_hash};
+pub use image::{
+    Binding, DynamicRelocation, Image, Segment, Symbol, SymbolIndex, SymbolKind, TlsTemplate,
+};
+pub use manifest::{FORMAT_VERSION, Manifest, NOTE_OWNER, NOTE_TYPE_MANIFEST, Referrer};
+pub use signature::{Parameter, ParseTypeError, Signature, ValueType};
+
+pub use farcall_arch::{Machine, Range as ValueRange};

@@ -1,0 +1,249 @@
+//! An image in words: what `farcall inspect` prints.
+
+use std::fmt::{self, Write as _};
+
+use serde::Serialize;
+
+use crate::image::{Binding, SymbolKind};
+use crate::{Image, Symbol};
+
+/// What an image is made of, for people and, as JSON, for programs.
+#[derive(Debug, Clone, Serialize)]
+pub struct Description {
+    /// The machine's name.
+    pub machine: String,
+    /// The digest that the image carries, in hexadecimal.
+    pub digest: String,
+    /// What made it.
+    pub producer: String,
+    /// The CPUs that it was compiled for: LLVM's `cpu`, then its features.
+    pub targets: Vec<String>,
+    /// The size of the file in bytes.
+    pub file_size: usize,
+    /// The address space that it takes in bytes.
+    pub memory_size: u64,
+    /// Its segments.
+    pub segments: Vec<SegmentDescription>,
+    /// The size of its thread-local variables in bytes.
+    pub tls_size: u64,
+    /// The number of constructors.
+    pub constructors: u64,
+    /// The number of destructors.
+    pub destructors: u64,
+    /// The number of words that only the load bias is added to.
+    pub relative_relocations: usize,
+    /// The number of other relocations.
+    pub symbolic_relocations: usize,
+    /// Its exports.
+    pub exports: Vec<ExportDescription>,
+    /// Its imports.
+    pub imports: Vec<ImportDescription>,
+}
+
+/// A segment.
+#[derive(Debug, Clone, Serialize)]
+pub struct SegmentDescription {
+    /// Its first address, from the load bias.
+    pub address: u64,
+    /// Its size in memory in bytes.
+    pub memory_size: u64,
+    /// Its size in the file in bytes.
+    pub file_size: usize,
+    /// `r--`, `r-x` or `rw-`.
+    pub permissions: &'static str,
+    /// Whether it is read-only once relocated.
+    pub relro: bool,
+}
+
+/// An export.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExportDescription {
+    /// Its name.
+    pub name: String,
+    /// `function`, `variable`, …
+    pub kind: &'static str,
+    /// Its type in LLVM's syntax, if known.
+    #[serde(rename = "type")]
+    pub value_type: Option<String>,
+    /// Its address from the load bias.
+    pub address: u64,
+    /// Its size in bytes, 0 when unknown.
+    pub size: u64,
+}
+
+/// An import.
+#[derive(Debug, Clone, Serialize)]
+pub struct ImportDescription {
+    /// Its name.
+    pub name: String,
+    /// `function`, `variable`, …
+    pub kind: &'static str,
+    /// Its type in LLVM's syntax, if known.
+    #[serde(rename = "type")]
+    pub value_type: Option<String>,
+    /// Whether it is null when it is not found.
+    pub weak: bool,
+    /// Who refers to it.
+    pub referrer: Option<String>,
+}
+
+impl Image<'_> {
+    /// Describes the image.
+    #[must_use]
+    pub fn describe(&self) -> Description {
+        let manifest = self.manifest();
+        let relro = self.relro();
+        let segments = (self.segments().iter())
+            .map(|segment| SegmentDescription {
+                address: segment.memory.start,
+                memory_size: segment.memory.end - segment.memory.start,
+                file_size: segment.file.len(),
+                permissions: match (segment.writable, segment.executable) {
+                    (true, _) => "rw-",
+                    (false, true) => "r-x",
+                    (false, false) => "r--",
+                },
+                relro: segment.writable && relro.contains(&segment.memory.start),
+            })
+            .collect();
+        let type_of = |index| manifest.symbol_type(index).map(str::to_owned);
+        let exports = (self.all_exports())
+            .map(|(index, symbol)| ExportDescription {
+                name: text(symbol.name),
+                kind: kind(&symbol, type_of(index).as_deref()),
+                value_type: type_of(index),
+                address: symbol.value,
+                size: symbol.size,
+            })
+            .collect();
+        let imports = (self.imports())
+            .map(|(index, symbol)| ImportDescription {
+                name: text(symbol.name),
+                kind: kind(&symbol, type_of(index).as_deref()),
+                value_type: type_of(index),
+                weak: symbol.binding == Binding::Weak,
+                referrer: manifest.referrer(index).map(ToString::to_string),
+            })
+            .collect();
+        Description {
+            machine: self.machine().to_string(),
+            digest: self.digest().to_string(),
+            producer: manifest.producer.to_owned(),
+            targets: (manifest.targets.iter())
+                .map(|(cpu, features)| format!("{cpu} {features}").trim().to_owned())
+                .collect(),
+            file_size: self.bytes().len(),
+            memory_size: self.span(),
+            segments,
+            tls_size: self.tls().map_or(0, |tls| tls.memory_size),
+            constructors: (self.init_array().end - self.init_array().start) / 8,
+            destructors: (self.fini_array().end - self.fini_array().start) / 8,
+            relative_relocations: self.relative_words().count(),
+            symbolic_relocations: self.relocations().count(),
+            exports,
+            imports,
+        }
+    }
+}
+
+fn text(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
+}
+
+fn kind(symbol: &Symbol<'_>, value_type: Option<&str>) -> &'static str {
+    match symbol.kind {
+        SymbolKind::Function => "function",
+        SymbolKind::Data => "variable",
+        SymbolKind::Tls => "thread-local variable",
+        SymbolKind::IndirectFunction => "indirect function",
+        // An undefined symbol has no kind in ELF, but its IR type tells.
+        SymbolKind::Unknown => match value_type {
+            Some(value_type) if value_type.ends_with(')') => "function",
+            Some(_) => "variable",
+            None => "symbol",
+        },
+    }
+}
+
+impl fmt::Display for crate::Referrer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.object, self.place)
+    }
+}
+
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "machine      {}", self.machine)?;
+        writeln!(f, "digest       {}", self.digest)?;
+        writeln!(f, "made by      {}", self.producer)?;
+        for target in &self.targets {
+            writeln!(f, "compiled for {target}")?;
+        }
+        writeln!(
+            f,
+            "size         {} bytes in the file, {} in memory",
+            self.file_size, self.memory_size
+        )?;
+        if self.tls_size != 0 {
+            writeln!(f, "thread-local {} bytes", self.tls_size)?;
+        }
+        writeln!(
+            f,
+            "run          {} constructors, {} destructors",
+            self.constructors, self.destructors
+        )?;
+        writeln!(
+            f,
+            "relocations  {} relative, {} symbolic",
+            self.relative_relocations, self.symbolic_relocations
+        )?;
+        writeln!(f, "\nsegments        address       memory         file")?;
+        for segment in &self.segments {
+            let relro = if segment.relro {
+                "  read-only after relocation"
+            } else {
+                ""
+            };
+            writeln!(
+                f,
+                "  {}      {:#12x} {:>12} {:>12}{relro}",
+                segment.permissions, segment.address, segment.memory_size, segment.file_size
+            )?;
+        }
+        writeln!(f, "\nexports ({})", self.exports.len())?;
+        for export in &self.exports {
+            write!(
+                f,
+                "  {:#12x} {:>8}  {} ",
+                export.address, export.size, export.name
+            )?;
+            finish_line(f, export.kind, export.value_type.as_deref(), "")?;
+        }
+        writeln!(f, "\nimports ({})", self.imports.len())?;
+        for import in &self.imports {
+            let mut note = String::new();
+            if import.weak {
+                note.push_str(", weak");
+            }
+            if let Some(referrer) = &import.referrer {
+                write!(note, ", used by {referrer}")?;
+            }
+            write!(f, "  {} ", import.name)?;
+            finish_line(f, import.kind, import.value_type.as_deref(), &note)?;
+        }
+        Ok(())
+    }
+}
+
+fn finish_line(
+    f: &mut fmt::Formatter<'_>,
+    kind: &str,
+    value_type: Option<&str>,
+    note: &str,
+) -> fmt::Result {
+    match value_type {
+        Some(value_type) if kind == "function" => writeln!(f, "{value_type}{note}"),
+        Some(value_type) => writeln!(f, "{kind} {value_type}{note}"),
+        None => writeln!(f, "{kind}{note}"),
+    }
+}

@@ -1,0 +1,309 @@
+//! A checked image.
+
+use std::ops::Range;
+
+use farcall_arch::{Expression, Machine};
+use object::elf::{self, Rela64, Sym64};
+use object::endian::{LittleEndian as LE, U64};
+
+use crate::exports::ExportTables;
+use crate::{Digest, Error, Exports, Manifest, Result};
+
+/// An image whose form has been checked. It borrows the bytes.
+///
+/// Every offset, range and index that it hands out lies where its documentation says; nothing
+/// after [`Image::parse`] checks them again. Addresses are offsets from the load bias. That the
+/// *code* is harmless is not checked and cannot be: see the trust step of the loader.
+#[derive(Debug, Clone)]
+pub struct Image<'data> {
+    pub(crate) bytes: &'data [u8],
+    pub(crate) machine: Machine,
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) relro: Range<u64>,
+    pub(crate) tls: Option<TlsTemplate>,
+    pub(crate) export_tables: ExportTables,
+    pub(crate) exports: Exports<'data>,
+    pub(crate) rela: &'data [Rela64<LE>],
+    pub(crate) relr: &'data [U64<LE>],
+    pub(crate) init_array: Range<u64>,
+    pub(crate) fini_array: Range<u64>,
+    pub(crate) eh_frame: Option<Range<u64>>,
+    pub(crate) digest: Digest,
+    pub(crate) digest_offset: usize,
+    pub(crate) manifest: &'data [u8],
+}
+
+/// One `PT_LOAD` segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// Its addresses, half-open. Segments are in ascending order and share no page.
+    pub memory: Range<u64>,
+    /// The bytes of the file that it starts with, half-open; the rest of `memory` is zero.
+    pub file: Range<usize>,
+    /// Its alignment in bytes: a power of two, at least a page.
+    pub align: u64,
+    /// Whether it is writable: before publishing if the segment is relro, else always.
+    pub writable: bool,
+    /// Whether it is executable. Never both.
+    pub executable: bool,
+}
+
+/// What each thread's copy of the image's thread-local variables starts as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsTemplate {
+    /// The bytes of the file that it starts with; the rest is zero.
+    pub file: Range<usize>,
+    /// The address of those bytes once loaded.
+    pub vaddr: u64,
+    /// Its size in bytes.
+    pub memory_size: u64,
+    /// Its alignment in bytes: a power of two.
+    pub align: u64,
+}
+
+/// An index in the dynamic symbol table. 0 is no symbol.
+pub type SymbolIndex = u32;
+
+/// An import or an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Symbol<'data> {
+    /// Its name.
+    pub name: &'data [u8],
+    /// Its address for an export (for thread-local ones the offset in the TLS block); 0 for an
+    /// import.
+    pub value: u64,
+    /// Its size in bytes, 0 when unknown.
+    pub size: u64,
+    /// What it names.
+    pub kind: SymbolKind,
+    /// Whether it must be found (imports).
+    pub binding: Binding,
+    /// Whether it is an import.
+    pub is_import: bool,
+    /// Whether `value` is a number, not an address that moves with the image (`SHN_ABS`).
+    pub is_absolute: bool,
+}
+
+/// What a symbol names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SymbolKind {
+    /// The object did not say (`STT_NOTYPE`).
+    Unknown,
+    /// A function.
+    Function,
+    /// A variable.
+    Data,
+    /// A thread-local variable.
+    Tls,
+    /// A function that returns the address of the function (`STT_GNU_IFUNC`).
+    IndirectFunction,
+}
+
+/// How a symbol binds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binding {
+    /// An import that must be found.
+    Global,
+    /// An import that is null when it is not found.
+    Weak,
+}
+
+/// A relocation to apply at load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DynamicRelocation {
+    /// The address to write 8 bytes at; all 8 lie in one writable segment.
+    pub place: u64,
+    /// The value to write: `Relative`, `Absolute`, `GlobDat`, `TlsModule` or `TlsBlockOffset`.
+    pub expression: Expression,
+    /// The symbol, 0 for the image itself.
+    pub symbol: SymbolIndex,
+    /// The addend.
+    pub addend: i64,
+}
+
+impl<'data> Image<'data> {
+    /// Checks `bytes` and gives the image that they are.
+    ///
+    /// Checked are the ELF header, program headers, dynamic table, symbols, names, hash table,
+    /// relocations, unwind tables and manifest; not checked is the digest, which means reading
+    /// every byte ([`Image::verify_digest`]). Cost: linear in symbols and relocations.
+    ///
+    /// # Errors
+    ///
+    /// An [`Error`] naming the first rule of the form that the bytes break.
+    pub fn parse(bytes: &'data [u8]) -> Result<Self> {
+        crate::parse::parse(bytes)
+    }
+
+    /// All bytes of the image.
+    #[must_use]
+    pub fn bytes(&self) -> &'data [u8] {
+        self.bytes
+    }
+
+    /// The machine that it runs on.
+    #[must_use]
+    pub fn machine(&self) -> Machine {
+        self.machine
+    }
+
+    /// The digest that the image carries. It is the digest of its bytes if
+    /// [`Image::verify_digest`] says so.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Checks that the bytes have the digest that they carry. Reads every byte.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DigestMismatch`] when they do not.
+    pub fn verify_digest(&self) -> Result<()> {
+        let found =
+            Digest::of_with_hole(self.bytes, self.digest_offset).ok_or(Error::NoManifest)?;
+        if found == self.digest {
+            return Ok(());
+        }
+        Err(Error::DigestMismatch {
+            expected: self.digest,
+            found,
+        })
+    }
+
+    /// The segments to load. The first starts at address 0 and file offset 0, is read-only, and
+    /// holds every table; there is at least one.
+    #[must_use]
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// The addresses `0..span` are the image's.
+    #[must_use]
+    pub fn span(&self) -> u64 {
+        self.segments.last().map_or(0, |segment| segment.memory.end)
+    }
+
+    /// The largest alignment of any segment, in bytes: that of the load bias.
+    #[must_use]
+    pub fn align(&self) -> u64 {
+        self.segments
+            .iter()
+            .map(|segment| segment.align)
+            .max()
+            .unwrap_or(1)
+    }
+
+    /// The addresses to make read-only once relocated. Empty or a whole number of pages from the
+    /// start of one writable segment.
+    #[must_use]
+    pub fn relro(&self) -> Range<u64> {
+        self.relro.clone()
+    }
+
+    /// The image's thread-local variables.
+    #[must_use]
+    pub fn tls(&self) -> Option<&TlsTemplate> {
+        self.tls.as_ref()
+    }
+
+    /// The exported names, over the image's bytes.
+    #[must_use]
+    pub fn exports(&self) -> Exports<'data> {
+        self.exports
+    }
+
+    /// The exported names, over the first segment in memory or a copy of it.
+    ///
+    /// `None` when `first_segment` is shorter than the image's first segment in the file.
+    #[must_use]
+    pub fn exports_in<'memory>(&self, first_segment: &'memory [u8]) -> Option<Exports<'memory>> {
+        Exports::new(first_segment, &self.export_tables)
+    }
+
+    /// The symbol at `index`; `None` for 0 and for an index past the table.
+    #[must_use]
+    pub fn symbol(&self, index: SymbolIndex) -> Option<Symbol<'data>> {
+        let entry = self.exports.symbols().get(usize::try_from(index).ok()?)?;
+        if index == 0 {
+            return None;
+        }
+        Some(symbol(entry, self.exports.string(entry.st_name.get(LE))?))
+    }
+
+    /// All imports with their indices, in order.
+    pub fn imports(&self) -> impl Iterator<Item = (SymbolIndex, Symbol<'data>)> + '_ {
+        (1..self.exports.first_export()).filter_map(|index| Some((index, self.symbol(index)?)))
+    }
+
+    /// All exports with their indices, in order.
+    pub fn all_exports(&self) -> impl Iterator<Item = (SymbolIndex, Symbol<'data>)> + '_ {
+        let end = u32::try_from(self.exports.symbols().len()).unwrap_or(u32::MAX);
+        (self.exports.first_export()..end).filter_map(|index| Some((index, self.symbol(index)?)))
+    }
+
+    /// The addresses of the 8-byte words that the load bias is added to: the `DT_RELR` ones.
+    pub fn relative_words(&self) -> impl Iterator<Item = u64> + '_ {
+        crate::dynamic::relr_addresses(self.relr)
+    }
+
+    /// All other relocations, in order.
+    pub fn relocations(&self) -> impl Iterator<Item = DynamicRelocation> + '_ {
+        self.rela
+            .iter()
+            .filter_map(|entry| crate::dynamic::relocation(self.machine, entry))
+    }
+
+    /// The addresses of the pointers to constructors, to be called in order. 8-byte aligned, a
+    /// whole number of pointers, in one segment.
+    #[must_use]
+    pub fn init_array(&self) -> Range<u64> {
+        self.init_array.clone()
+    }
+
+    /// The addresses of the pointers to destructors, to be called last first; as `init_array`.
+    #[must_use]
+    pub fn fini_array(&self) -> Range<u64> {
+        self.fini_array.clone()
+    }
+
+    /// The addresses of the `.eh_frame` records, with the terminating zero.
+    #[must_use]
+    pub fn eh_frame(&self) -> Option<Range<u64>> {
+        self.eh_frame.clone()
+    }
+
+    /// The manifest.
+    ///
+    /// # Panics
+    ///
+    /// Never: parsing has decoded it.
+    #[must_use]
+    pub fn manifest(&self) -> Manifest<'data> {
+        Manifest::decode(self.manifest).expect("Image::parse decoded it")
+    }
+}
+
+fn symbol<'data>(entry: &Sym64<LE>, name: &'data [u8]) -> Symbol<'data> {
+    let kind = match entry.st_type() {
+        elf::STT_FUNC => SymbolKind::Function,
+        elf::STT_OBJECT | elf::STT_COMMON => SymbolKind::Data,
+        elf::STT_TLS => SymbolKind::Tls,
+        elf::STT_GNU_IFUNC => SymbolKind::IndirectFunction,
+        _ => SymbolKind::Unknown,
+    };
+    let binding = if entry.st_bind() == elf::STB_WEAK {
+        Binding::Weak
+    } else {
+        Binding::Global
+    };
+    Symbol {
+        name,
+        value: entry.st_value.get(LE),
+        size: entry.st_size.get(LE),
+        kind,
+        binding,
+        is_import: entry.st_shndx.get(LE) == elf::SHN_UNDEF,
+        is_absolute: entry.st_shndx.get(LE) == elf::SHN_ABS,
+    }
+}

@@ -1,0 +1,102 @@
+//! What farcall adds to ELF: a note that says how the image was made, the types of its symbols
+//! and who refers to its imports.
+//!
+//! The note's owner is [`NOTE_OWNER`], its type [`NOTE_TYPE_MANIFEST`]. Its descriptor starts with
+//! the format version, a little-endian `u32`, which never moves; the rest is the [`Manifest`] in
+//! postcard's encoding.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// The note's owner, with its terminating zero.
+pub const NOTE_OWNER: &[u8] = b"farcall\0";
+/// The note's type.
+pub const NOTE_TYPE_MANIFEST: u32 = 1;
+/// The version of the image format. An image of another version is refused, older or newer.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The manifest of an image. Names borrow from its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest<'data> {
+    /// What made the image, for people to read.
+    #[serde(borrow)]
+    pub producer: &'data str,
+    /// The CPUs that the code was generated for, each an LLVM `cpu` and its `features`,
+    /// comma-separated. Empty when no object said.
+    #[serde(borrow)]
+    pub targets: Vec<(&'data str, &'data str)>,
+    /// The distinct types, in LLVM's syntax.
+    #[serde(borrow)]
+    pub types: Vec<&'data str>,
+    /// For each dynamic symbol, by index: 0 for unknown, else 1 + its index in `types`.
+    pub symbol_types: Vec<u32>,
+    /// Who refers to each import that someone refers to, ordered by symbol.
+    #[serde(borrow)]
+    pub referrers: Vec<Referrer<'data>>,
+}
+
+/// The first place that refers to an import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Referrer<'data> {
+    /// The import's index in the dynamic symbol table.
+    pub symbol: u32,
+    /// The object's name, without folders.
+    pub object: &'data str,
+    /// The function or variable in it, or its section where it has no name.
+    pub place: &'data str,
+}
+
+impl<'data> Manifest<'data> {
+    /// The descriptor of the note.
+    ///
+    /// # Panics
+    ///
+    /// Never: encoding to memory does not fail.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let descriptor = FORMAT_VERSION.to_le_bytes().to_vec();
+        postcard::to_extend(self, descriptor).expect("encoding to memory does not fail")
+    }
+
+    /// Reads a note's descriptor.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::FormatVersion`] for another version, [`Error::Manifest`] for what does not decode
+    /// or does not agree with itself.
+    pub fn decode(descriptor: &'data [u8]) -> Result<Self> {
+        let (version, body) = descriptor.split_first_chunk().ok_or(Error::Manifest)?;
+        let version = u32::from_le_bytes(*version);
+        if version != FORMAT_VERSION {
+            return Err(Error::FormatVersion {
+                found: version,
+                known: FORMAT_VERSION,
+            });
+        }
+        let (manifest, rest) =
+            postcard::take_from_bytes::<Self>(body).map_err(|_| Error::Manifest)?;
+        let n_types = manifest.types.len();
+        let types_exist = |&index: &u32| usize::try_from(index).is_ok_and(|index| index <= n_types);
+        if !rest.is_empty() || !manifest.symbol_types.iter().all(types_exist) {
+            return Err(Error::Manifest);
+        }
+        Ok(manifest)
+    }
+
+    /// The type of the dynamic symbol at `index`, in LLVM's syntax, if it is known.
+    #[must_use]
+    pub fn symbol_type(&self, index: u32) -> Option<&'data str> {
+        let type_index = *self.symbol_types.get(usize::try_from(index).ok()?)?;
+        let type_index = usize::try_from(type_index.checked_sub(1)?).ok()?;
+        self.types.get(type_index).copied()
+    }
+
+    /// Who refers to the import at `index`.
+    #[must_use]
+    pub fn referrer(&self, index: u32) -> Option<&Referrer<'data>> {
+        self.referrers
+            .iter()
+            .find(|referrer| referrer.symbol == index)
+    }
+}

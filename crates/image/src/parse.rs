@@ -1,0 +1,509 @@
+//! Every check of an image's form.
+//!
+//! The form is stricter than ELF's, so that loading has no cases:
+//!
+//! - The first segment starts at file offset 0 and address 0, is read-only, and holds the headers,
+//!   the notes and every table but the dynamic one; in it, an address is a file offset.
+//! - Segments ascend, share no page, and none is writable and executable.
+//! - Relocations write whole, 8-byte words of writable segments.
+//! - Constructors and destructors are arrays of pointers in writable segments.
+
+use std::ops::Range;
+
+use farcall_arch::Machine;
+use object::elf::{self, FileHeader64, ProgramHeader64, Rela64};
+use object::endian::{LittleEndian as LE, U64};
+use object::pod::{Pod, from_bytes, slice_from_all_bytes};
+
+use crate::dynamic::{self, DynamicTable};
+use crate::exports::{ExportTables, Exports};
+use crate::image::{Image, Segment, TlsTemplate};
+use crate::manifest::{NOTE_OWNER, NOTE_TYPE_MANIFEST};
+use crate::{DIGEST_SIZE, Digest, Error, Manifest, Result, unwind};
+
+/// Images are smaller than the reach of 32-bit displacements on either side.
+const MAX_SPAN: u64 = 1 << 40;
+
+pub(crate) fn parse(bytes: &[u8]) -> Result<Image<'_>> {
+    let (machine, headers) = file_header(bytes)?;
+    let segments = segments(bytes, headers, machine)?;
+    let first_segment = &bytes[segments[0].file.clone()];
+    let dynamic = dynamic_table(bytes, headers)?;
+
+    let in_first = |range: Option<Range<u64>>, what| first_range(range, first_segment, what);
+    let strings = dynamic
+        .strings
+        .and_then(|start| Some(start..start.checked_add(dynamic.strings_size)?));
+    let strings = in_first(strings, "dynamic string table")?;
+    let start_in_first = |address: Option<u64>, what| {
+        in_first(address.map(|at| at..at), what).map(|range| range.start)
+    };
+    let symbols_start = start_in_first(dynamic.symbols, "dynamic symbol table")?;
+    let hash = start_in_first(dynamic.hash, "GNU hash table")?;
+    let export_tables = ExportTables::parse(first_segment, symbols_start, strings, hash)?;
+    let exports = Exports::new(first_segment, &export_tables).ok_or(Error::Corrupt {
+        what: "dynamic symbol table",
+        reason: "it leaves the first segment",
+    })?;
+
+    let rela = in_first(dynamic.rela.range(24), "relocation table")?;
+    let relr = in_first(dynamic.relr.range(8), "relative relocation table")?;
+    let rela: &[Rela64<LE>] = table(&first_segment[rela], "relocation table")?;
+    let relr: &[U64<LE>] = table(&first_segment[relr], "relative relocation table")?;
+    let tls = tls_template(headers, &segments)?;
+    check_symbols(&exports, &segments, tls.as_ref())?;
+    check_relocations(machine, rela, relr, exports.symbols().len(), &segments)?;
+
+    let array = |table: dynamic::Table, what| -> Result<Range<u64>> {
+        let reason = "it is not an array of pointers in one writable segment";
+        let range = table.range(8).filter(|range| {
+            range.is_empty()
+                || (range.start % 8 == 0 && writable_segment(&segments, range).is_some())
+        });
+        range.ok_or(Error::Corrupt { what, reason })
+    };
+    let notes = notes(first_segment, headers)?;
+    Manifest::decode(notes.manifest)?;
+    Ok(Image {
+        bytes,
+        machine,
+        relro: relro(headers, &segments, machine)?,
+        tls,
+        export_tables,
+        exports,
+        rela,
+        relr,
+        init_array: array(dynamic.init_array, "constructor table")?,
+        fini_array: array(dynamic.fini_array, "destructor table")?,
+        eh_frame: eh_frame(first_segment, headers)?,
+        digest: notes.digest,
+        digest_offset: notes.digest_offset,
+        manifest: notes.manifest,
+        segments,
+    })
+}
+
+fn file_header(bytes: &[u8]) -> Result<(Machine, &[ProgramHeader64<LE>])> {
+    let not = |what| Err(Error::NotSharedObject { what });
+    if !bytes.starts_with(&elf::ELFMAG) {
+        return Err(Error::NotElf);
+    }
+    let (header, _) = from_bytes::<FileHeader64<LE>>(bytes).map_err(|()| Error::NotElf)?;
+    if header.e_ident.class != elf::ELFCLASS64 || header.e_ident.data != elf::ELFDATA2LSB {
+        return not("that is not 64-bit little-endian");
+    }
+    match header.e_type.get(LE) {
+        elf::ET_DYN => {}
+        elf::ET_REL => return not("object file (ET_REL): link it first"),
+        elf::ET_EXEC => return not("fixed-address executable (ET_EXEC)"),
+        elf::ET_CORE => return not("core dump"),
+        _ => return not("of an unknown type"),
+    }
+    let e_machine = header.e_machine.get(LE).0;
+    let machine = Machine::from_e_machine(e_machine).ok_or(Error::UnknownMachine { e_machine })?;
+    if usize::from(header.e_phentsize.get(LE)) != size_of::<ProgramHeader64<LE>>() {
+        return not("with program headers of an unknown size");
+    }
+    let count = u64::from(header.e_phnum.get(LE));
+    let size = count * size_of::<ProgramHeader64<LE>>() as u64;
+    let range = file_range(bytes, header.e_phoff.get(LE), size, "program header table")?;
+    Ok((machine, table(&bytes[range], "program header table")?))
+}
+
+/// The checked byte range of `size` bytes from `offset` of the file on.
+fn file_range(bytes: &[u8], offset: u64, size: u64, what: &'static str) -> Result<Range<usize>> {
+    let end = offset.checked_add(size);
+    let range = end.and_then(|end| Some(usize::try_from(offset).ok()?..usize::try_from(end).ok()?));
+    range
+        .filter(|range| range.end <= bytes.len())
+        .ok_or(Error::Truncated {
+            what,
+            end: end.unwrap_or(u64::MAX),
+            size: bytes.len() as u64,
+        })
+}
+
+/// The range as indices of the first segment, if it lies in it.
+fn first_range(
+    range: Option<Range<u64>>,
+    first_segment: &[u8],
+    what: &'static str,
+) -> Result<Range<usize>> {
+    let range = range.ok_or(Error::Corrupt {
+        what,
+        reason: "it is missing or has no valid size",
+    })?;
+    file_range(first_segment, range.start, range.end - range.start, what)
+}
+
+fn table<'data, T: Pod>(bytes: &'data [u8], what: &'static str) -> Result<&'data [T]> {
+    let reason = "it does not hold whole entries";
+    slice_from_all_bytes(bytes).map_err(|()| Error::Corrupt { what, reason })
+}
+
+fn segments(
+    bytes: &[u8],
+    headers: &[ProgramHeader64<LE>],
+    machine: Machine,
+) -> Result<Vec<Segment>> {
+    let page = machine.max_page_size();
+    let mut segments: Vec<Segment> = Vec::new();
+    for (index, header) in headers.iter().enumerate() {
+        let corrupt = |reason| Error::CorruptEntry {
+            what: "program header",
+            index,
+            reason,
+        };
+        let flags = header.p_flags.get(LE);
+        match header.p_type.get(LE) {
+            elf::PT_LOAD => {}
+            elf::PT_INTERP => {
+                return Err(Error::Unsupported {
+                    what: "a program interpreter",
+                });
+            }
+            elf::PT_GNU_STACK if flags.0 & elf::PF_X.0 != 0 => {
+                return Err(Error::Unsupported {
+                    what: "an executable stack",
+                });
+            }
+            _ => continue,
+        }
+        let file = file_range(
+            bytes,
+            header.p_offset.get(LE),
+            header.p_filesz.get(LE),
+            "segment",
+        )?;
+        let start = header.p_vaddr.get(LE);
+        let end = start
+            .checked_add(header.p_memsz.get(LE))
+            .filter(|&end| end <= MAX_SPAN);
+        let memory = start..end.ok_or(corrupt("it ends beyond the largest address"))?;
+        let align = header.p_align.get(LE);
+        if header.p_filesz.get(LE) > header.p_memsz.get(LE) {
+            return Err(corrupt("it is larger in the file than in memory"));
+        }
+        if !align.is_power_of_two() || align < page || align > MAX_SPAN {
+            return Err(corrupt(
+                "its alignment is no power of two of at least a page",
+            ));
+        }
+        if memory.start % page != header.p_offset.get(LE) % page {
+            return Err(corrupt(
+                "its address and its offset in the file differ within a page",
+            ));
+        }
+        let previous_end = segments.last().map_or(0, |segment| segment.memory.end);
+        if !segments.is_empty() && memory.start / page * page < previous_end.next_multiple_of(page)
+        {
+            return Err(corrupt(
+                "it shares a page with the segment before, or comes before it",
+            ));
+        }
+        let writable = flags.0 & elf::PF_W.0 != 0;
+        let executable = flags.0 & elf::PF_X.0 != 0;
+        if writable && executable {
+            return Err(corrupt("it is writable and executable"));
+        }
+        if flags.0 & elf::PF_R.0 == 0 {
+            return Err(corrupt("it is not readable"));
+        }
+        segments.push(Segment {
+            memory,
+            file,
+            align,
+            writable,
+            executable,
+        });
+    }
+    let first_is_headers = segments.first().is_some_and(|first| {
+        let length = first.memory.end;
+        first.memory.start == 0
+            && first.file.start == 0
+            && !first.writable
+            && !first.executable
+            && usize::try_from(length).is_ok_and(|length| length == first.file.end)
+    });
+    if !first_is_headers {
+        let reason = "the first segment is not the read-only start of the file";
+        return Err(Error::Corrupt {
+            what: "program headers",
+            reason,
+        });
+    }
+    Ok(segments)
+}
+
+fn program_header(
+    headers: &[ProgramHeader64<LE>],
+    p_type: elf::ProgramType,
+) -> Option<&ProgramHeader64<LE>> {
+    headers
+        .iter()
+        .find(|header| header.p_type.get(LE) == p_type)
+}
+
+fn dynamic_table(bytes: &[u8], headers: &[ProgramHeader64<LE>]) -> Result<DynamicTable> {
+    let header = program_header(headers, elf::PT_DYNAMIC).ok_or(Error::NoManifest)?;
+    let what = "dynamic table";
+    let range = file_range(
+        bytes,
+        header.p_offset.get(LE),
+        header.p_filesz.get(LE),
+        what,
+    )?;
+    DynamicTable::parse(table(&bytes[range], what)?)
+}
+
+/// The writable segment that holds all of `range`.
+fn writable_segment<'a>(segments: &'a [Segment], range: &Range<u64>) -> Option<&'a Segment> {
+    segments.iter().find(|segment| {
+        segment.writable && segment.memory.start <= range.start && range.end <= segment.memory.end
+    })
+}
+
+fn relro(
+    headers: &[ProgramHeader64<LE>],
+    segments: &[Segment],
+    machine: Machine,
+) -> Result<Range<u64>> {
+    let Some(header) = program_header(headers, elf::PT_GNU_RELRO) else {
+        return Ok(0..0);
+    };
+    let page = machine.max_page_size();
+    let start = header.p_vaddr.get(LE) / page * page;
+    let end = header.p_vaddr.get(LE).checked_add(header.p_memsz.get(LE));
+    let end = end.and_then(|end| end.checked_next_multiple_of(page));
+    let range = start..end.unwrap_or(u64::MAX);
+    // It starts where a writable segment does, and takes no page that this segment has not.
+    let covered = segments.iter().any(|segment| {
+        segment.writable
+            && segment.memory.start / page * page == range.start
+            && range.end <= segment.memory.end.next_multiple_of(page)
+    });
+    let reason = "it is not the start of a writable segment";
+    if covered {
+        Ok(range)
+    } else {
+        Err(Error::Corrupt {
+            what: "relro segment",
+            reason,
+        })
+    }
+}
+
+fn tls_template(
+    headers: &[ProgramHeader64<LE>],
+    segments: &[Segment],
+) -> Result<Option<TlsTemplate>> {
+    let Some(header) = program_header(headers, elf::PT_TLS) else {
+        return Ok(None);
+    };
+    let corrupt = |reason| Error::Corrupt {
+        what: "TLS segment",
+        reason,
+    };
+    let (vaddr, file_size) = (header.p_vaddr.get(LE), header.p_filesz.get(LE));
+    let (memory_size, align) = (header.p_memsz.get(LE), header.p_align.get(LE).max(1));
+    if file_size > memory_size || memory_size > MAX_SPAN {
+        return Err(corrupt("its size is out of range"));
+    }
+    if !align.is_power_of_two() || align > 1 << 16 {
+        return Err(corrupt("its alignment is no power of two up to 64 KiB"));
+    }
+    let file = segments.iter().find_map(|segment| {
+        let skip = usize::try_from(vaddr.checked_sub(segment.memory.start)?).ok()?;
+        let start = segment.file.start.checked_add(skip)?;
+        let end = start.checked_add(usize::try_from(file_size).ok()?)?;
+        (end <= segment.file.end).then_some(start..end)
+    });
+    let file = match file {
+        Some(file) => file,
+        None if file_size == 0 => 0..0,
+        None => return Err(corrupt("its bytes are in no segment")),
+    };
+    Ok(Some(TlsTemplate {
+        file,
+        vaddr,
+        memory_size,
+        align,
+    }))
+}
+
+fn check_symbols(
+    exports: &Exports<'_>,
+    segments: &[Segment],
+    tls: Option<&TlsTemplate>,
+) -> Result<()> {
+    let first_export = usize::try_from(exports.first_export()).unwrap_or(usize::MAX);
+    for (index, symbol) in exports.symbols().iter().enumerate().skip(1) {
+        let corrupt = |reason| Error::CorruptEntry {
+            what: "dynamic symbol",
+            index,
+            reason,
+        };
+        if exports
+            .string(symbol.st_name.get(LE))
+            .is_none_or(<[u8]>::is_empty)
+        {
+            return Err(corrupt("it has no name in the string table"));
+        }
+        if symbol.st_bind() == elf::STB_LOCAL {
+            return Err(corrupt("it is local"));
+        }
+        let section = symbol.st_shndx.get(LE);
+        if (section == elf::SHN_UNDEF) != (index < first_export) {
+            return Err(corrupt("imports do not come before exports"));
+        }
+        if section == elf::SHN_UNDEF || section == elf::SHN_ABS {
+            continue;
+        }
+        let end = symbol.st_value.get(LE).checked_add(symbol.st_size.get(LE));
+        let range = symbol.st_value.get(LE)..end.ok_or(corrupt("its size wraps"))?;
+        let inside = if symbol.st_type() == elf::STT_TLS {
+            tls.is_some_and(|tls| range.end <= tls.memory_size)
+        } else {
+            let holds = |segment: &Segment| {
+                segment.memory.start <= range.start && range.end <= segment.memory.end
+            };
+            segments.iter().any(holds)
+        };
+        if !inside {
+            return Err(corrupt("it lies in no segment"));
+        }
+    }
+    Ok(())
+}
+
+fn check_relocations(
+    machine: Machine,
+    rela: &[Rela64<LE>],
+    relr: &[U64<LE>],
+    n_symbols: usize,
+    segments: &[Segment],
+) -> Result<()> {
+    let is_place = |address: u64| {
+        let end = address.checked_add(8);
+        end.is_some_and(|end| writable_segment(segments, &(address..end)).is_some())
+    };
+    for (index, entry) in rela.iter().enumerate() {
+        let corrupt = |reason| Error::CorruptEntry {
+            what: "relocation",
+            index,
+            reason,
+        };
+        let relocation = dynamic::relocation(machine, entry)
+            .ok_or(corrupt("its type is not one that images have"))?;
+        if usize::try_from(relocation.symbol).is_ok_and(|symbol| symbol >= n_symbols) {
+            return Err(corrupt("its symbol is past the symbol table"));
+        }
+        if !is_place(relocation.place) {
+            return Err(corrupt("its place is in no writable segment"));
+        }
+    }
+    if relr.first().is_some_and(|word| word.get(LE) & 1 == 1) {
+        let reason = "it starts with a bitmap";
+        return Err(Error::Corrupt {
+            what: "relative relocation table",
+            reason,
+        });
+    }
+    match dynamic::relr_addresses(relr).position(|address| !is_place(address)) {
+        None => Ok(()),
+        Some(index) => Err(Error::CorruptEntry {
+            what: "relative relocation",
+            index,
+            reason: "its place is in no writable segment",
+        }),
+    }
+}
+
+struct Notes<'data> {
+    digest: Digest,
+    digest_offset: usize,
+    manifest: &'data [u8],
+}
+
+/// The build-id and the manifest. gABI, "Note Section": two sizes and a type, then the owner and
+/// the descriptor, each padded to 4 bytes.
+fn notes<'data>(
+    first_segment: &'data [u8],
+    headers: &[ProgramHeader64<LE>],
+) -> Result<Notes<'data>> {
+    let mut digest = None;
+    let mut manifest = None;
+    for header in headers
+        .iter()
+        .filter(|header| header.p_type.get(LE) == elf::PT_NOTE)
+    {
+        let (offset, size) = (header.p_offset.get(LE), header.p_filesz.get(LE));
+        let range = file_range(first_segment, offset, size, "notes")?;
+        let mut at = range.start;
+        while at < range.end {
+            let (note, end) = note(first_segment, at..range.end).ok_or(Error::Corrupt {
+                what: "notes",
+                reason: "a note leaves its segment",
+            })?;
+            let descriptor = &first_segment[note.descriptor.clone()];
+            match (note.owner, note.note_type) {
+                (b"GNU\0", 3) => {
+                    digest = descriptor
+                        .first_chunk::<DIGEST_SIZE>()
+                        .map(|&bytes| (Digest::from_bytes(bytes), note.descriptor.start));
+                }
+                (NOTE_OWNER, NOTE_TYPE_MANIFEST) => manifest = Some(descriptor),
+                _ => {}
+            }
+            at = end;
+        }
+    }
+    let (digest, digest_offset) = digest.ok_or(Error::NoManifest)?;
+    Ok(Notes {
+        digest,
+        digest_offset,
+        manifest: manifest.ok_or(Error::NoManifest)?,
+    })
+}
+
+struct Note<'data> {
+    owner: &'data [u8],
+    note_type: u32,
+    descriptor: Range<usize>,
+}
+
+/// The note at the start of `range`, and where the next one starts.
+fn note(bytes: &[u8], range: Range<usize>) -> Option<(Note<'_>, usize)> {
+    let word = |at: usize| -> Option<usize> {
+        let word = bytes.get(at..at.checked_add(4)?)?.first_chunk()?;
+        usize::try_from(u32::from_le_bytes(*word)).ok()
+    };
+    let (owner_size, descriptor_size) = (word(range.start)?, word(range.start + 4)?);
+    let note_type = u32::try_from(word(range.start + 8)?).ok()?;
+    let owner_start = range.start + 12;
+    let owner_end = owner_start.checked_add(owner_size)?;
+    let start = owner_start.checked_add(owner_size.checked_next_multiple_of(4)?)?;
+    let end = start.checked_add(descriptor_size)?;
+    let next = start.checked_add(descriptor_size.checked_next_multiple_of(4)?)?;
+    if end > range.end {
+        return None;
+    }
+    let owner = bytes.get(owner_start..owner_end)?;
+    Some((
+        Note {
+            owner,
+            note_type,
+            descriptor: start..end,
+        },
+        next,
+    ))
+}
+
+fn eh_frame(first_segment: &[u8], headers: &[ProgramHeader64<LE>]) -> Result<Option<Range<u64>>> {
+    let Some(header) = program_header(headers, elf::PT_GNU_EH_FRAME) else {
+        return Ok(None);
+    };
+    let (vaddr, size) = (header.p_vaddr.get(LE), header.p_filesz.get(LE));
+    let range = file_range(first_segment, vaddr, size, "unwind table header")?;
+    unwind::eh_frame(first_segment, range).map(Some)
+}
