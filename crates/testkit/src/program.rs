@@ -32,6 +32,7 @@ use crate::{Error, cache, tools};
 pub struct Program {
     name: String,
     sources: Vec<PathBuf>,
+    headers: Vec<PathBuf>,
     flags: Vec<OsString>,
     libraries: Vec<String>,
 }
@@ -67,6 +68,7 @@ impl Program {
         Program {
             name: name.into(),
             sources: Vec::new(),
+            headers: Vec::new(),
             flags: Vec::new(),
             libraries: Vec::new(),
         }
@@ -76,6 +78,15 @@ impl Program {
     #[must_use]
     pub fn source(mut self, path: impl Into<PathBuf>) -> Program {
         self.sources.push(path.into());
+        self
+    }
+
+    /// Names a header that the sources include, so that they are compiled again when it changes.
+    ///
+    /// Only our own headers need it: those of real programs change with the version in their path.
+    #[must_use]
+    pub fn header(mut self, path: impl Into<PathBuf>) -> Program {
+        self.headers.push(path.into());
         self
     }
 
@@ -149,7 +160,7 @@ impl Program {
         let mut args: Vec<OsString> = objects.into_iter().map(PathBuf::into_os_string).collect();
         args.extend(self.libraries.iter().map(|name| format!("-l{name}").into()));
         // The objects' names carry the digests of all that decided them.
-        let name = format!("{}-{level}-{:016x}", self.name, digest(&args, &[])?);
+        let name = format!("{}-{level}-{:016x}", self.name, digest(&args, [])?);
         cache::file(&self.name, &name, |output| clang(driver, &args, output))
     }
 
@@ -195,7 +206,12 @@ impl Program {
         let stem = source.file_stem().unwrap_or_default().display();
         let name = format!(
             "{stem}-{level}-{:016x}.{extension}",
-            digest(&args, &[source])?
+            digest(
+                &args,
+                [source]
+                    .into_iter()
+                    .chain(self.headers.iter().map(PathBuf::as_path))
+            )?
         );
         let driver = if is_cpp(source) {
             "clang++-22"
@@ -217,10 +233,7 @@ fn clang(driver: &str, args: &[OsString], output: &Path) -> Result<(), Error> {
 }
 
 /// A number that differs when the compiler, its arguments or the bytes of `files` do.
-///
-/// Headers do not count: those of the pinned packages change only with the version in their path, and our own test
-/// programs have none.
-fn digest(args: &[OsString], files: &[&Path]) -> Result<u64, Error> {
+fn digest<'a>(args: &[OsString], files: impl IntoIterator<Item = &'a Path>) -> Result<u64, Error> {
     static COMPILER: OnceLock<Vec<u8>> = OnceLock::new();
     let compiler = match COMPILER.get() {
         Some(version) => version,

@@ -1,4 +1,4 @@
-//! The real programs that tests and the demo run.
+//! The real programs that tests and the demo run, and one of our own that does what C++ programs do.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,8 @@ use crate::{Error, Program, sources};
 ///
 /// When the sources cannot be fetched; the same goes for the other functions here.
 pub fn sqlite() -> Result<Program, Error> {
-    Ok(sqlite_flags(&sources::sqlite()?).source(sources::sqlite()?.join("sqlite3.c")))
+    let folder = sources::sqlite()?;
+    Ok(sqlite_flags(&folder).source(folder.join("sqlite3.c")))
 }
 
 /// The workload that works on [`sqlite`]: one source, `testdata/programs/sqlite_workload.c`, which says what it exports.
@@ -69,6 +70,19 @@ pub fn zlib() -> Result<Program, Error> {
         .into_iter()
         .fold(program, Program::source)
         .source(program_source("zlib_roundtrip.c")))
+}
+
+/// A C++ program of two sources, `testdata/programs/inventory.cpp` and `inventory_main.cpp`, which says how it ends.
+///
+/// Strings, containers, exceptions and virtual functions across both, static constructors and destructors, inline
+/// functions and variables that must exist once.
+#[must_use]
+pub fn inventory() -> Program {
+    Program::new("inventory")
+        .flag("-std=c++17")
+        .header(program_source("inventory.hpp"))
+        .source(program_source("inventory.cpp"))
+        .source(program_source("inventory_main.cpp"))
 }
 
 fn sqlite_flags(folder: &Path) -> Program {

@@ -84,3 +84,31 @@ fn zlib_gives_back_what_it_took() {
         "{output:?}"
     );
 }
+
+#[test]
+fn the_inventory_ends_as_it_is_told() {
+    require_tools!("clang-22");
+    let program = real::inventory();
+    let native = run(&program, &[]);
+    assert_eq!(native.status.code(), Some(3), "{native:?}");
+    let printed = text(&native.stdout);
+    assert!(
+        printed.contains("order failed because out of stock: bolt\n"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("- inventory_main.cpp constructed\n"),
+        "{printed}"
+    );
+    assert!(printed.ends_with("destructor function\n"), "{printed}");
+
+    for level in Level::ALL {
+        let output = Command::new(program.executable(level).unwrap())
+            .output()
+            .unwrap();
+        assert_eq!(text(&output.stdout), printed, "{level} prints what O2 does");
+    }
+    assert_eq!(run(&program, &["exit"]).status.code(), Some(4));
+    assert_eq!(run(&program, &["quick_exit"]).status.code(), Some(5));
+    assert!(text(&run(&program, &["uncaught"]).stderr).contains("OutOfStock"));
+}

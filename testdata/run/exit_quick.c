@@ -1,0 +1,15 @@
+// quick_exit runs the at_quick_exit handlers and no other.
+// Exit: 11
+#include <stdlib.h>
+#include <unistd.h>
+
+static void first(void) { write(1, "first\n", 6); }
+static void second(void) { write(1, "second\n", 7); }
+static void never(void) { write(1, "never\n", 6); }
+
+int main(void) {
+  atexit(never);
+  at_quick_exit(first);
+  at_quick_exit(second);
+  quick_exit(11);
+}

@@ -1,0 +1,18 @@
+// Todo: ifunc
+// A function chosen by its resolver at load, called, compared and stored in a table.
+#include <stdio.h>
+
+static int plain(int x) { return x + 1; }
+static int fast(int x) { return 1 + x; }
+static int (*resolve(void))(int) {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("sse2") ? fast : plain;
+}
+int chosen(int) __attribute__((ifunc("resolve")));
+static int (*const table[])(int) = {chosen, plain};
+__attribute__((target_clones("avx2", "default"))) int cloned(int x) { return x * 3; }
+
+int main(void) {
+  printf("%d %d %d %d\n", chosen(1), table[0](2), table[0] == chosen, cloned(5));
+  return 0;
+}
