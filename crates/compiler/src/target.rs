@@ -1,0 +1,207 @@
+//! The machine that code is made for: its triple, its processors, its features.
+//!
+//! To add a machine: a file of names like `x86_64.rs`, a [`Machine`] here, an arm in `llvm::initialize`.
+
+use inkwell::targets::TargetMachine;
+
+use crate::{Error, x86_64};
+
+/// What this compiler must know of a machine.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Machine {
+    pub(crate) name: &'static str,
+    /// For IR that has no triple of its own.
+    pub(crate) triple: &'static str,
+    /// Spellings of the architecture in triples.
+    architectures: &'static [&'static str],
+    /// The processor whose code runs on every machine of this kind.
+    pub(crate) baseline: &'static str,
+    /// Other names for processors: `(alias, LLVM's name)`.
+    aliases: &'static [(&'static str, &'static str)],
+    cpus: &'static [&'static str],
+    features: &'static [&'static str],
+    modes: &'static [&'static str],
+}
+
+pub(crate) const X86_64: Machine = Machine {
+    name: "x86-64",
+    triple: "x86_64-unknown-linux-gnu",
+    architectures: &["x86_64", "amd64"],
+    baseline: "x86-64",
+    aliases: &[("x86-64-v1", "x86-64")],
+    cpus: x86_64::CPUS,
+    features: x86_64::FEATURES,
+    modes: x86_64::MODES,
+};
+
+/// Processor and features as LLVM takes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cpu {
+    pub(crate) name: String,
+    pub(crate) features: String,
+}
+
+impl Machine {
+    /// Whether IR of this triple is for this machine, on Linux, with the same ABI.
+    ///
+    /// x32 has other pointers, Android another `long double`: both are other ABIs.
+    pub(crate) fn accepts(&self, triple: &str) -> bool {
+        let triple = TargetMachine::normalize_triple(&inkwell::targets::TargetTriple::create(triple));
+        let triple = triple.as_str().to_string_lossy();
+        let mut parts = triple.splitn(4, '-');
+        let (architecture, _vendor, system) = (parts.next(), parts.next(), parts.next());
+        let environment = parts.next().unwrap_or("");
+        let version = environment.strip_prefix("gnu");
+        architecture.is_some_and(|name| self.architectures.contains(&name))
+            && system.is_some_and(|name| name.starts_with("linux"))
+            && (["", "unknown", "musl", "elf"].contains(&environment)
+                || version.is_some_and(|text| text.chars().all(|c| c.is_ascii_digit() || c == '.')))
+    }
+
+    /// The processor that `cpu` (none is the baseline) and `features` (`+avx2,-bmi`) mean.
+    pub(crate) fn cpu(&self, cpu: Option<&str>, features: &str) -> Result<Cpu, Error> {
+        let features = self.checked_features(features)?;
+        match cpu {
+            None => Ok(Cpu { name: self.baseline.to_owned(), features }),
+            Some("native") => self.native(features),
+            Some(cpu) => {
+                let name = self.aliases.iter().find(|alias| alias.0 == cpu).map_or(cpu, |alias| alias.1);
+                if !self.has_cpu(name) {
+                    let nearest = nearest(cpu, self.cpus);
+                    return Err(Error::UnknownCpu { cpu: cpu.to_owned(), machine: self.name, nearest });
+                }
+                Ok(Cpu { name: name.to_owned(), features })
+            }
+        }
+    }
+
+    pub(crate) fn has_cpu(&self, name: &str) -> bool {
+        self.cpus.contains(&name)
+    }
+
+    /// The first item of a feature list that would change the machine itself.
+    pub(crate) fn mode_change<'f>(&self, features: &'f str) -> Option<&'f str> {
+        features.split(',').find(|item| self.modes.contains(&item.trim_start_matches(['+', '-'])))
+    }
+
+    fn checked_features(&self, features: &str) -> Result<String, Error> {
+        let items: Vec<&str> = features.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
+        for item in &items {
+            let Some(name) = item.strip_prefix(['+', '-']) else {
+                return Err(Error::FeatureSign { item: (*item).to_owned() });
+            };
+            if !self.features.contains(&name) {
+                let nearest = nearest(name, self.features);
+                return Err(Error::UnknownFeature { feature: name.to_owned(), machine: self.name, nearest });
+            }
+        }
+        Ok(items.join(","))
+    }
+
+    /// This host's processor; `features` come after the host's and so override them.
+    fn native(&self, features: String) -> Result<Cpu, Error> {
+        let host = TargetMachine::get_default_triple();
+        let host = host.as_str().to_string_lossy();
+        if !self.accepts(&host) {
+            return Err(Error::NotNative { host: host.into_owned(), machine: self.name });
+        }
+        let mut all = TargetMachine::get_host_cpu_features().to_string();
+        if !features.is_empty() {
+            all = format!("{all},{features}");
+        }
+        Ok(Cpu { name: TargetMachine::get_host_cpu_name().to_string(), features: all })
+    }
+}
+
+/// Up to three known names that are few edits away from `name`, nearest first.
+fn nearest(name: &str, known: &[&'static str]) -> Vec<&'static str> {
+    let limit = name.len().div_ceil(3).max(1);
+    let mut found: Vec<(usize, &'static str)> =
+        known.iter().map(|&other| (edits(name, other), other)).filter(|pair| pair.0 <= limit).collect();
+    found.sort();
+    found.into_iter().take(3).map(|pair| pair.1).collect()
+}
+
+/// Levenshtein distance in bytes.
+fn edits(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (y, cell) in b.bytes().zip(row.iter_mut().skip(1)) {
+            let cost = (diagonal + usize::from(x != y)).min(left + 1).min(*cell + 1);
+            diagonal = *cell;
+            left = cost;
+            *cell = cost;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_machine() {
+        for triple in [
+            "x86_64-pc-linux-gnu",
+            "x86_64-unknown-linux-gnu",
+            "x86_64-linux-gnu",
+            "x86_64-linux",
+            "x86_64-alpine-linux-musl",
+            "x86_64-unknown-linux-gnu2.31",
+            "amd64-unknown-linux-gnu",
+        ] {
+            assert!(X86_64.accepts(triple), "{triple}");
+        }
+        for triple in [
+            "aarch64-unknown-linux-gnu",
+            "i686-unknown-linux-gnu",
+            "x86_64-apple-darwin",
+            "x86_64-pc-windows-msvc",
+            "x86_64-unknown-linux-gnux32",
+            "x86_64-unknown-linux-android",
+            "x86_64-unknown-linux-gnu-coff",
+            "x86_64-unknown-freebsd",
+            "wasm32",
+            "",
+        ] {
+            assert!(!X86_64.accepts(triple), "{triple}");
+        }
+    }
+
+    #[test]
+    fn levels_and_native_are_known() {
+        for cpu in ["x86-64", "x86-64-v1", "x86-64-v2", "x86-64-v3", "x86-64-v4", "znver4", "generic"] {
+            assert!(X86_64.cpu(Some(cpu), "").is_ok(), "{cpu}");
+        }
+        assert_eq!(X86_64.cpu(Some("x86-64-v1"), "").unwrap().name, "x86-64");
+        if cfg!(target_arch = "x86_64") {
+            let native = X86_64.cpu(Some("native"), "-avx").unwrap();
+            assert!(native.features.contains("+sse2") && native.features.ends_with(",-avx"), "{native:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_names_are_refused_with_the_nearest() {
+        let message = |cpu, features| X86_64.cpu(cpu, features).unwrap_err().to_string();
+        assert_eq!(message(Some("haswel"), ""), "cpu `haswel`: unknown on x86-64, did you mean `haswell`");
+        assert!(message(Some("i686"), "").starts_with("cpu `i686`: unknown on x86-64"));
+        assert_eq!(message(None, "+avx22"), "cpu feature `avx22`: unknown on x86-64, did you mean `avx2` or `avx`");
+        assert_eq!(message(None, "avx2"), "cpu feature `avx2`: needs a `+` or a `-` before its name");
+        assert!(message(None, "-64bit").starts_with("cpu feature `64bit`: unknown"));
+        assert_eq!(X86_64.cpu(None, " +avx2 , -bmi,").unwrap().features, "+avx2,-bmi");
+    }
+
+    #[test]
+    fn distance() {
+        assert_eq!(edits("", "abc"), 3);
+        assert_eq!(edits("abc", ""), 3);
+        assert_eq!(edits("kitten", "sitting"), 3);
+        assert_eq!(edits("avx", "avx"), 0);
+    }
+}

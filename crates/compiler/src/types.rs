@@ -1,0 +1,137 @@
+//! The types of symbols, written into the object beside the code.
+//!
+//! A type is LLVM syntax as the ABI sees it: `zeroext i8 (ptr sret, i32 signext, ...)`. What does not change how a call is
+//! made or a variable is read is left out, and structures are spelled out, since their names mean nothing elsewhere.
+
+use inkwell::module::Module;
+use llvm_sys::LLVMLinkage as Linkage;
+
+use crate::{
+    llvm::{self, Global, GlobalKind, Place, Shape, Type},
+    target::Cpu,
+};
+
+/// Name of the section of types: records of `symbol NUL type NUL`, in the order of the IR.
+///
+/// There is a record for every function and variable that the object defines for others or wants from others.
+pub const TYPES_SECTION: &str = ".farcall.types";
+
+/// Name of the section that says what the code was made for: `cpu NUL features NUL`.
+pub const TARGET_SECTION: &str = ".farcall.target";
+
+/// Attributes that change how a call is made.
+const ABI_ATTRIBUTES: &[&str] = &[
+    "inreg",
+    "nest",
+    "noext",
+    "signext",
+    "swiftasync",
+    "swifterror",
+    "swiftself",
+    "zeroext",
+    "byref",
+    "byval",
+    "inalloca",
+    "preallocated",
+    "sret",
+];
+
+/// Adds both sections. No pass may run after it.
+pub(crate) fn add_sections(module: &Module<'_>, cpu: &Cpu) {
+    let mut records = Vec::new();
+    for global in llvm::globals(module).iter().filter(|global| is_symbol(global)) {
+        let name = global.name();
+        // `\01` keeps LLVM from decorating a name and is no part of the symbol.
+        let symbol = name.strip_prefix(b"\x01").unwrap_or(name);
+        if symbol.is_empty() || symbol.contains(&0) {
+            continue;
+        }
+        records.extend_from_slice(symbol);
+        records.push(0);
+        records.extend_from_slice(notation(global).as_bytes());
+        records.push(0);
+    }
+    if !records.is_empty() {
+        llvm::add_excluded_section(module, c".farcall.types", &records);
+    }
+    let target = format!("{}\0{}\0", cpu.name, cpu.features);
+    llvm::add_excluded_section(module, c".farcall.target", target.as_bytes());
+}
+
+/// Whether other objects or images can meet this global by its name.
+fn is_symbol(global: &Global<'_>) -> bool {
+    let local = matches!(
+        global.linkage(),
+        Linkage::LLVMInternalLinkage | Linkage::LLVMPrivateLinkage | Linkage::LLVMAppendingLinkage
+    );
+    !local && !global.name().starts_with(b"llvm.") && (!global.is_declaration() || global.is_used())
+}
+
+/// The type of a global, with what the ABI needs of its attributes.
+fn notation(global: &Global<'_>) -> String {
+    let mut text = String::new();
+    let Shape::Function { result, parameters, variadic } = global.value_type().shape() else {
+        write_type(&mut text, global.value_type());
+        return text;
+    };
+    write_calling_convention(&mut text, global.calling_convention());
+    for attribute in global.attributes(Place::Result, ABI_ATTRIBUTES) {
+        text.push_str(attribute);
+        text.push(' ');
+    }
+    write_type(&mut text, result);
+    text.push_str(" (");
+    let mut separator = "";
+    for (nth, parameter) in parameters.into_iter().enumerate() {
+        text.push_str(separator);
+        write_type(&mut text, parameter);
+        for attribute in global.attributes(Place::Parameter(nth), ABI_ATTRIBUTES) {
+            text.push(' ');
+            text.push_str(attribute);
+        }
+        separator = ", ";
+    }
+    if variadic {
+        text.push_str(separator);
+        text.push_str("...");
+    }
+    text.push(')');
+    debug_assert!(global.kind != GlobalKind::Variable);
+    text
+}
+
+/// Writes the convention as IR does, before the result; C's, the usual one, is not written.
+fn write_calling_convention(text: &mut String, number: u32) {
+    match number {
+        0 => {}
+        8 => text.push_str("fastcc "),
+        9 => text.push_str("coldcc "),
+        number => text.push_str(&format!("cc{number} ")),
+    }
+}
+
+fn write_type(text: &mut String, ty: Type<'_>) {
+    match ty.shape() {
+        Shape::Leaf(spelling) => text.push_str(&spelling),
+        Shape::Opaque => text.push_str("opaque"),
+        Shape::Array { length, element } => {
+            text.push_str(&format!("[{length} x "));
+            write_type(text, element);
+            text.push(']');
+        }
+        Shape::Struct { fields, packed } => {
+            let empty = fields.is_empty();
+            text.push_str(if packed { "<{" } else { "{" });
+            let mut separator = " ";
+            for field in fields {
+                text.push_str(separator);
+                write_type(text, field);
+                separator = ", ";
+            }
+            text.push_str(if empty { "" } else { " " });
+            text.push_str(if packed { "}>" } else { "}" });
+        }
+        // Function types stand only at functions; a pointer to one is `ptr`.
+        Shape::Function { result, .. } => write_type(text, result),
+    }
+}
