@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
+use farcall_testkit::paths::target_dir;
 use farcall_testkit::{Level, Program, real};
 
-use crate::command::{cargo, run as run_command};
+use crate::command::{cargo, command, run as run_command};
 use crate::setup;
 
 /// Makes the bitcode that the demo starts from, builds farcall, and runs `crates/farcall/examples/demo.rs` with the
@@ -20,18 +21,18 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     println!("{:.1} s", start.elapsed().as_secs_f64());
 
     println!("==> farcall, its executor and the demo");
-    // All binaries: the demo starts the executor that lies beside it.
-    run_command(&mut cargo(["build", "--workspace", "--release", "--bins"]))?;
-    let mut demo = cargo([
-        "run",
+    // In one build, so that no dependency is built twice with different features; all binaries, because the demo starts
+    // the executor that lies in the folder above it.
+    run_command(&mut cargo([
+        "build",
+        "--workspace",
         "--release",
-        "--package",
-        "farcall",
+        "--bins",
         "--example",
         "demo",
-        "--",
-    ]);
-    run_command(demo.arg(sqlite).arg(workload).args(args))
+    ]))?;
+    let demo = target_dir().join("release/examples/demo");
+    run_command(command(demo, [sqlite, workload]).args(args))
 }
 
 /// The one bitcode file of a program that has one source.
