@@ -1,0 +1,133 @@
+//! Frames: a length, then that many bytes.
+
+use crate::{Error, Result};
+
+/// Size in bytes of the length that a frame starts with: a little-endian `u32` that does not count
+/// itself.
+pub const LENGTH_SIZE: usize = 4;
+
+/// The longest payload taken unless something else is asked for, in bytes.
+pub const DEFAULT_FRAME_LIMIT: u32 = 1 << 30;
+
+/// Room for received bytes to start with; also the most that is kept between frames.
+const SMALL: usize = 64 << 10;
+
+/// Finds frames in a stream of bytes.
+///
+/// The memory it takes follows the bytes that have arrived, not the length that a frame announces:
+/// at most twice the bytes received, and 64 KiB.
+///
+/// ```
+/// # use farcall_protocol::Deframer;
+/// # use std::io::Read;
+/// # fn connection() -> &'static [u8] { &[2, 0, 0, 0, b'h', b'i'] }
+/// let mut connection = connection();
+/// let mut deframer = Deframer::new(1 << 20);
+/// while deframer.next_frame()?.is_none() {
+///     let n_read = connection.read(deframer.space())?;
+///     deframer.filled(n_read);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Deframer {
+    /// Received bytes are `buffer[start..end]`; `start <= end <= buffer.len()`.
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    limit: u32,
+}
+
+impl Deframer {
+    /// A deframer that takes payloads of up to `limit` bytes.
+    #[must_use]
+    pub fn new(limit: u32) -> Self {
+        Self {
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            limit,
+        }
+    }
+
+    /// Takes payloads of up to `limit` bytes from the next frame on.
+    pub fn set_limit(&mut self, limit: u32) {
+        self.limit = limit;
+    }
+
+    /// The payload of the next frame, or `None` when more bytes are needed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::FrameTooLong`] once its length has arrived. The stream cannot be followed any
+    /// further.
+    pub fn next_frame(&mut self) -> Result<Option<&[u8]>> {
+        let Some(length) = self.next_length()? else {
+            return Ok(None);
+        };
+        let start = self.start + LENGTH_SIZE;
+        if self.end - start < length {
+            return Ok(None);
+        }
+        self.start = start + length;
+        Ok(Some(&self.buffer[start..self.start]))
+    }
+
+    /// Room for more bytes; never empty. Say with [`Deframer::filled`] how much was used.
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+            if self.buffer.len() > SMALL {
+                // One large frame shall not hold its memory for the rest of the connection.
+                self.buffer = Vec::new();
+            }
+        }
+        if self.end == self.buffer.len() && self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        if self.end == self.buffer.len() {
+            let doubled = self.buffer.len().saturating_mul(2).max(SMALL);
+            let needed = match self.next_length() {
+                // `length` is within the limit, so the sum fits.
+                Ok(Some(length)) => LENGTH_SIZE + length,
+                _ => SMALL,
+            };
+            let more = self.buffer.len().saturating_add(SMALL);
+            self.buffer.resize(needed.max(more).min(doubled), 0);
+        }
+        &mut self.buffer[self.end..]
+    }
+
+    /// Says that the first `n_bytes` of [`Deframer::space`] have been received.
+    ///
+    /// # Panics
+    ///
+    /// If that is more than `space` gave.
+    pub fn filled(&mut self, n_bytes: usize) {
+        assert!(n_bytes <= self.buffer.len() - self.end, "more than space()");
+        self.end += n_bytes;
+    }
+
+    /// Whether part of a frame has arrived: a stream that ends here is cut short.
+    #[must_use]
+    pub fn is_in_frame(&self) -> bool {
+        self.start != self.end
+    }
+
+    /// The length of the payload of the next frame, once it is known.
+    fn next_length(&self) -> Result<Option<usize>> {
+        let Some(length) = self.buffer[self.start..self.end].first_chunk() else {
+            return Ok(None);
+        };
+        let length = u32::from_le_bytes(*length);
+        let too_long = Error::FrameTooLong {
+            length: length.into(),
+            limit: self.limit,
+        };
+        if length > self.limit {
+            return Err(too_long);
+        }
+        usize::try_from(length).map(Some).map_err(|_| too_long)
+    }
+}

@@ -1,0 +1,310 @@
+//! Every message survives a round trip; what is no message is an error and never a panic.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
+
+use farcall_protocol::{
+    Argument, Definition, Digest, Error, ErrorKind, Failure, HEAD_LIMIT, HELLO_LIMIT, Hello,
+    MAX_ANNOUNCED_MODULES, ModuleInfo, ModuleName, Request, Response, Symbol, SymbolKind, VERSION,
+    Value, decode, encode,
+};
+
+const DIGEST: Digest = Digest::from_bytes([0xab; 32]);
+
+fn hello() -> Hello {
+    Hello {
+        software: "farcall 0.1.0".to_owned(),
+        machine: "x86_64".to_owned(),
+        frame_limit: 1 << 20,
+        modules: vec![DIGEST],
+    }
+}
+
+fn requests() -> Vec<Request<'static>> {
+    vec![
+        Request::Load {
+            digest: DIGEST,
+            size: 1 << 40,
+            name: "sqlite",
+            scope: None,
+        },
+        Request::Load {
+            digest: DIGEST,
+            size: 0,
+            name: "",
+            scope: Some(vec![DIGEST, DIGEST]),
+        },
+        Request::Define {
+            name: "answer",
+            value_type: Some("i32"),
+            definition: Definition::Address(u64::MAX),
+        },
+        Request::Define {
+            name: "table",
+            value_type: None,
+            definition: Definition::Bytes,
+        },
+        Request::Define {
+            name: "alias",
+            value_type: None,
+            definition: Definition::Export {
+                module: ModuleName::Name("sqlite"),
+                name: "sqlite3_open",
+            },
+        },
+        Request::Lookup {
+            module: ModuleName::Digest(DIGEST),
+            name: "main",
+        },
+        Request::Call {
+            module: ModuleName::Name("é"),
+            function: "f",
+            signature: Some("i32 (i32, ptr)"),
+            arguments: vec![
+                Argument::Int(u64::MAX),
+                Argument::Float(1.5),
+                Argument::Double(-0.0),
+                Argument::Pointer(0),
+                Argument::In { size: 3 },
+                Argument::Out { size: 1 << 33 },
+                Argument::InOut { size: 0 },
+            ],
+        },
+        Request::Unload {
+            module: ModuleName::Digest(DIGEST),
+        },
+        Request::List { skip: 300 },
+        Request::Ping,
+    ]
+}
+
+fn responses() -> Vec<Response> {
+    let returned = |value| Response::Returned { value };
+    let found = |kind, value_type: Option<&str>| {
+        Response::Found(Symbol {
+            address: 0x7f00_0000_1000,
+            kind,
+            value_type: value_type.map(str::to_owned),
+        })
+    };
+    let mut responses = vec![
+        Response::Loaded { was_loaded: true },
+        Response::Needed,
+        Response::Defined { address: 16 },
+        found(SymbolKind::Unknown, None),
+        found(SymbolKind::Function, Some("void ()")),
+        found(SymbolKind::Data, Some("[4 x i32]")),
+        found(SymbolKind::Tls, None),
+        returned(Value::Void),
+        returned(Value::Int {
+            bits: 64,
+            value: u64::MAX,
+        }),
+        returned(Value::Float(f32::MIN)),
+        returned(Value::Double(f64::INFINITY)),
+        returned(Value::Pointer(0xdead)),
+        Response::Unloaded,
+        Response::Modules {
+            modules: vec![ModuleInfo {
+                digest: DIGEST,
+                names: vec!["a".to_owned(), String::new()],
+                size: 7,
+                n_exports: 8,
+            }],
+            n_total: 1,
+        },
+        Response::Pong,
+    ];
+    for kind in [
+        ErrorKind::TooLong,
+        ErrorKind::Malformed,
+        ErrorKind::Image,
+        ErrorKind::Load,
+        ErrorKind::UnknownModule,
+        ErrorKind::UnknownSymbol,
+        ErrorKind::Arguments,
+        ErrorKind::Definition,
+        ErrorKind::InUse,
+        ErrorKind::Memory,
+        ErrorKind::Internal,
+    ] {
+        responses.push(Response::Failed(Failure {
+            kind,
+            message: "a: b: c".to_owned(),
+        }));
+    }
+    responses
+}
+
+/// The payload of the frame that `encode` starts, with `body`.
+fn payload<M: serde::Serialize>(id: u64, message: &M, body: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    encode(&mut frame, id, message, body.len(), u32::MAX).unwrap();
+    frame.extend_from_slice(body);
+    let (length, payload) = frame.split_first_chunk().unwrap();
+    assert_eq!(payload.len(), u32::from_le_bytes(*length) as usize);
+    payload.to_vec()
+}
+
+#[test]
+fn every_request_survives() {
+    for (id, request) in (0..).map(|n: u64| n << 33).zip(requests()) {
+        let payload = payload(id, &request, b"body");
+        let received = decode::<Request<'_>>(&payload).unwrap();
+        assert_eq!(
+            (received.id, &received.message, received.body),
+            (id, &request, &b"body"[..])
+        );
+    }
+}
+
+#[test]
+fn every_response_survives() {
+    for response in responses() {
+        let payload = payload(1, &response, b"");
+        let received = decode::<Response>(&payload).unwrap();
+        assert_eq!((&received.message, received.body), (&response, &b""[..]));
+    }
+}
+
+#[test]
+fn a_hello_survives_and_keeps_the_newest_modules() {
+    let mut frame = Vec::new();
+    let mut hello = hello();
+    hello.encode(&mut frame).unwrap();
+    assert_eq!(Hello::decode(&frame[4..]).unwrap(), hello);
+
+    hello.modules = (0..MAX_ANNOUNCED_MODULES + 5)
+        .map(|n| Digest::from_bytes([u8::try_from(n % 251).unwrap(); 32]))
+        .collect();
+    frame.clear();
+    hello.encode(&mut frame).unwrap();
+    assert!(frame.len() <= HELLO_LIMIT as usize);
+    assert_eq!(
+        Hello::decode(&frame[4..]).unwrap().modules,
+        hello.modules[5..]
+    );
+}
+
+#[test]
+fn another_version_or_another_protocol_is_told_apart() {
+    let mut frame = Vec::new();
+    hello().encode(&mut frame).unwrap();
+    let payload = &frame[4..];
+
+    let mut newer = payload[..12].to_vec();
+    newer[8..].copy_from_slice(&(VERSION + 1).to_le_bytes());
+    newer.extend_from_slice(b"whatever comes then");
+    let version = Error::Version {
+        found: VERSION + 1,
+        known: VERSION,
+    };
+    assert_eq!(Hello::decode(&newer), Err(version));
+    assert_eq!(Hello::decode(b"GET / HTTP/1.1\r\n"), Err(Error::NotFarcall));
+    assert_eq!(Hello::decode(&payload[..11]), Err(Error::NotFarcall));
+    let malformed = |length| Err(Error::Malformed { length });
+    assert_eq!(Hello::decode(&payload[..20]), malformed(20));
+    let longer = [payload, b"x"].concat();
+    assert_eq!(Hello::decode(&longer), malformed(longer.len()));
+}
+
+#[test]
+fn what_is_longer_than_its_limit_is_not_encoded() {
+    let mut out = b"before".to_vec();
+    let ping = Request::Ping;
+    assert_eq!(encode(&mut out, 1, &ping, 8, 10), Ok(()));
+    assert_eq!(out.len(), 6 + 4 + 2);
+    out.truncate(6);
+    let too_long = |length, limit| Err(Error::FrameTooLong { length, limit });
+    assert_eq!(encode(&mut out, 1, &ping, 9, 10), too_long(11, 10));
+    assert_eq!(
+        encode(&mut out, 1, &ping, 1 << 32, u32::MAX),
+        too_long((1 << 32) + 2, u32::MAX)
+    );
+    let name = "x".repeat(HEAD_LIMIT);
+    let request = Request::Lookup {
+        module: ModuleName::Name("m"),
+        name: &name,
+    };
+    let error = encode(&mut out, 1, &request, 0, u32::MAX);
+    assert_eq!(error, Err(Error::HeadTooLong { limit: HEAD_LIMIT }));
+    assert_eq!(out, b"before");
+}
+
+#[test]
+fn a_head_longer_than_its_limit_is_not_read() {
+    // A name that claims to be as long as the rest of the payload.
+    let mut bytes = vec![1, 2, 0];
+    bytes.extend_from_slice(&[0; 32]);
+    let long = postcard::to_extend(&"x".repeat(HEAD_LIMIT), bytes).unwrap();
+    assert_eq!(
+        decode::<Request<'_>>(&long),
+        Err(Error::Malformed { length: long.len() })
+    );
+    let mut short = long[..35].to_vec();
+    short.extend_from_slice(&[1, b'x']);
+    assert!(decode::<Request<'_>>(&short).is_ok());
+}
+
+#[test]
+fn truncated_messages_are_errors() {
+    for request in requests() {
+        let whole = payload(1, &request, b"");
+        for end in 0..whole.len() {
+            assert_eq!(
+                decode::<Request<'_>>(&whole[..end]),
+                Err(Error::Malformed { length: end }),
+                "{request:?}"
+            );
+        }
+    }
+    for response in responses() {
+        let whole = payload(1, &response, b"");
+        for end in 0..whole.len() {
+            assert!(decode::<Response>(&whole[..end]).is_err(), "{response:?}");
+        }
+    }
+}
+
+#[test]
+fn garbage_is_never_a_panic() {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut seeds: Vec<Vec<u8>> = requests().iter().map(|r| payload(1, r, b"body")).collect();
+    seeds.extend(responses().iter().map(|r| payload(1, r, b"")));
+    let mut frame = Vec::new();
+    hello().encode(&mut frame).unwrap();
+    seeds.push(frame[4..].to_vec());
+    for seed in seeds {
+        for _ in 0..2000 {
+            let mut bytes = seed.clone();
+            for _ in 0..=random.below(4) {
+                let at = random.below(bytes.len());
+                bytes[at] = random.byte();
+            }
+            let _ = decode::<Request<'_>>(&bytes);
+            let _ = decode::<Response>(&bytes);
+            let _ = Hello::decode(&bytes);
+        }
+    }
+    for _ in 0..2000 {
+        let bytes: Vec<u8> = (0..random.below(64)).map(|_| random.byte()).collect();
+        let _ = decode::<Request<'_>>(&bytes);
+        let _ = decode::<Response>(&bytes);
+        let _ = Hello::decode(&bytes);
+    }
+}
+
+/// xorshift64: the same bytes in every run.
+struct Random(u64);
+
+impl Random {
+    fn byte(&mut self) -> u8 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.to_le_bytes()[3]
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::from(self.byte()) % end
+    }
+}
