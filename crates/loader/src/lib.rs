@@ -1,1 +1,57 @@
-//! See Cargo.toml.
+//! From an image to running code: map, resolve, relocate, publish, initialise.
+//!
+//! A [`Loader`] says what the names that an image imports mean: definitions of the host's, modules
+//! in scope, the host's exports, system libraries, in this order. [`Loader::load`] gives a
+//! [`Module`], which owns its memory: dropping it runs the destructors and returns everything.
+//!
+//! Loading is a chain of types, `Image → Mapped → Bound → Module`; a step that fails drops the type
+//! before it, which undoes the steps before. No page is ever writable and executable.
+//!
+//! Loading runs code. Which image may run is the caller's decision, made in one place:
+//! [`TrustedImage::assume_trusted`].
+//!
+//! # Examples
+//!
+//! ```no_run
+//! use farcall_image::Image;
+//! use farcall_loader::{Loader, TrustedImage};
+//!
+//! extern "C" fn log(value: i64) {
+//!     println!("{value}");
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let bytes = std::fs::read("add.image")?;
+//! // SAFETY: this program's own build wrote the file.
+//! let image = unsafe { TrustedImage::assume_trusted(Image::parse(&bytes)?) };
+//!
+//! let mut loader = Loader::new();
+//! loader.define_function("log", log as extern "C" fn(i64));
+//! let module = loader.load(&image, &[])?;
+//! let add = module.lookup::<unsafe extern "C" fn(i32, i32) -> i32>("add")?;
+//! // SAFETY: the manifest says that `add` has this type, and it has no other contract.
+//! assert_eq!(unsafe { add(2, 3) }, 5);
+//! # Ok(())
+//! # }
+//! ```
+
+#![allow(
+    unsafe_code,
+    reason = "mapping memory, making it executable and calling it is what this crate is for"
+)]
+#![deny(clippy::multiple_unsafe_ops_per_block)]
+
+mod definition;
+mod error;
+mod function;
+pub mod invoke;
+mod loader;
+mod module;
+mod trust;
+
+pub use definition::Definition;
+pub use error::{Error, MissingSymbol, Result, TypeMismatch};
+pub use function::{AbiType, FunctionPointer, UnsafeFunctionPointer};
+pub use loader::Loader;
+pub use module::{Export, Module, Symbol, UnloadError};
+pub use trust::TrustedImage;

@@ -1,0 +1,206 @@
+//! Why an image does not load, or a name is not found.
+
+use std::fmt;
+
+use farcall_image::Signature;
+
+use crate::invoke;
+
+/// The result of loading and looking up.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an image does not load, or a name is not found in a module.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("{path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The bytes are not an image, or not one for this machine.
+    #[error("{image}: {source}")]
+    Image {
+        /// The image's name.
+        image: String,
+        /// What is wrong with it.
+        source: farcall_image::Error,
+    },
+    /// The image is of a form that this loader does not serve.
+    #[error("{image}: {what}")]
+    Unsupported {
+        /// The image's name.
+        image: String,
+        /// What it does not serve.
+        what: &'static str,
+    },
+    /// The system refused something.
+    #[error("{image}: {call}: {source}")]
+    System {
+        /// The image's name.
+        image: String,
+        /// The call that failed, with its size in bytes where it has one.
+        call: String,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// Imports that were found nowhere: all of them.
+    #[error("{}", missing(image, symbols, searched))]
+    Missing {
+        /// The image's name.
+        image: String,
+        /// The imports, in the order of the image's symbol table.
+        symbols: Vec<MissingSymbol>,
+        /// The places searched, in order.
+        searched: Vec<String>,
+    },
+    /// Imports that were found, but as something else: all of them.
+    #[error("{}", mismatched(image, symbols))]
+    Mismatched {
+        /// The image's name.
+        image: String,
+        /// The imports, in the order of the image's symbol table.
+        symbols: Vec<TypeMismatch>,
+    },
+    /// A constructor or destructor is not code.
+    #[error("{image}: entry {index} of the {table} table, {address:#x}, is not code")]
+    NotCode {
+        /// The image's name.
+        image: String,
+        /// `constructor` or `destructor`.
+        table: &'static str,
+        /// The entry's index.
+        index: usize,
+        /// The address that it holds.
+        address: u64,
+    },
+    /// A module does not export a name.
+    #[error("{module}: no export is named {name}{}", nearest_names(nearest))]
+    NoExport {
+        /// The module's name.
+        module: String,
+        /// The name looked up.
+        name: String,
+        /// The exports whose names are most like it.
+        nearest: Vec<String>,
+    },
+    /// An export is not what the caller believes.
+    #[error("{module}: {name} is {found}, not {expected}")]
+    WrongType {
+        /// The module's name.
+        module: String,
+        /// The export.
+        name: String,
+        /// What the caller believes.
+        expected: String,
+        /// What the manifest or the symbol table says.
+        found: String,
+    },
+    /// A function cannot be called like this.
+    #[error("{module}: {name}: {source}, which is {signature}")]
+    Call {
+        /// The module's name.
+        module: String,
+        /// The function.
+        name: String,
+        /// Its type.
+        signature: Box<Signature>,
+        /// What is wrong with the call.
+        source: invoke::CallError,
+    },
+}
+
+/// An import that was found nowhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingSymbol {
+    /// Its name.
+    pub name: String,
+    /// Its name as its source language writes it, where it is mangled.
+    pub demangled: Option<String>,
+    /// The first place that refers to it, if the manifest knows.
+    pub referrer: Option<String>,
+    /// The definitions and exports in scope whose names are most like it.
+    pub nearest: Vec<String>,
+}
+
+/// An import that was found as something else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypeMismatch {
+    /// Its name.
+    pub name: String,
+    /// The first place that refers to it, if the manifest knows.
+    pub referrer: Option<String>,
+    /// What the image believes that it is.
+    pub expected: String,
+    /// What was found.
+    pub found: String,
+    /// Where it was found.
+    pub place: String,
+}
+
+impl fmt::Display for MissingSymbol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.demangled {
+            Some(demangled) => write!(f, "{demangled} ({})", self.name)?,
+            None => f.write_str(&self.name)?,
+        }
+        if let Some(referrer) = &self.referrer {
+            write!(f, ", used by {referrer}")?;
+        }
+        f.write_str(&nearest_names(&self.nearest))
+    }
+}
+
+impl fmt::Display for TypeMismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            expected,
+            found,
+            place,
+            ..
+        } = self;
+        write!(f, "{name}: imported as {expected}, but {place} has {found}")?;
+        match &self.referrer {
+            Some(referrer) => write!(f, ", used by {referrer}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn missing(image: &str, symbols: &[MissingSymbol], searched: &[String]) -> String {
+    let searched = searched.join(", ");
+    match symbols {
+        [symbol] => format!("{image}: missing symbol: {symbol} (searched: {searched})"),
+        _ => format!(
+            "{image}: {} missing symbols (searched: {searched}){}",
+            symbols.len(),
+            lines(symbols)
+        ),
+    }
+}
+
+fn mismatched(image: &str, symbols: &[TypeMismatch]) -> String {
+    match symbols {
+        [symbol] => format!("{image}: {symbol}"),
+        _ => format!(
+            "{image}: {} imports have another type{}",
+            symbols.len(),
+            lines(symbols)
+        ),
+    }
+}
+
+fn lines(items: &[impl fmt::Display]) -> String {
+    items.iter().map(|item| format!("\n  {item}")).collect()
+}
+
+fn nearest_names(nearest: &[String]) -> String {
+    if nearest.is_empty() {
+        return String::new();
+    }
+    format!("; similar: {}", nearest.join(", "))
+}

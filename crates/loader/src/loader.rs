@@ -1,0 +1,130 @@
+//! What imports mean, and loading with it.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::path::Path;
+
+use crate::{Definition, FunctionPointer, Module, Result, TrustedImage};
+
+/// What the names that images import mean, and the way to load them.
+///
+/// A name is looked for in this order, and the first place that has it wins:
+///
+/// 1. the definitions given;
+/// 2. the modules in scope, in the order given at the load;
+/// 3. the symbols that the host and its libraries export (what `dlsym` finds), unless turned off;
+/// 4. the system libraries named, in order. One is opened only when a name was found nowhere
+///    before, and stays open as long as a module is bound to it.
+///
+/// `__tls_get_addr` and the functions that register a thread's destructors are always the loader's
+/// own: they tell the modules apart.
+///
+/// A loader may be shared by threads; loading changes nothing in it that anyone sees.
+#[derive(Debug)]
+pub struct Loader {
+    definitions: HashMap<Vec<u8>, Definition>,
+    host_exports: bool,
+    libraries: Vec<String>,
+}
+
+impl Default for Loader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Loader {
+    /// A loader with no definitions that looks among the host's exports.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            definitions: HashMap::new(),
+            host_exports: true,
+            libraries: Vec::new(),
+        }
+    }
+
+    /// Says what `name` means. The last definition of a name wins; modules that are loaded already
+    /// keep what they are bound to.
+    pub fn define(&mut self, name: &str, definition: Definition) -> &mut Self {
+        self.definitions.insert(name.into(), definition);
+        self
+    }
+
+    /// Gives images a function of the host's.
+    ///
+    /// An import of another type is an error at load. A function that may unwind, because a C++
+    /// exception or a panic passes through it, is an `extern "C-unwind" fn`.
+    pub fn define_function<F: FunctionPointer>(&mut self, name: &str, function: F) -> &mut Self {
+        self.define(name, Definition::function(function))
+    }
+
+    /// Whether names are looked for among what the host and its libraries export. They are unless
+    /// this says otherwise.
+    pub fn host_exports(&mut self, search: bool) -> &mut Self {
+        self.host_exports = search;
+        self
+    }
+
+    /// Adds a system library, named as for `dlopen`: `libm.so.6`.
+    pub fn library(&mut self, name: &str) -> &mut Self {
+        self.libraries.push(name.to_owned());
+        self
+    }
+
+    /// Loads an image and runs its constructors on this thread.
+    ///
+    /// Modules of `scope` whose exports it imports stay loaded as long as it does.
+    ///
+    /// # Errors
+    ///
+    /// An [`Error`](crate::Error) that names the image and what is wrong, with all missing symbols or all
+    /// mismatched types at once. Nothing is left behind.
+    pub fn load(&self, image: &TrustedImage<'_>, scope: &[&Module]) -> Result<Module> {
+        let _ = (image, scope, &self.libraries, self.host_exports);
+        todo!()
+    }
+
+    /// Loads an image from a file, read into private memory first.
+    ///
+    /// # Safety
+    ///
+    /// As [`TrustedImage::assume_trusted`], for what the file holds.
+    ///
+    /// # Errors
+    ///
+    /// As [`Loader::load`], and when the file cannot be read or is not an image.
+    pub unsafe fn load_file(&self, path: impl AsRef<Path>, scope: &[&Module]) -> Result<Module> {
+        let _ = (path.as_ref(), scope);
+        todo!()
+    }
+
+    /// Runs an image's `main` as if the process had been started for it, and ends the process with
+    /// its result. Returns only errors.
+    ///
+    /// `args` are the program's, with its name first. As in a program linked natively, constructors
+    /// and `main` get the arguments and the environment, exit handlers and destructors run at
+    /// `exit` in the reverse order of their registration, an exception that nobody catches
+    /// terminates, and `SIGPIPE`, `SIGSEGV` and `SIGBUS`, which Rust's runtime changes, have their
+    /// default action.
+    ///
+    /// # Safety
+    ///
+    /// Call it on the main thread. Other threads of the process must bear that it exits and that its
+    /// signal actions change.
+    ///
+    /// # Errors
+    ///
+    /// As [`Loader::load`], and when the image exports no function `main`. No code of the image has
+    /// run then.
+    pub unsafe fn run_program(
+        &self,
+        image: &TrustedImage<'_>,
+        scope: &[&Module],
+        args: Vec<CString>,
+    ) -> Result<Infallible> {
+        let _ = (image, scope, args);
+        todo!()
+    }
+}

@@ -1,0 +1,54 @@
+//! The one step at which someone vouches for code.
+
+use farcall_image::Image;
+
+/// An image that someone has vouched for. Only such images load.
+#[derive(Debug, Clone)]
+pub struct TrustedImage<'data> {
+    image: Image<'data>,
+    name: String,
+}
+
+impl<'data> TrustedImage<'data> {
+    /// Vouches for an image. It is named by its digest until [`TrustedImage::named`].
+    ///
+    /// # Safety
+    ///
+    /// The image's code will run in this process with all that the process may do. The caller
+    /// vouches that
+    ///
+    /// - the bytes were produced by farcall and not changed since: they come from a place that only
+    ///   trusted people write to, or their digest is one that the caller trusts and
+    ///   [`Image::verify_digest`] has confirmed it;
+    /// - its constructors and destructors may run in this process, on the threads that load and
+    ///   drop the module;
+    /// - it uses its imports as what they are bound to wants to be used. The loader compares types
+    ///   where both sides have one, and knows nothing beyond types.
+    #[must_use]
+    pub unsafe fn assume_trusted(image: Image<'data>) -> Self {
+        let name = image.digest().to_string();
+        Self {
+            name: name.get(..16).unwrap_or(&name).to_owned(),
+            image,
+        }
+    }
+
+    /// Names the image in messages, for example by its file.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The image.
+    #[must_use]
+    pub fn image(&self) -> &Image<'data> {
+        &self.image
+    }
+
+    /// Its name in messages.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
