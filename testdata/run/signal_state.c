@@ -21,7 +21,5 @@ int main(void) {
   printf("alternate stack: %d\n", stack.ss_flags != SS_DISABLE);
   printf("main thread: %d\n", getpid() == gettid());
   printf("dumpable: %d\n", prctl(PR_GET_DUMPABLE));
-  for (int fd = 0; fd < 32; fd++)
-    if (lseek(fd, 0, SEEK_CUR) != -1 || dup2(fd, fd) == fd) printf("open: %d\n", fd);
   return 0;
 }

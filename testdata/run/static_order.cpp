@@ -10,14 +10,14 @@ __attribute__((init_priority(150))) Loud sooner("priority 150 of main");
 static Loud second("second of main");
 thread_local Loud of_thread("thread_local of main");
 Loud *leaked = new Loud("leaked");
-__attribute__((constructor)) static void plain() { std::cout << "constructor attribute\n"; }
-__attribute__((destructor)) static void plain_end() { std::cout << "destructor attribute\n"; }
+__attribute__((constructor)) static void plain() { std::puts("constructor attribute"); }
+__attribute__((destructor)) static void plain_end() { std::puts("destructor attribute"); }
 int computed = value_there() + 1;
 
 int main() {
-  std::cout << "main " << computed << ' ' << value_there() << '\n';
+  std::printf("main %d %d\n", computed, value_there());
   std::atexit([] {
-    std::cout << "atexit of main\n";
+    std::puts("atexit of main");
     static Loud late("made in atexit");
   });
   static Loud inside("static inside main");

@@ -1,10 +1,10 @@
 #pragma once
-#include <iostream>
+#include <cstdio>
 struct Loud {
   const char *name;
-  explicit Loud(const char *n) : name(n) { std::cout << "+ " << name << '\n'; }
-  ~Loud() { std::cout << "- " << name << '\n'; }
-  void touch() { std::cout << "touch " << name << '\n'; }
+  explicit Loud(const char *n) : name(n) { std::printf("+ %s\n", name); }
+  ~Loud() { std::printf("- %s\n", name); }
+  void touch() { std::printf("touch %s\n", name); }
 };
 int value_there();
 void local_there();
