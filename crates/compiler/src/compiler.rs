@@ -1,6 +1,9 @@
 //! The compiler: options, then one module after another.
 
-use inkwell::{OptimizationLevel, context::Context, module::Module, passes::PassBuilderOptions, targets::FileType};
+use inkwell::{
+    OptimizationLevel, context::Context, module::Module, passes::PassBuilderOptions,
+    targets::FileType,
+};
 
 use crate::{
     Error, functions,
@@ -9,12 +12,13 @@ use crate::{
     pic,
     target::{self, Cpu, Machine},
     types,
+    worker::{self, Failure},
 };
 
 /// Turns LLVM IR into position-independent objects.
 ///
 /// Options are fixed when it is built. It can be used from many threads at once; each module is compiled in an LLVM context
-/// of its own, all of it, on the calling thread.
+/// and on a thread of its own, all of it, while the caller waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compiler {
     opt_level: OptLevel,
@@ -77,38 +81,19 @@ impl Compiler {
     /// # Errors
     /// When the input cannot be read, is invalid, is for another machine, or LLVM cannot make code of it.
     pub fn compile_ir(&self, name: &str, ir: &[u8]) -> Result<Object, Error> {
-        llvm::compiling(name);
-        let context = Context::create();
-        let diagnostics = Diagnostics::install(&context);
-        let generation =
-            Generation { machine: self.machine, level: self.opt_level.code_generation(), cpu: &self.cpu };
-        let Input { mut module, machine } = input::read(&context, name, ir, &generation)?;
-
-        functions::check(name, &module, self.machine)?;
-        functions::override_cpu(&context, &module, &self.cpu, self.cpu_given);
-        pic::bind_definitions(&module);
-
-        let optimize = |message: String| Error::Optimize { input: name.to_owned(), message };
-        module
-            .run_passes(self.opt_level.passes(), &machine, self.opt_level.tuning())
-            .map_err(|message| optimize(message.to_string()))?;
-        if let [message, ..] = diagnostics.take_errors().as_slice() {
-            return Err(optimize(message.clone()));
-        }
-
-        pic::unbind_declarations(&mut module);
-        types::add_sections(&module, &self.cpu);
-        debug_assert_eq!(module.verify(), Ok(()), "what was done to the module keeps it valid");
-
-        let generate = |messages: Vec<String>| Error::Generate { input: name.to_owned(), messages };
-        let buffer = machine
-            .write_to_memory_buffer(&module, FileType::Object)
-            .map_err(|message| generate(vec![message.to_string()]))?;
-        let errors = diagnostics.take_errors();
-        if !errors.is_empty() {
-            return Err(generate(errors));
-        }
-        Ok(Object { name: name.to_owned(), bytes: buffer.as_slice().to_vec() })
+        let ir = ir.to_vec();
+        let compiler = self.clone();
+        let input = name.to_owned();
+        worker::run(move || compiler.compile_here(&input, &ir)).unwrap_or_else(|failure| {
+            let input = name.to_owned();
+            Err(match failure {
+                Failure::GaveUp(reason) => Error::GaveUp { input, reason },
+                Failure::Thread(error) => Error::Thread {
+                    input,
+                    reason: error.to_string(),
+                },
+            })
+        })
     }
 
     /// Compiles a module that is in memory. It is only read: the work is done on a copy in another context.
@@ -143,6 +128,59 @@ impl Compiler {
     #[must_use]
     pub fn llvm_version() -> (u32, u32, u32) {
         inkwell::support::get_llvm_version()
+    }
+
+    fn compile_here(&self, name: &str, ir: &[u8]) -> Result<Object, Error> {
+        let context = Context::create();
+        let diagnostics = Diagnostics::install(&context);
+        let generation = Generation {
+            machine: self.machine,
+            level: self.opt_level.code_generation(),
+            cpu: &self.cpu,
+        };
+        let Input {
+            mut module,
+            machine,
+        } = input::read(&context, name, ir, &generation)?;
+
+        functions::check(name, &module, self.machine)?;
+        functions::override_cpu(&context, &module, &self.cpu, self.cpu_given);
+        pic::bind_definitions(&module);
+
+        let optimize = |message: String| Error::Optimize {
+            input: name.to_owned(),
+            message,
+        };
+        module
+            .run_passes(self.opt_level.passes(), &machine, self.opt_level.tuning())
+            .map_err(|message| optimize(message.to_string()))?;
+        if let [message, ..] = diagnostics.take_errors().as_slice() {
+            return Err(optimize(message.clone()));
+        }
+
+        pic::unbind_declarations(&mut module);
+        types::add_sections(&module, &self.cpu);
+        debug_assert_eq!(
+            module.verify(),
+            Ok(()),
+            "what was done to the module keeps it valid"
+        );
+
+        let generate = |messages: Vec<String>| Error::Generate {
+            input: name.to_owned(),
+            messages,
+        };
+        let buffer = machine
+            .write_to_memory_buffer(&module, FileType::Object)
+            .map_err(|message| generate(vec![message.to_string()]))?;
+        let errors = diagnostics.take_errors();
+        if !errors.is_empty() {
+            return Err(generate(errors));
+        }
+        Ok(Object {
+            name: name.to_owned(),
+            bytes: buffer.as_slice().to_vec(),
+        })
     }
 }
 
@@ -180,7 +218,12 @@ impl Builder {
         let machine = &target::X86_64;
         let cpu = machine.cpu(self.cpu.as_deref(), &self.features)?;
         let cpu_given = self.cpu.is_some();
-        Ok(Compiler { opt_level: self.opt_level, machine, cpu, cpu_given })
+        Ok(Compiler {
+            opt_level: self.opt_level,
+            machine,
+            cpu,
+            cpu_given,
+        })
     }
 }
 

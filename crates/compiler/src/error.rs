@@ -94,7 +94,9 @@ pub enum Error {
     },
 
     /// The IR is for another machine, system or object format.
-    #[error("{input}: target triple: made for `{found}`, this compiler makes code for `{expected}`")]
+    #[error(
+        "{input}: target triple: made for `{found}`, this compiler makes code for `{expected}`"
+    )]
     Triple {
         /// The input's name.
         input: String,
@@ -156,6 +158,26 @@ pub enum Error {
         /// LLVM's words, one item an error.
         messages: Vec<String>,
     },
+
+    /// LLVM cannot go on and does not report it as an error: the IR asks for what it does not have, or it has a bug.
+    ///
+    /// The thread of this compilation is parked for good, with its memory. Other compilations are not affected.
+    #[error("{input}: LLVM gave up: {reason}")]
+    GaveUp {
+        /// The input's name.
+        input: String,
+        /// LLVM's words.
+        reason: String,
+    },
+
+    /// The system has no thread for the compilation.
+    #[error("{input}: cannot start a thread: {reason}")]
+    Thread {
+        /// The input's name.
+        input: String,
+        /// The system's words.
+        reason: String,
+    },
 }
 
 fn did_you_mean(names: &[&str]) -> String {
@@ -166,5 +188,9 @@ fn did_you_mean(names: &[&str]) -> String {
 }
 
 fn on_next_line(source_line: &str) -> String {
-    if source_line.is_empty() { String::new() } else { format!("\n{source_line}") }
+    if source_line.is_empty() {
+        String::new()
+    } else {
+        format!("\n{source_line}")
+    }
 }

@@ -19,9 +19,17 @@ pub(crate) fn check(input: &str, module: &Module<'_>, machine: &Machine) -> Resu
         let refuse = |attribute: &'static str, value: &str| {
             let function = function.get_name().to_string_lossy().into_owned();
             let (input, value) = (input.to_owned(), value.to_owned());
-            Err(Error::FunctionTarget { input, function, attribute, value, machine: machine.name })
+            Err(Error::FunctionTarget {
+                input,
+                function,
+                attribute,
+                value,
+                machine: machine.name,
+            })
         };
-        if let Some(cpu) = value(function, CPU).filter(|cpu| !cpu.is_empty() && !machine.has_cpu(cpu)) {
+        if let Some(cpu) =
+            value(function, CPU).filter(|cpu| !cpu.is_empty() && !machine.has_cpu(cpu))
+        {
             return refuse(CPU, &cpu);
         }
         if let Some(features) = value(function, FEATURES)
@@ -45,7 +53,11 @@ pub(crate) fn override_cpu(context: &Context, module: &Module<'_>, cpu: &Cpu, cp
         if !cpu.features.is_empty()
             && let Some(own) = value(function, FEATURES)
         {
-            let all = if own.is_empty() { cpu.features.clone() } else { format!("{own},{}", cpu.features) };
+            let all = if own.is_empty() {
+                cpu.features.clone()
+            } else {
+                format!("{own},{}", cpu.features)
+            };
             let attribute = context.create_string_attribute(FEATURES, &all);
             function.add_attribute(AttributeLoc::Function, attribute);
         }

@@ -33,8 +33,13 @@ pub(crate) fn read<'c>(
     ir: &[u8],
     generation: &Generation<'_>,
 ) -> Result<Input<'c>, Error> {
-    if ir.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0) {
-        return Err(Error::Empty { input: name.to_owned() });
+    if ir
+        .iter()
+        .all(|byte| byte.is_ascii_whitespace() || *byte == 0)
+    {
+        return Err(Error::Empty {
+            input: name.to_owned(),
+        });
     }
     let is_bitcode = is_bitcode(ir);
     let mut module = parse(context, name, ir, is_bitcode)?;
@@ -44,7 +49,11 @@ pub(crate) fn read<'c>(
     let machine = target_machine(name, &module, &triple, generation)?;
     let layout = machine.get_target_data().get_data_layout();
     let expected = layout.as_str().to_string_lossy();
-    let found = module.get_data_layout().as_str().to_string_lossy().into_owned();
+    let found = module
+        .get_data_layout()
+        .as_str()
+        .to_string_lossy()
+        .into_owned();
     if found.is_empty() && !is_bitcode {
         // An alignment that the text leaves out is chosen while it is read: it must be read again, by this layout.
         let mut text = format!("target datalayout = \"{expected}\"\n").into_bytes();
@@ -54,7 +63,11 @@ pub(crate) fn read<'c>(
     } else if found.is_empty() {
         module.set_data_layout(&layout);
     } else if found != expected {
-        return Err(Error::DataLayout { input: name.to_owned(), found, expected: expected.into_owned() });
+        return Err(Error::DataLayout {
+            input: name.to_owned(),
+            found,
+            expected: expected.into_owned(),
+        });
     }
     Ok(Input { module, machine })
 }
@@ -63,7 +76,10 @@ pub(crate) fn read<'c>(
 pub(crate) fn verify(name: &str, module: &Module<'_>) -> Result<(), Error> {
     module.verify().map_err(|message| {
         let message = message.to_string().trim_end().to_owned();
-        Error::Invalid { input: name.to_owned(), message }
+        Error::Invalid {
+            input: name.to_owned(),
+            message,
+        }
     })
 }
 
@@ -72,27 +88,50 @@ fn is_bitcode(ir: &[u8]) -> bool {
     ir.starts_with(b"BC\xC0\xDE") || ir.starts_with(&0x0B17_C0DE_u32.to_le_bytes())
 }
 
-fn parse<'c>(context: &'c Context, name: &str, ir: &[u8], is_bitcode: bool) -> Result<Module<'c>, Error> {
+fn parse<'c>(
+    context: &'c Context,
+    name: &str,
+    ir: &[u8],
+    is_bitcode: bool,
+) -> Result<Module<'c>, Error> {
     let buffer = MemoryBuffer::create_from_memory_range_copy(ir, BUFFER);
     llvm::parse(context, &buffer).map_err(|message| {
         // LLVM writes `ir:3:14: error: message`, the line and the caret; of bitcode `ir: error: message`.
         let message = message.trim_end();
-        let rest = message.strip_prefix(BUFFER).and_then(|rest| rest.strip_prefix(':')).unwrap_or(message);
+        let rest = message
+            .strip_prefix(BUFFER)
+            .and_then(|rest| rest.strip_prefix(':'))
+            .unwrap_or(message);
         let located = located(rest).filter(|_| !is_bitcode);
         let input = name.to_owned();
         match located {
             Some((line, column, rest)) => {
                 let (message, source_line) = rest.split_once('\n').unwrap_or((rest, ""));
                 let (message, source_line) = (message.to_owned(), source_line.to_owned());
-                Error::Parse { input, line, column, message, source_line }
+                Error::Parse {
+                    input,
+                    line,
+                    column,
+                    message,
+                    source_line,
+                }
             }
             None => {
                 let message = rest.trim_start();
-                let message = message.strip_prefix("error: ").unwrap_or(message).to_owned();
+                let message = message
+                    .strip_prefix("error: ")
+                    .unwrap_or(message)
+                    .to_owned();
                 if is_bitcode {
                     Error::Bitcode { input, message }
                 } else {
-                    Error::Parse { input, line: 1, column: 1, message, source_line: String::new() }
+                    Error::Parse {
+                        input,
+                        line: 1,
+                        column: 1,
+                        message,
+                        source_line: String::new(),
+                    }
                 }
             }
         }
@@ -104,11 +143,19 @@ fn located(message: &str) -> Option<(u32, u32, &str)> {
     let (line, rest) = message.split_once(':')?;
     let (column, rest) = rest.split_once(':')?;
     let rest = rest.trim_start_matches(' ');
-    Some((line.parse().ok()?, column.parse().ok()?, rest.strip_prefix("error: ").unwrap_or(rest)))
+    Some((
+        line.parse().ok()?,
+        column.parse().ok()?,
+        rest.strip_prefix("error: ").unwrap_or(rest),
+    ))
 }
 
 /// The module's own triple when it is this machine's: musl and GNU differ in what the C library has.
-fn set_triple(name: &str, module: &Module<'_>, machine: &target::Machine) -> Result<TargetTriple, Error> {
+fn set_triple(
+    name: &str,
+    module: &Module<'_>,
+    machine: &target::Machine,
+) -> Result<TargetTriple, Error> {
     let triple = module.get_triple();
     let found = triple.as_str().to_string_lossy();
     if found.is_empty() {
@@ -117,7 +164,11 @@ fn set_triple(name: &str, module: &Module<'_>, machine: &target::Machine) -> Res
         return Ok(triple);
     }
     if !machine.accepts(&found) {
-        return Err(Error::Triple { input: name.to_owned(), found: found.into_owned(), expected: machine.triple });
+        return Err(Error::Triple {
+            input: name.to_owned(),
+            found: found.into_owned(),
+            expected: machine.triple,
+        });
     }
     drop(found);
     Ok(triple)
@@ -134,12 +185,27 @@ fn target_machine(
         None | Some(1) => CodeModel::Small,
         Some(3) => CodeModel::Medium,
         Some(4) => CodeModel::Large,
-        Some(found) => return Err(Error::CodeModel { input: name.to_owned(), found }),
+        Some(found) => {
+            return Err(Error::CodeModel {
+                input: name.to_owned(),
+                found,
+            });
+        }
     };
-    let no_target = |message: String| Error::NoTarget { triple: triple.to_string(), message };
+    let no_target = |message: String| Error::NoTarget {
+        triple: triple.to_string(),
+        message,
+    };
     let target = Target::from_triple(triple).map_err(|message| no_target(message.to_string()))?;
     let cpu = generation.cpu;
     target
-        .create_target_machine(triple, &cpu.name, &cpu.features, generation.level, RelocMode::PIC, model)
+        .create_target_machine(
+            triple,
+            &cpu.name,
+            &cpu.features,
+            generation.level,
+            RelocMode::PIC,
+            model,
+        )
         .ok_or_else(|| no_target("no code generator".to_owned()))
 }

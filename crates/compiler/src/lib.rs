@@ -20,11 +20,13 @@
 //!
 //! # When LLVM gives up
 //!
-//! All that LLVM reports becomes an [`Error`]. Some things it does not report: at a bug of its own, out of memory, or at a
-//! few wrong uses (a garbage collector of unknown name) it ends the process. Building a [`Compiler`] installs LLVM's handler
-//! for this, which writes the input's name and LLVM's reason to standard error; it cannot return and save the process. LLVM
-//! has one such handler a process: an application that wants its own installs it (`inkwell::support`) after the first
-//! [`Compiler`] is built, and while no other thread compiles. IR that nobody vouches for belongs in a process of its own.
+//! What LLVM reports becomes an [`Error`]. Some things it does not report: at an intrinsic of another machine, a garbage
+//! collector of unknown name, or a few bugs of its own it calls its fatal-error handler and ends the process if that
+//! returns. Building a [`Compiler`] installs a handler that does not return in farcall's threads: the compilation's thread
+//! is parked for good and the caller gets [`Error::GaveUp`]. LLVM has one such handler a process. An application that
+//! installs its own (`inkwell::support`) after the first [`Compiler`] is built takes this over. What kills LLVM without the handler,
+//! such as an invalid memory access on malformed bitcode, kills the process: IR that nobody vouches for belongs in a
+//! process of its own.
 
 mod compiler;
 mod error;
@@ -34,6 +36,7 @@ mod llvm;
 mod pic;
 mod target;
 mod types;
+mod worker;
 mod x86_64;
 
 pub use compiler::{Builder, Compiler, Object, OptLevel};

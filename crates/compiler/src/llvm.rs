@@ -6,7 +6,10 @@
 //! live, so its raw pointer is valid; and neither is `Sync`, so no other thread uses that context meanwhile. A [`Global`]
 //! borrows its module, and what erases a global takes the module by `&mut`: no `Global` outlives what it points to.
 
-#![allow(unsafe_code, reason = "the C interface of LLVM has no safe form for these calls")]
+#![allow(
+    unsafe_code,
+    reason = "the C interface of LLVM has no safe form for these calls"
+)]
 
 use std::{
     cell::RefCell,
@@ -15,6 +18,7 @@ use std::{
     marker::PhantomData,
     ptr, slice,
     sync::Once,
+    thread,
 };
 
 use inkwell::{
@@ -25,13 +29,11 @@ use inkwell::{
 };
 use llvm_sys::{
     LLVMDiagnosticSeverity, LLVMLinkage, LLVMModuleFlagBehavior, LLVMTypeKind, LLVMVisibility,
-    core::*,
-    error_handling::LLVMInstallFatalErrorHandler,
-    ir_reader::LLVMParseIRInContext2,
+    core::*, error_handling::LLVMInstallFatalErrorHandler, ir_reader::LLVMParseIRInContext2,
     prelude::*,
 };
 
-/// Makes LLVM ready, once a process: its targets, and a line on standard error before it ends the process.
+/// Makes LLVM ready, once a process: its targets, and what happens when it cannot go on.
 pub(crate) fn initialize() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -42,23 +44,30 @@ pub(crate) fn initialize() {
     });
 }
 
+/// Takes LLVM's reason for going no further.
+pub(crate) type GiveUp = Box<dyn FnOnce(String)>;
+
 thread_local! {
-    static INPUT: RefCell<String> = const { RefCell::new(String::new()) };
+    static GIVE_UP: RefCell<Option<GiveUp>> = const { RefCell::new(None) };
 }
 
-/// Names the input that this thread is compiling, for [`on_fatal_error`].
-pub(crate) fn compiling(input: &str) {
-    INPUT.with_borrow_mut(|name| input.clone_into(name));
+/// Sets what happens when LLVM cannot go on in this thread: `give_up` gets the reason, and the thread never runs again.
+pub(crate) fn on_give_up(give_up: GiveUp) {
+    GIVE_UP.set(Some(give_up));
 }
 
 /// LLVM met something that it cannot report as an error. It ends the process when this returns.
 extern "C" fn on_fatal_error(reason: *const c_char) {
     // SAFETY: LLVM passes a C string that lives during the call.
     let reason = unsafe { CStr::from_ptr(reason) }.to_string_lossy();
-    INPUT.with_borrow(|input| {
-        // There is no one left to tell when standard error is closed.
-        let _ = writeln!(std::io::stderr(), "farcall: {input}: LLVM cannot go on: {reason}");
-    });
+    if let Some(give_up) = GIVE_UP.take() {
+        give_up(reason.into_owned());
+        loop {
+            thread::park();
+        }
+    }
+    // A thread of the application's own; and there is no one left to tell when standard error is closed.
+    let _ = writeln!(std::io::stderr(), "LLVM ERROR: {reason}");
 }
 
 /// What LLVM has to say while a context is used: errors are kept, the rest goes to `tracing`.
@@ -72,7 +81,9 @@ pub(crate) struct Diagnostics<'c> {
 impl<'c> Diagnostics<'c> {
     pub(crate) fn install(context: &'c Context) -> Self {
         let errors = Box::new(RefCell::new(Vec::new()));
-        let data = ptr::from_ref::<RefCell<Vec<String>>>(&errors).cast_mut().cast::<c_void>();
+        let data = ptr::from_ref::<RefCell<Vec<String>>>(&errors)
+            .cast_mut()
+            .cast::<c_void>();
         // SAFETY: `data` points into the box, which is freed only after `drop` has uninstalled the handler (and never,
         // should `self` be forgotten). `on_diagnostic` reads it as the type that it has.
         unsafe { LLVMContextSetDiagnosticHandler(context.raw(), Some(on_diagnostic), data) };
@@ -97,12 +108,18 @@ extern "C" fn on_diagnostic(info: LLVMDiagnosticInfoRef, data: *mut c_void) {
     // this thread, since a context is used by one thread at a time. The description is a fresh C string, ours to free.
     let (severity, text, errors) = unsafe {
         let severity = LLVMGetDiagInfoSeverity(info);
-        (severity, take_message(LLVMGetDiagInfoDescription(info)), &*data.cast::<RefCell<Vec<String>>>())
+        (
+            severity,
+            take_message(LLVMGetDiagInfoDescription(info)),
+            &*data.cast::<RefCell<Vec<String>>>(),
+        )
     };
     match severity {
-        LLVMDiagnosticSeverity::LLVMDSError => errors.borrow_mut().push(text),
+        LLVMDiagnosticSeverity::LLVMDSError => errors.borrow_mut().push(text.trim_end().to_owned()),
         LLVMDiagnosticSeverity::LLVMDSWarning => tracing::warn!("{text}"),
-        LLVMDiagnosticSeverity::LLVMDSRemark | LLVMDiagnosticSeverity::LLVMDSNote => tracing::debug!("{text}"),
+        LLVMDiagnosticSeverity::LLVMDSRemark | LLVMDiagnosticSeverity::LLVMDSNote => {
+            tracing::debug!("{text}");
+        }
     }
 }
 
@@ -114,9 +131,16 @@ pub(crate) fn parse<'c>(context: &'c Context, ir: &MemoryBuffer<'_>) -> Result<M
     let mut message = ptr::null_mut();
     // SAFETY: the buffer is live and ends in a NUL that is not counted, as the text parser wants (inkwell's copying
     // constructor sees to it). It stays ours. Both results are written before they are read.
-    let failed = unsafe { LLVMParseIRInContext2(context.raw(), ir.as_mut_ptr(), &mut module, &mut message) };
+    let failed =
+        unsafe { LLVMParseIRInContext2(context.raw(), ir.as_mut_ptr(), &mut module, &mut message) };
     // SAFETY: without a failure `module` is a fresh module of this context and nobody else's; with one, `message` is.
-    unsafe { if failed == 0 { Ok(Module::new(module)) } else { Err(take_message(message)) } }
+    unsafe {
+        if failed == 0 {
+            Ok(Module::new(module))
+        } else {
+            Err(take_message(message))
+        }
+    }
 }
 
 /// The value of an integer module flag.
@@ -124,7 +148,13 @@ pub(crate) fn module_flag(module: &Module<'_>, key: &str) -> Option<u64> {
     let node = flag_node(module, key)?;
     let value = flag_operands(node)[2];
     // SAFETY: a verified module's flag has three live operands; the kind of this one is tested before it is read.
-    unsafe { if LLVMIsAConstantInt(value).is_null() { None } else { Some(LLVMConstIntGetZExtValue(value)) } }
+    unsafe {
+        if LLVMIsAConstantInt(value).is_null() {
+            None
+        } else {
+            Some(LLVMConstIntGetZExtValue(value))
+        }
+    }
 }
 
 /// Sets an integer module flag, which may exist or not.
@@ -143,7 +173,13 @@ pub(crate) fn set_module_flag(module: &Module<'_>, key: &str, value: u32) {
         // SAFETY: the key is copied, by its length.
         None => unsafe {
             let behavior = LLVMModuleFlagBehavior::LLVMModuleFlagBehaviorOverride;
-            LLVMAddModuleFlag(module.as_mut_ptr(), behavior, key.as_ptr().cast(), key.len(), value);
+            LLVMAddModuleFlag(
+                module.as_mut_ptr(),
+                behavior,
+                key.as_ptr().cast(),
+                key.len(),
+                value,
+            );
         },
     }
 }
@@ -207,10 +243,22 @@ pub(crate) fn globals<'m>(module: &'m Module<'_>) -> Vec<Global<'m>> {
     type First = unsafe extern "C" fn(LLVMModuleRef) -> LLVMValueRef;
     type Next = unsafe extern "C" fn(LLVMValueRef) -> LLVMValueRef;
     let lists: [(GlobalKind, First, Next); 4] = [
-        (GlobalKind::Function, LLVMGetFirstFunction, LLVMGetNextFunction),
+        (
+            GlobalKind::Function,
+            LLVMGetFirstFunction,
+            LLVMGetNextFunction,
+        ),
         (GlobalKind::Variable, LLVMGetFirstGlobal, LLVMGetNextGlobal),
-        (GlobalKind::Alias, LLVMGetFirstGlobalAlias, LLVMGetNextGlobalAlias),
-        (GlobalKind::Ifunc, LLVMGetFirstGlobalIFunc, LLVMGetNextGlobalIFunc),
+        (
+            GlobalKind::Alias,
+            LLVMGetFirstGlobalAlias,
+            LLVMGetNextGlobalAlias,
+        ),
+        (
+            GlobalKind::Ifunc,
+            LLVMGetFirstGlobalIFunc,
+            LLVMGetNextGlobalIFunc,
+        ),
     ];
     let mut globals = Vec::new();
     for (kind, first, next) in lists {
@@ -218,7 +266,11 @@ pub(crate) fn globals<'m>(module: &'m Module<'_>) -> Vec<Global<'m>> {
         unsafe {
             let mut value = first(module.as_mut_ptr());
             while !value.is_null() {
-                globals.push(Global { value, kind, module: PhantomData });
+                globals.push(Global {
+                    value,
+                    kind,
+                    module: PhantomData,
+                });
                 value = next(value);
             }
         }
@@ -270,7 +322,11 @@ impl Global<'_> {
     /// The function's type, or the type of the variable's content.
     pub(crate) fn value_type(&self) -> Type<'_> {
         // SAFETY: the value is a live global.
-        Type { raw: unsafe { LLVMGlobalGetValueType(self.value) }, context: PhantomData }
+        let raw = unsafe { LLVMGlobalGetValueType(self.value) };
+        Type {
+            raw,
+            context: PhantomData,
+        }
     }
 
     /// The function that signature attributes stand at: itself, or what an alias is an alias of.
@@ -280,7 +336,11 @@ impl Global<'_> {
             // SAFETY: an alias has an aliasee; the cast tests for a function and gives null for anything else.
             GlobalKind::Alias => unsafe {
                 let function = LLVMIsAFunction(LLVMAliasGetAliasee(self.value));
-                if function.is_null() { None } else { Some(function) }
+                if function.is_null() {
+                    None
+                } else {
+                    Some(function)
+                }
             },
             GlobalKind::Variable | GlobalKind::Ifunc => None,
         }
@@ -289,12 +349,15 @@ impl Global<'_> {
     /// LLVM's number of the calling convention; 0 is C's.
     pub(crate) fn calling_convention(&self) -> u32 {
         // SAFETY: the value is a live function.
-        self.function().map_or(0, |function| unsafe { LLVMGetFunctionCallConv(function) })
+        self.function()
+            .map_or(0, |function| unsafe { LLVMGetFunctionCallConv(function) })
     }
 
     /// Those of `names` (enum and type attributes) that stand at `place`, in LLVM's order.
     pub(crate) fn attributes(&self, place: Place, names: &[&'static str]) -> Vec<&'static str> {
-        let Some(function) = self.function() else { return Vec::new() };
+        let Some(function) = self.function() else {
+            return Vec::new();
+        };
         let index = match place {
             Place::Result => llvm_sys::LLVMAttributeReturnIndex,
             // A function type has at most u32::MAX parameters.
@@ -304,14 +367,24 @@ impl Global<'_> {
             // SAFETY: the name is read by its length.
             unsafe { LLVMGetEnumAttributeKindForName(name.as_ptr().cast(), name.len()) }
         };
-        let known: Vec<(u32, &'static str)> = names.iter().map(|&name| (kind(name), name)).collect();
+        let known: Vec<(u32, &'static str)> =
+            names.iter().map(|&name| (kind(name), name)).collect();
         let mut found = Vec::new();
         for attribute in attributes_at(function, index) {
             // SAFETY: the attribute belongs to the context. String attributes have no kind and are passed over.
             let kind = unsafe {
-                if LLVMIsStringAttribute(attribute) != 0 { 0 } else { LLVMGetEnumAttributeKind(attribute) }
+                if LLVMIsStringAttribute(attribute) != 0 {
+                    0
+                } else {
+                    LLVMGetEnumAttributeKind(attribute)
+                }
             };
-            found.extend(known.iter().filter(|known| known.0 == kind && kind != 0).map(|known| known.1));
+            found.extend(
+                known
+                    .iter()
+                    .filter(|known| known.0 == kind && kind != 0)
+                    .map(|known| known.1),
+            );
         }
         found
     }
@@ -320,7 +393,8 @@ impl Global<'_> {
 fn attributes_at(function: LLVMValueRef, index: c_uint) -> Vec<LLVMAttributeRef> {
     // SAFETY: callers pass a live function; LLVM writes as many attributes as it has counted.
     unsafe {
-        let mut attributes = vec![ptr::null_mut(); LLVMGetAttributeCountAtIndex(function, index) as usize];
+        let mut attributes =
+            vec![ptr::null_mut(); LLVMGetAttributeCountAtIndex(function, index) as usize];
         LLVMGetAttributesAtIndex(function, index, attributes.as_mut_ptr());
         attributes
     }
@@ -335,9 +409,19 @@ pub(crate) struct Type<'m> {
 
 /// What a type is made of.
 pub(crate) enum Shape<'m> {
-    Function { result: Type<'m>, parameters: Vec<Type<'m>>, variadic: bool },
-    Struct { fields: Vec<Type<'m>>, packed: bool },
-    Array { length: u64, element: Type<'m> },
+    Function {
+        result: Type<'m>,
+        parameters: Vec<Type<'m>>,
+        variadic: bool,
+    },
+    Struct {
+        fields: Vec<Type<'m>>,
+        packed: bool,
+    },
+    Array {
+        length: u64,
+        element: Type<'m>,
+    },
     /// A structure that is only declared.
     Opaque,
     /// LLVM's spelling of any other type; it names no structure.
@@ -346,13 +430,17 @@ pub(crate) enum Shape<'m> {
 
 impl<'m> Type<'m> {
     pub(crate) fn shape(self) -> Shape<'m> {
-        let wrap = |raw| Type { raw, context: PhantomData };
+        let wrap = |raw| Type {
+            raw,
+            context: PhantomData,
+        };
         // SAFETY: types live as long as their context. Each query is made of the kind of type that it is for, and LLVM
         // writes as many types as it has counted.
         unsafe {
             match LLVMGetTypeKind(self.raw) {
                 LLVMTypeKind::LLVMFunctionTypeKind => {
-                    let mut parameters = vec![ptr::null_mut(); LLVMCountParamTypes(self.raw) as usize];
+                    let mut parameters =
+                        vec![ptr::null_mut(); LLVMCountParamTypes(self.raw) as usize];
                     LLVMGetParamTypes(self.raw, parameters.as_mut_ptr());
                     Shape::Function {
                         result: wrap(LLVMGetReturnType(self.raw)),
@@ -360,16 +448,23 @@ impl<'m> Type<'m> {
                         variadic: LLVMIsFunctionVarArg(self.raw) != 0,
                     }
                 }
-                LLVMTypeKind::LLVMStructTypeKind if LLVMIsOpaqueStruct(self.raw) != 0 => Shape::Opaque,
+                LLVMTypeKind::LLVMStructTypeKind if LLVMIsOpaqueStruct(self.raw) != 0 => {
+                    Shape::Opaque
+                }
                 LLVMTypeKind::LLVMStructTypeKind => {
-                    let mut fields = vec![ptr::null_mut(); LLVMCountStructElementTypes(self.raw) as usize];
+                    let mut fields =
+                        vec![ptr::null_mut(); LLVMCountStructElementTypes(self.raw) as usize];
                     LLVMGetStructElementTypes(self.raw, fields.as_mut_ptr());
                     let packed = LLVMIsPackedStruct(self.raw) != 0;
-                    Shape::Struct { fields: fields.into_iter().map(wrap).collect(), packed }
+                    Shape::Struct {
+                        fields: fields.into_iter().map(wrap).collect(),
+                        packed,
+                    }
                 }
-                LLVMTypeKind::LLVMArrayTypeKind => {
-                    Shape::Array { length: LLVMGetArrayLength2(self.raw), element: wrap(LLVMGetElementType(self.raw)) }
-                }
+                LLVMTypeKind::LLVMArrayTypeKind => Shape::Array {
+                    length: LLVMGetArrayLength2(self.raw),
+                    element: wrap(LLVMGetElementType(self.raw)),
+                },
                 _ => Shape::Leaf(take_message(LLVMPrintTypeToString(self.raw))),
             }
         }
@@ -382,8 +477,11 @@ impl<'m> Type<'m> {
 /// and ifuncs. All that IR can say of a declaration and the C interface can set is carried over; what it cannot set (a
 /// variable's code model and sanitizer flags) means nothing for a symbol that is reached through the GOT.
 pub(crate) fn redeclare(module: &mut Module<'_>, choose: impl Fn(&Global<'_>) -> bool) {
-    let chosen: Vec<(LLVMValueRef, GlobalKind)> =
-        globals(module).into_iter().filter(choose).map(|global| (global.value, global.kind)).collect();
+    let chosen: Vec<(LLVMValueRef, GlobalKind)> = globals(module)
+        .into_iter()
+        .filter(choose)
+        .map(|global| (global.value, global.kind))
+        .collect();
     for (old, kind) in chosen {
         // SAFETY: `old` is a live global of this module and of this kind, and no `Global` exists: `module` is borrowed
         // mutably. The new one has the same type (checked by its address space), so that it can stand in every use. The name
@@ -454,7 +552,8 @@ unsafe fn fresh_variable(module: LLVMModuleRef, old: LLVMValueRef) -> LLVMValueR
     // SAFETY: all that is read of `old` is alive with it.
     unsafe {
         let space = LLVMGetPointerAddressSpace(LLVMTypeOf(old));
-        let new = LLVMAddGlobalInAddressSpace(module, LLVMGlobalGetValueType(old), c"".as_ptr(), space);
+        let new =
+            LLVMAddGlobalInAddressSpace(module, LLVMGlobalGetValueType(old), c"".as_ptr(), space);
         LLVMSetGlobalConstant(new, LLVMIsGlobalConstant(old));
         LLVMSetThreadLocalMode(new, LLVMGetThreadLocalMode(old));
         LLVMSetExternallyInitialized(new, LLVMIsExternallyInitialized(old));
@@ -470,7 +569,14 @@ unsafe fn fresh_ifunc(module: LLVMModuleRef, old: LLVMValueRef) -> LLVMValueRef 
     unsafe {
         let space = LLVMGetPointerAddressSpace(LLVMTypeOf(old));
         let resolver = LLVMGetGlobalIFuncResolver(old);
-        LLVMAddGlobalIFunc(module, c"".as_ptr(), 0, LLVMGlobalGetValueType(old), space, resolver)
+        LLVMAddGlobalIFunc(
+            module,
+            c"".as_ptr(),
+            0,
+            LLVMGlobalGetValueType(old),
+            space,
+            resolver,
+        )
     }
 }
 
@@ -490,7 +596,11 @@ unsafe fn copy_placement(old: LLVMValueRef, new: LLVMValueRef) {
         let entries = LLVMGlobalCopyAllMetadata(old, &mut count);
         for index in 0..c_uint::try_from(count).unwrap_or(0) {
             let kind = LLVMValueMetadataEntriesGetKind(entries, index);
-            LLVMGlobalAddMetadata(new, kind, LLVMValueMetadataEntriesGetMetadata(entries, index));
+            LLVMGlobalAddMetadata(
+                new,
+                kind,
+                LLVMValueMetadataEntriesGetMetadata(entries, index),
+            );
         }
         LLVMDisposeValueMetadataEntries(entries);
     }
@@ -512,7 +622,11 @@ pub(crate) fn add_excluded_section(module: &Module<'_>, section: &CStr, content:
         LLVMSetSection(global, section.as_ptr());
         LLVMSetAlignment(global, 1);
         let kind = LLVMGetMDKindIDInContext(context, c"exclude".as_ptr(), 7);
-        LLVMGlobalSetMetadata(global, kind, LLVMMDNodeInContext2(context, ptr::null_mut(), 0));
+        LLVMGlobalSetMetadata(
+            global,
+            kind,
+            LLVMMDNodeInContext2(context, ptr::null_mut(), 0),
+        );
     }
 }
 

@@ -31,7 +31,10 @@ pub(crate) fn bind_definitions(module: &Module<'_>) {
     llvm::set_module_flag(module, "PIC Level", 2);
 
     for global in llvm::globals(module) {
-        let local = matches!(global.linkage(), Linkage::LLVMInternalLinkage | Linkage::LLVMPrivateLinkage);
+        let local = matches!(
+            global.linkage(),
+            Linkage::LLVMInternalLinkage | Linkage::LLVMPrivateLinkage
+        );
         if !local && !is_elsewhere(&global) && global.kind != GlobalKind::Ifunc {
             global.set_dso_local();
         }

@@ -46,7 +46,8 @@ impl Machine {
     ///
     /// x32 has other pointers, Android another `long double`: both are other ABIs.
     pub(crate) fn accepts(&self, triple: &str) -> bool {
-        let triple = TargetMachine::normalize_triple(&inkwell::targets::TargetTriple::create(triple));
+        let triple =
+            TargetMachine::normalize_triple(&inkwell::targets::TargetTriple::create(triple));
         let triple = triple.as_str().to_string_lossy();
         let mut parts = triple.splitn(4, '-');
         let (architecture, _vendor, system) = (parts.next(), parts.next(), parts.next());
@@ -62,15 +63,29 @@ impl Machine {
     pub(crate) fn cpu(&self, cpu: Option<&str>, features: &str) -> Result<Cpu, Error> {
         let features = self.checked_features(features)?;
         match cpu {
-            None => Ok(Cpu { name: self.baseline.to_owned(), features }),
+            None => Ok(Cpu {
+                name: self.baseline.to_owned(),
+                features,
+            }),
             Some("native") => self.native(features),
             Some(cpu) => {
-                let name = self.aliases.iter().find(|alias| alias.0 == cpu).map_or(cpu, |alias| alias.1);
+                let name = self
+                    .aliases
+                    .iter()
+                    .find(|alias| alias.0 == cpu)
+                    .map_or(cpu, |alias| alias.1);
                 if !self.has_cpu(name) {
                     let nearest = nearest(cpu, self.cpus);
-                    return Err(Error::UnknownCpu { cpu: cpu.to_owned(), machine: self.name, nearest });
+                    return Err(Error::UnknownCpu {
+                        cpu: cpu.to_owned(),
+                        machine: self.name,
+                        nearest,
+                    });
                 }
-                Ok(Cpu { name: name.to_owned(), features })
+                Ok(Cpu {
+                    name: name.to_owned(),
+                    features,
+                })
             }
         }
     }
@@ -81,18 +96,30 @@ impl Machine {
 
     /// The first item of a feature list that would change the machine itself.
     pub(crate) fn mode_change<'f>(&self, features: &'f str) -> Option<&'f str> {
-        features.split(',').find(|item| self.modes.contains(&item.trim_start_matches(['+', '-'])))
+        features
+            .split(',')
+            .find(|item| self.modes.contains(&item.trim_start_matches(['+', '-'])))
     }
 
     fn checked_features(&self, features: &str) -> Result<String, Error> {
-        let items: Vec<&str> = features.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
+        let items: Vec<&str> = features
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .collect();
         for item in &items {
             let Some(name) = item.strip_prefix(['+', '-']) else {
-                return Err(Error::FeatureSign { item: (*item).to_owned() });
+                return Err(Error::FeatureSign {
+                    item: (*item).to_owned(),
+                });
             };
             if !self.features.contains(&name) {
                 let nearest = nearest(name, self.features);
-                return Err(Error::UnknownFeature { feature: name.to_owned(), machine: self.name, nearest });
+                return Err(Error::UnknownFeature {
+                    feature: name.to_owned(),
+                    machine: self.name,
+                    nearest,
+                });
             }
         }
         Ok(items.join(","))
@@ -103,21 +130,30 @@ impl Machine {
         let host = TargetMachine::get_default_triple();
         let host = host.as_str().to_string_lossy();
         if !self.accepts(&host) {
-            return Err(Error::NotNative { host: host.into_owned(), machine: self.name });
+            return Err(Error::NotNative {
+                host: host.into_owned(),
+                machine: self.name,
+            });
         }
         let mut all = TargetMachine::get_host_cpu_features().to_string();
         if !features.is_empty() {
             all = format!("{all},{features}");
         }
-        Ok(Cpu { name: TargetMachine::get_host_cpu_name().to_string(), features: all })
+        Ok(Cpu {
+            name: TargetMachine::get_host_cpu_name().to_string(),
+            features: all,
+        })
     }
 }
 
 /// Up to three known names that are few edits away from `name`, nearest first.
 fn nearest(name: &str, known: &[&'static str]) -> Vec<&'static str> {
     let limit = name.len().div_ceil(3).max(1);
-    let mut found: Vec<(usize, &'static str)> =
-        known.iter().map(|&other| (edits(name, other), other)).filter(|pair| pair.0 <= limit).collect();
+    let mut found: Vec<(usize, &'static str)> = known
+        .iter()
+        .map(|&other| (edits(name, other), other))
+        .filter(|pair| pair.0 <= limit)
+        .collect();
     found.sort();
     found.into_iter().take(3).map(|pair| pair.1).collect()
 }
@@ -129,7 +165,9 @@ fn edits(a: &str, b: &str) -> usize {
         let mut diagonal = i;
         let mut left = i + 1;
         for (y, cell) in b.bytes().zip(row.iter_mut().skip(1)) {
-            let cost = (diagonal + usize::from(x != y)).min(left + 1).min(*cell + 1);
+            let cost = (diagonal + usize::from(x != y))
+                .min(left + 1)
+                .min(*cell + 1);
             diagonal = *cell;
             left = cost;
             *cell = cost;
@@ -176,25 +214,48 @@ mod tests {
 
     #[test]
     fn levels_and_native_are_known() {
-        for cpu in ["x86-64", "x86-64-v1", "x86-64-v2", "x86-64-v3", "x86-64-v4", "znver4", "generic"] {
+        for cpu in [
+            "x86-64",
+            "x86-64-v1",
+            "x86-64-v2",
+            "x86-64-v3",
+            "x86-64-v4",
+            "znver4",
+            "generic",
+        ] {
             assert!(X86_64.cpu(Some(cpu), "").is_ok(), "{cpu}");
         }
         assert_eq!(X86_64.cpu(Some("x86-64-v1"), "").unwrap().name, "x86-64");
         if cfg!(target_arch = "x86_64") {
             let native = X86_64.cpu(Some("native"), "-avx").unwrap();
-            assert!(native.features.contains("+sse2") && native.features.ends_with(",-avx"), "{native:?}");
+            assert!(
+                native.features.contains("+sse2") && native.features.ends_with(",-avx"),
+                "{native:?}"
+            );
         }
     }
 
     #[test]
     fn unknown_names_are_refused_with_the_nearest() {
         let message = |cpu, features| X86_64.cpu(cpu, features).unwrap_err().to_string();
-        assert_eq!(message(Some("haswel"), ""), "cpu `haswel`: unknown on x86-64, did you mean `haswell`");
+        assert_eq!(
+            message(Some("haswel"), ""),
+            "cpu `haswel`: unknown on x86-64, did you mean `haswell`"
+        );
         assert!(message(Some("i686"), "").starts_with("cpu `i686`: unknown on x86-64"));
-        assert_eq!(message(None, "+avx22"), "cpu feature `avx22`: unknown on x86-64, did you mean `avx2` or `avx`");
-        assert_eq!(message(None, "avx2"), "cpu feature `avx2`: needs a `+` or a `-` before its name");
+        assert_eq!(
+            message(None, "+avx22"),
+            "cpu feature `avx22`: unknown on x86-64, did you mean `avx2` or `avx`"
+        );
+        assert_eq!(
+            message(None, "avx2"),
+            "cpu feature `avx2`: needs a `+` or a `-` before its name"
+        );
         assert!(message(None, "-64bit").starts_with("cpu feature `64bit`: unknown"));
-        assert_eq!(X86_64.cpu(None, " +avx2 , -bmi,").unwrap().features, "+avx2,-bmi");
+        assert_eq!(
+            X86_64.cpu(None, " +avx2 , -bmi,").unwrap().features,
+            "+avx2,-bmi"
+        );
     }
 
     #[test]

@@ -39,7 +39,10 @@ const ABI_ATTRIBUTES: &[&str] = &[
 /// Adds both sections. No pass may run after it.
 pub(crate) fn add_sections(module: &Module<'_>, cpu: &Cpu) {
     let mut records = Vec::new();
-    for global in llvm::globals(module).iter().filter(|global| is_symbol(global)) {
+    for global in llvm::globals(module)
+        .iter()
+        .filter(|global| is_symbol(global))
+    {
         let name = global.name();
         // `\01` keeps LLVM from decorating a name and is no part of the symbol.
         let symbol = name.strip_prefix(b"\x01").unwrap_or(name);
@@ -70,7 +73,12 @@ fn is_symbol(global: &Global<'_>) -> bool {
 /// The type of a global, with what the ABI needs of its attributes.
 fn notation(global: &Global<'_>) -> String {
     let mut text = String::new();
-    let Shape::Function { result, parameters, variadic } = global.value_type().shape() else {
+    let Shape::Function {
+        result,
+        parameters,
+        variadic,
+    } = global.value_type().shape()
+    else {
         write_type(&mut text, global.value_type());
         return text;
     };

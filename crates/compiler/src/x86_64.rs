@@ -55,3 +55,61 @@ pub(crate) const FEATURES: &[&str] = &[
 
 /// What LLVM lists as features and is the machine itself. LLVM ends the process when a function changes one of them.
 pub(crate) const MODES: &[&str] = &["16bit-mode", "32bit-mode", "64bit", "64bit-mode"];
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_llvm() {
+        let Ok(output) = Command::new("llc-22")
+            .args(["-mtriple=x86_64", "-mcpu=help", "/dev/null"])
+            .output()
+        else {
+            assert!(
+                std::env::var_os("FARCALL_REQUIRE_ALL").is_none(),
+                "llc-22 is not installed"
+            );
+            eprintln!("skipped: llc-22 is not installed");
+            return;
+        };
+        let help = String::from_utf8_lossy(&output.stderr).into_owned();
+        // LLVM prints the lists once for each time that it looks at the name.
+        let (_, cpus) = help.split_once("Available CPUs").unwrap();
+        let (cpus, features) = cpus.split_once("Available features").unwrap();
+        let (features, _) = features.split_once("\nUse +feature").unwrap();
+        let names = |list: &str| -> Vec<String> {
+            list.lines()
+                .filter_map(|line| Some(line.split_once(" - ")?.0.trim().to_owned()))
+                .collect()
+        };
+
+        let mut ours: Vec<&str> = FEATURES.iter().chain(MODES).copied().collect();
+        ours.sort_unstable();
+        let mut theirs = names(features);
+        theirs.sort_unstable();
+        theirs.dedup();
+        assert_eq!(ours, theirs);
+
+        let theirs = names(cpus);
+        assert!(CPUS.iter().all(|cpu| theirs.iter().any(|name| name == cpu)));
+        for cpu in theirs {
+            let mut llc = Command::new("llc-22");
+            llc.args([
+                "-mtriple=x86_64-linux-gnu",
+                "-filetype=null",
+                &format!("-mcpu={cpu}"),
+                "-o",
+                "/dev/null",
+            ]);
+            let output = llc
+                .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ir/tiny.ll"))
+                .output()
+                .unwrap();
+            let runs_64_bit_code = output.status.success() && output.stderr.is_empty();
+            assert_eq!(CPUS.contains(&cpu.as_str()), runs_64_bit_code, "{cpu}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+target datalayout = "e-m:e-p:32:32-i64:64"
+target triple = "x86_64-unknown-linux-gnu"
+define void @f() { ret void }
+;# ExpectError: layout.ll: data layout: `e-m:e-p:32:32-i64:64` in the IR, `e-m:e-p270:32:32-p271:32:32-p272:64:64-i64:64-i128:128-f80:128-n8:16:32:64-S128` on the target

@@ -1,0 +1,214 @@
+//! What options do to the code, and what must not do anything to it.
+
+mod tools;
+
+use std::time::{Duration, Instant};
+
+use farcall_compiler::{
+    Compiler, OptLevel,
+    inkwell::{context::Context, memory_buffer::MemoryBuffer},
+};
+
+const TINY: &[u8] = b"define i32 @add(i32 %a, i32 %b) { %sum = add i32 %a, %b ret i32 %sum }";
+
+#[test]
+fn cpu_and_features_override_the_functions() {
+    let build = |cpu: Option<&str>, features: &str| {
+        let builder = Compiler::builder().features(features);
+        let builder = if let Some(cpu) = cpu {
+            builder.cpu(cpu)
+        } else {
+            builder
+        };
+        disassembly(&builder.build().unwrap(), "ir/sum.ll")
+    };
+    let Some(baseline) = build(None, "") else {
+        return;
+    };
+    assert!(
+        baseline.contains("paddd") && !baseline.contains("ymm"),
+        "vectorized for the baseline:\n{baseline}"
+    );
+    let v3 = build(Some("x86-64-v3"), "").unwrap();
+    assert!(v3.contains("vpaddd") && v3.contains("ymm"), "{v3}");
+    let v4 = build(Some("x86-64-v4"), "+prefer-256-bit").unwrap();
+    assert!(v4.contains("ymm") && !v4.contains("zmm"), "{v4}");
+    let v3_without = build(Some("x86-64-v3"), "-avx2,-avx").unwrap();
+    assert!(!v3_without.contains("ymm"), "{v3_without}");
+    let added = build(None, "+avx2").unwrap();
+    assert!(added.contains("ymm"), "{added}");
+    assert_eq!(build(Some("x86-64"), ""), build(Some("x86-64-v1"), ""));
+    build(Some("native"), "").unwrap();
+}
+
+#[test]
+fn levels() {
+    let at = |level| {
+        disassembly(
+            &Compiler::builder().opt_level(level).build().unwrap(),
+            "ir/sum.ll",
+        )
+    };
+    let Some(o0) = at(OptLevel::O0) else { return };
+    assert!(!o0.contains("paddd") && o0.contains("(%rsp)"), "{o0}");
+    assert!(
+        !at(OptLevel::O1).unwrap().contains("paddd"),
+        "clang does not vectorize at O1"
+    );
+    assert!(at(OptLevel::O3).unwrap().contains("paddd"));
+    assert_eq!(OptLevel::default(), OptLevel::O2);
+}
+
+#[test]
+fn same_input_same_bytes() {
+    let compiler = Compiler::new().unwrap();
+    for path in tools::fixtures("ir") {
+        let ir = std::fs::read(&path).unwrap();
+        let one = compiler.compile_ir("one.ll", &ir).unwrap();
+        let two = compiler.compile_ir("/some/where/two.ll", &ir).unwrap();
+        assert_eq!(
+            (one.name.as_str(), two.name.as_str()),
+            ("one.ll", "/some/where/two.ll")
+        );
+        assert!(one.bytes == two.bytes, "{}", path.display());
+    }
+}
+
+#[test]
+fn text_bitcode_and_memory_are_the_same_module() {
+    let compiler = Compiler::new().unwrap();
+    for path in tools::fixtures("ir") {
+        let ir = std::fs::read(&path).unwrap();
+        let context = Context::create();
+        let buffer = MemoryBuffer::create_from_memory_range_copy(&ir, "ir");
+        let module = context.create_module_from_ir(buffer).unwrap();
+        let bitcode = module.write_bitcode_to_memory();
+        let before = module.print_to_string();
+
+        let of_memory = compiler.compile_module("m", &module).unwrap();
+        let of_bitcode = compiler.compile_ir("m", bitcode.as_slice()).unwrap();
+        assert_eq!(
+            module.print_to_string(),
+            before,
+            "the caller's module is only read"
+        );
+        assert!(of_memory == of_bitcode);
+        let of_text = compiler.compile_ir("m", &ir).unwrap();
+        assert_eq!(
+            tools::text_relocations(&of_text.bytes),
+            tools::text_relocations(&of_memory.bytes)
+        );
+    }
+}
+
+/// What the text leaves out is chosen by the target's layout, whether the text names it or not.
+#[test]
+fn layout_and_triple_may_be_missing() {
+    let body = "
+        declare void @use(ptr, ptr)
+        define i64 @f(i64 %x) {
+          %wide = alloca i128
+          %vector = alloca <4 x i64>
+          %narrow = alloca { i8, i64 }
+          store i64 %x, ptr %wide
+          call void @use(ptr %wide, ptr %vector)
+          %y = load i64, ptr %wide
+          ret i64 %y
+        }";
+    let layout = "target datalayout = \"e-m:e-p270:32:32-p271:32:32-p272:64:64-i64:64-i128:128-f80:128-n8:16:32:64-S128\"";
+    let triple = "target triple = \"x86_64-unknown-linux-gnu\"";
+    let compiler = Compiler::builder().opt_level(OptLevel::O0).build().unwrap();
+    let bytes = |head: &str| {
+        compiler
+            .compile_ir("f.ll", format!("{head}\n{body}").as_bytes())
+            .unwrap()
+            .bytes
+    };
+    let expected = bytes(&format!("{layout}\n{triple}"));
+    assert!(bytes("") == expected);
+    assert!(bytes(layout) == expected);
+    assert!(bytes(triple) == expected);
+    assert!(bytes("target triple = \"x86_64-pc-linux-gnu\"") == expected);
+    bytes("target triple = \"x86_64-alpine-linux-musl\"");
+}
+
+#[test]
+fn eight_threads_share_a_compiler() {
+    let compiler = Compiler::new().unwrap();
+    let inputs: Vec<Vec<u8>> = tools::fixtures("ir")
+        .iter()
+        .map(|path| std::fs::read(path).unwrap())
+        .collect();
+    let expected: Vec<_> = inputs
+        .iter()
+        .map(|ir| compiler.compile_ir("m", ir))
+        .collect();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    let found: Vec<_> = inputs
+                        .iter()
+                        .map(|ir| compiler.compile_ir("m", ir))
+                        .collect();
+                    assert!(found == expected);
+                    compiler.compile_ir("m", b"no IR").unwrap_err();
+                }
+            });
+        }
+    });
+}
+
+/// LLVM recurses; its stack is not the caller's.
+#[test]
+fn deep_expressions_on_a_small_stack() {
+    let depth = 2000;
+    let mut ir = String::from("@x = global i64 0\n@deep = global i64 ");
+    ir.push_str(&"add (i64 1, i64 ".repeat(depth));
+    ir.push_str("ptrtoint (ptr @x to i64)");
+    ir.push_str(&")".repeat(depth));
+    let compiler = Compiler::new().unwrap();
+    let small = std::thread::Builder::new().stack_size(64 << 10);
+    small
+        .spawn(move || compiler.compile_ir("deep.ll", ir.as_bytes()).unwrap())
+        .unwrap()
+        .join()
+        .unwrap();
+}
+
+/// Prints what the smallest compilation costs.
+#[test]
+fn time_of_a_tiny_module() {
+    let compiler = Compiler::new().unwrap();
+    compiler.compile_ir("tiny.ll", TINY).unwrap();
+    let mut times: Vec<Duration> = (0..50)
+        .map(|_| {
+            let start = Instant::now();
+            compiler.compile_ir("tiny.ll", TINY).unwrap();
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    println!(
+        "a tiny module at O2: {:?} (median), {:?} (best)",
+        times[25], times[0]
+    );
+}
+
+fn disassembly(compiler: &Compiler, path: &str) -> Option<String> {
+    let object = compiler
+        .compile_ir(path, &std::fs::read(tools::fixture(path)).unwrap())
+        .unwrap();
+    let mut objdump = tools::tool("llvm-objdump-22")?;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("object.o");
+    std::fs::write(&file, object.bytes).unwrap();
+    // The first line names the file.
+    Some(
+        tools::run(objdump.args(["-d", "--no-show-raw-insn"]).arg(file))
+            .lines()
+            .skip(2)
+            .collect::<Vec<_>>()
+            .join("\n"),
+    )
+}
