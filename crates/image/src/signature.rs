@@ -64,7 +64,9 @@ impl Parameter {
 impl Signature {
     /// Whether a caller that believes in `self` may call a function of type `other`: the types are
     /// the same. Sign and zero extension are left out of the comparison, because a type of C or
-    /// Rust that is written with fewer than 32 bits says it in its own language.
+    /// Rust that is written with fewer than 32 bits says it in its own language. A caller whose
+    /// whole parameter list is `(...)` has a C declaration without a prototype, which says nothing
+    /// about parameters.
     #[must_use]
     pub fn is_call_compatible(&self, other: &Self) -> bool {
         let alike = |a: &Parameter, b: &Parameter| {
@@ -78,6 +80,10 @@ impl Signature {
             };
             a.value_type == b.value_type && passing(a) == passing(b)
         };
+        let unprototyped = self.variadic && self.parameters.is_empty();
+        if unprototyped {
+            return alike(&self.result, &other.result);
+        }
         self.variadic == other.variadic
             && alike(&self.result, &other.result)
             && self.parameters.len() == other.parameters.len()
@@ -317,5 +323,15 @@ mod tests {
         let d: Signature = "i8 (ptr)".parse().unwrap();
         assert!(a.is_call_compatible(&b));
         assert!(!c.is_call_compatible(&d));
+    }
+
+    #[test]
+    fn a_caller_without_a_prototype_believes_in_the_result_only() {
+        let caller: Signature = "i32 (...)".parse().unwrap();
+        let function: Signature = "i32 (i32, ptr)".parse().unwrap();
+        let other: Signature = "ptr (i32, ptr)".parse().unwrap();
+        assert!(caller.is_call_compatible(&function));
+        assert!(!caller.is_call_compatible(&other));
+        assert!(!function.is_call_compatible(&caller));
     }
 }
