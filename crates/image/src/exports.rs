@@ -10,6 +10,7 @@ use object::elf::Sym64;
 use object::endian::{LittleEndian as LE, U32, U64};
 use object::pod::slice_from_all_bytes;
 
+use crate::Symbol;
 use crate::error::{Error, Result};
 
 /// Where the tables for looking up names lie: byte ranges in the first segment.
@@ -141,6 +142,24 @@ impl<'data> Exports<'data> {
     pub(crate) fn string(&self, offset: u32) -> Option<&'data [u8]> {
         let rest = self.strings.get(usize::try_from(offset).ok()?..)?;
         Some(&rest[..rest.iter().position(|&byte| byte == 0)?])
+    }
+
+    /// The symbol at `index` of the dynamic symbol table, an import or an export; `None` for 0 and
+    /// for an index past the table.
+    #[must_use]
+    pub fn symbol(&self, index: u32) -> Option<Symbol<'data>> {
+        if index == 0 {
+            return None;
+        }
+        let entry = self.symbols.get(to_usize(index))?;
+        Some(Symbol::new(entry, self.string(entry.st_name.get(LE))?))
+    }
+
+    /// All exports with their indices, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, Symbol<'data>)> + use<'data> {
+        let tables = *self;
+        let end = u32::try_from(self.symbols.len()).unwrap_or(u32::MAX);
+        (self.first_export..end).filter_map(move |index| Some((index, tables.symbol(index)?)))
     }
 
     /// The index in the dynamic symbol table of the export named `name`.

@@ -30,7 +30,8 @@ pub struct Image<'data> {
     pub(crate) eh_frame: Option<Range<u64>>,
     pub(crate) digest: Digest,
     pub(crate) digest_offset: usize,
-    pub(crate) manifest: &'data [u8],
+    /// Lies in the first segment's bytes.
+    pub(crate) manifest: Range<usize>,
 }
 
 /// One `PT_LOAD` segment.
@@ -224,11 +225,7 @@ impl<'data> Image<'data> {
     /// The symbol at `index`; `None` for 0 and for an index past the table.
     #[must_use]
     pub fn symbol(&self, index: SymbolIndex) -> Option<Symbol<'data>> {
-        let entry = self.exports.symbols().get(usize::try_from(index).ok()?)?;
-        if index == 0 {
-            return None;
-        }
-        Some(symbol(entry, self.exports.string(entry.st_name.get(LE))?))
+        self.exports.symbol(index)
     }
 
     /// All imports with their indices, in order.
@@ -238,8 +235,7 @@ impl<'data> Image<'data> {
 
     /// All exports with their indices, in order.
     pub fn all_exports(&self) -> impl Iterator<Item = (SymbolIndex, Symbol<'data>)> + '_ {
-        let end = u32::try_from(self.exports.symbols().len()).unwrap_or(u32::MAX);
-        (self.exports.first_export()..end).filter_map(|index| Some((index, self.symbol(index)?)))
+        self.exports.iter()
     }
 
     /// The addresses of the 8-byte words that the load bias is added to: the `DT_RELR` ones.
@@ -280,30 +276,40 @@ impl<'data> Image<'data> {
     /// Never: parsing has decoded it.
     #[must_use]
     pub fn manifest(&self) -> Manifest<'data> {
-        Manifest::decode(self.manifest).expect("Image::parse decoded it")
+        Manifest::decode(&self.bytes[self.manifest.clone()]).expect("Image::parse decoded it")
+    }
+
+    /// Where the manifest is encoded: a byte range of the first segment, for [`Manifest::decode`]
+    /// over that segment in memory or a copy of it.
+    #[must_use]
+    pub fn manifest_range(&self) -> Range<usize> {
+        self.manifest.clone()
     }
 }
 
-fn symbol<'data>(entry: &Sym64<LE>, name: &'data [u8]) -> Symbol<'data> {
-    let kind = match entry.st_type() {
-        elf::STT_FUNC => SymbolKind::Function,
-        elf::STT_OBJECT | elf::STT_COMMON => SymbolKind::Data,
-        elf::STT_TLS => SymbolKind::Tls,
-        elf::STT_GNU_IFUNC => SymbolKind::IndirectFunction,
-        _ => SymbolKind::Unknown,
-    };
-    let binding = if entry.st_bind() == elf::STB_WEAK {
-        Binding::Weak
-    } else {
-        Binding::Global
-    };
-    Symbol {
-        name,
-        value: entry.st_value.get(LE),
-        size: entry.st_size.get(LE),
-        kind,
-        binding,
-        is_import: entry.st_shndx.get(LE) == elf::SHN_UNDEF,
-        is_absolute: entry.st_shndx.get(LE) == elf::SHN_ABS,
+impl<'data> Symbol<'data> {
+    /// The symbol that `entry` describes.
+    pub(crate) fn new(entry: &Sym64<LE>, name: &'data [u8]) -> Self {
+        let kind = match entry.st_type() {
+            elf::STT_FUNC => SymbolKind::Function,
+            elf::STT_OBJECT | elf::STT_COMMON => SymbolKind::Data,
+            elf::STT_TLS => SymbolKind::Tls,
+            elf::STT_GNU_IFUNC => SymbolKind::IndirectFunction,
+            _ => SymbolKind::Unknown,
+        };
+        let binding = if entry.st_bind() == elf::STB_WEAK {
+            Binding::Weak
+        } else {
+            Binding::Global
+        };
+        Self {
+            name,
+            value: entry.st_value.get(LE),
+            size: entry.st_size.get(LE),
+            kind,
+            binding,
+            is_import: entry.st_shndx.get(LE) == elf::SHN_UNDEF,
+            is_absolute: entry.st_shndx.get(LE) == elf::SHN_ABS,
+        }
     }
 }

@@ -63,7 +63,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Image<'_>> {
         range.ok_or(Error::Corrupt { what, reason })
     };
     let notes = notes(first_segment, headers)?;
-    Manifest::decode(notes.manifest)?;
+    Manifest::decode(&first_segment[notes.manifest.clone()])?;
     Ok(Image {
         bytes,
         machine,
@@ -312,6 +312,9 @@ fn tls_template(
     if !align.is_power_of_two() || align > 1 << 16 {
         return Err(corrupt("its alignment is no power of two up to 64 KiB"));
     }
+    if vaddr % align != 0 {
+        return Err(corrupt("its address is not a multiple of its alignment"));
+    }
     let file = segments.iter().find_map(|segment| {
         let skip = usize::try_from(vaddr.checked_sub(segment.memory.start)?).ok()?;
         let start = segment.file.start.checked_add(skip)?;
@@ -419,18 +422,15 @@ fn check_relocations(
     }
 }
 
-struct Notes<'data> {
+struct Notes {
     digest: Digest,
     digest_offset: usize,
-    manifest: &'data [u8],
+    manifest: Range<usize>,
 }
 
 /// The build-id and the manifest. gABI, "Note Section": two sizes and a type, then the owner and
 /// the descriptor, each padded to 4 bytes.
-fn notes<'data>(
-    first_segment: &'data [u8],
-    headers: &[ProgramHeader64<LE>],
-) -> Result<Notes<'data>> {
+fn notes(first_segment: &[u8], headers: &[ProgramHeader64<LE>]) -> Result<Notes> {
     let mut digest = None;
     let mut manifest = None;
     for header in headers
@@ -452,7 +452,7 @@ fn notes<'data>(
                         .first_chunk::<DIGEST_SIZE>()
                         .map(|&bytes| (Digest::from_bytes(bytes), note.descriptor.start));
                 }
-                (NOTE_OWNER, NOTE_TYPE_MANIFEST) => manifest = Some(descriptor),
+                (NOTE_OWNER, NOTE_TYPE_MANIFEST) => manifest = Some(note.descriptor),
                 _ => {}
             }
             at = end;
