@@ -71,7 +71,7 @@ int main() {
   std::cout << CountedError::alive << '\n';
   for (int i = 0; i < 8; i++) try { kinds(i); }
     catch (int v) { std::cout << "int " << v << '\n'; }
-    catch (const char *s) { std::cout << "text " << s << '\n'; }
+    catch (const char *s) { std::cout << "text " << (s ? s : "null") << '\n'; }
     catch (const Base &b) { std::cout << "base " << b.name() << ' ' << (typeid(b) == typeid(Both)) << '\n'; }
     catch (std::string s) { std::cout << s << '\n'; }
     catch (const Base *p) { std::cout << "pointer " << (p == nullptr) << '\n'; }
@@ -96,7 +96,7 @@ int main() {
       [] { std::function<void()>()(); }, [] { (void)std::get<1>(std::variant<int, char>(1)); },
       [] { Base b; (void)dynamic_cast<Both &>(b); }, [] { std::thread().join(); },
       [] { throw std::system_error(std::make_error_code(std::errc::no_such_file_or_directory), "path"); },
-      [] { Base *volatile p = nullptr; auto &r = *p; (void)typeid(r); }, [] { volatile std::size_t n = ~std::size_t{0} / 4; delete[] new char[n]; },
+      [] { Base *volatile p = nullptr; (void)typeid(*p); }, [] { volatile std::size_t n = ~std::size_t{0} / 4; ::operator delete(::operator new(n)); },
       [] { std::vector<int> v; v.reserve(~std::size_t{0}); }};
   for (const auto &f : library) try { f(); } catch (const std::exception &e) { std::cout << typeid(e).name() << ' ' << e.what() << '\n'; }
 }

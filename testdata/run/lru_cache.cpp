@@ -1,6 +1,7 @@
 // A cache that forgets what was used longest ago, and a JSON reader and writer: everyday C++.
 // Stdin: {"name": "far\u0063all", "list": [1, -2.5e3, true, null, {"deep": [[[]]]}], "text": "line\\nbreak \\"quoted\\""}
 #include <cstdlib>
+#include <cstring>
 #include <iostream>
 #include <iterator>
 #include <list>
@@ -73,8 +74,8 @@ public:
       return {a};
     }
     if (*at == '"') return {text()};
-    for (auto [word, result] : {std::pair{"true", true}, std::pair{"false", false}}) if (std::string(at, 4) == std::string(word, 4)) { at += std::string(word).size(); return {result}; }
-    if (std::string(at, 4) == "null") { at += 4; return {nullptr}; }
+    for (auto [word, result] : {std::pair{"true", true}, std::pair{"false", false}}) if (std::strncmp(at, word, 4) == 0) { at += std::string(word).size(); return {result}; }
+    if (std::strncmp(at, "null", 4) == 0) { at += 4; return {nullptr}; }
     char *end;
     double d = std::strtod(at, &end);
     if (end == at) fail("no value");

@@ -21,6 +21,7 @@ void *operator new(std::size_t n, std::align_val_t a) {
   return std::aligned_alloc(static_cast<std::size_t>(a), (n + static_cast<std::size_t>(a) - 1) / static_cast<std::size_t>(a) * static_cast<std::size_t>(a));
 }
 void operator delete(void *p, std::align_val_t) noexcept { std::free(p); }
+void operator delete(void *p, std::size_t, std::align_val_t) noexcept { std::free(p); }
 
 struct Node : std::enable_shared_from_this<Node> {
   std::shared_ptr<Node> next;

@@ -12,6 +12,7 @@
 //! | `// Stdin: text` | standard input; `\n` is a newline, `\\` a backslash | empty |
 //! | `// Stdin-lines: N` | standard input of N numbered lines | |
 //! | `// Files: parts/x.c` | the program's other sources, in link order | none |
+//! | `// Archive: parts/y.c` | sources whose objects are members of an archive, linked last | none |
 //! | `// Flags: -pthread` | for the compiler | none |
 //! | `// Libs: z` | libraries beyond libc, libm and libstdc++ | none |
 //! | `// Exit: 3`, `// Signal: SIGABRT` | how the native run ends, which is checked too | `Exit: 0` |
@@ -40,7 +41,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use farcall_testkit::{Level, paths, require_tools};
+use farcall_testkit::{Level, paths, require_tools, tools};
 
 /// What went wrong with one run, as text for a person.
 type Failure = String;
@@ -50,7 +51,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
 fn programs_behave_as_if_linked_natively() {
-    require_tools!("clang-22", "clang++-22");
+    require_tools!("clang-22", "clang++-22", "ar");
     let all_forms = env::var_os("FARCALL_ALL_FORMS").is_some();
     let programs = programs();
     assert!(!programs.is_empty(), "no program has been picked");
@@ -167,6 +168,7 @@ fn programs() -> Vec<Program> {
 struct Program {
     name: String,
     sources: farcall_testkit::Program,
+    archive: Option<farcall_testkit::Program>,
     args: Vec<String>,
     env: Vec<(String, String)>,
     stdin: Vec<u8>,
@@ -190,6 +192,7 @@ impl Program {
             name,
             // A C driver does not add libm by itself, farcall does.
             sources: sources.library("m"),
+            archive: None,
             args: Vec::new(),
             env: Vec::new(),
             stdin: Vec::new(),
@@ -222,6 +225,12 @@ impl Program {
                 self.sources = words.fold(self.sources, |sources, word| {
                     sources.source(path.with_file_name(word))
                 });
+            }
+            "Archive" => {
+                let members = farcall_testkit::Program::new(format!("{}-archive", self.name));
+                self.archive = Some(words.fold(members, |members, word| {
+                    members.source(path.with_file_name(word))
+                }));
             }
             "Flags" => self.sources = words.fold(self.sources, farcall_testkit::Program::flag),
             "Libs" => {
@@ -258,12 +267,32 @@ impl Program {
     }
 
     fn native(&self, level: Level) -> Result<Outcome, Failure> {
-        let executable = self.sources.executable(level).map_err(text)?;
         let scratch = Scratch::new()?;
         // Called by its own name, which libc puts before its messages.
         let called = scratch.0.join(&self.name);
-        symlink(executable, &called).map_err(text)?;
+        match self.archive(level, &scratch)? {
+            None => {
+                symlink(self.sources.executable(level).map_err(text)?, &called).map_err(text)?
+            }
+            Some(archive) => {
+                let mut args = self.sources.objects(level).map_err(text)?;
+                args.extend([archive, "-o".into(), called.clone()]);
+                tools::run("clang++-22", &args).map_err(text)?;
+            }
+        }
         self.run(&mut Command::new(called), &scratch)
+    }
+
+    /// Makes the archive, if the program has one, of objects in any form of the program.
+    fn archive(&self, level: Level, scratch: &Scratch) -> Result<Option<PathBuf>, Failure> {
+        let Some(members) = &self.archive else {
+            return Ok(None);
+        };
+        let archive = scratch.0.join("archive.a");
+        let mut args = vec!["rcs".into(), archive.clone()];
+        args.extend(members.objects(level).map_err(text)?);
+        tools::run("ar", &args).map_err(text)?;
+        Ok(Some(archive))
     }
 
     /// Runs through `farcall`, which builds an image before if the form is one.
@@ -280,6 +309,7 @@ impl Program {
         let mut inputs = vec![scratch.0.join(format!("{}.{extension}", self.name))];
         symlink(&files[0], &inputs[0]).map_err(text)?;
         inputs.extend_from_slice(&files[1..]);
+        inputs.extend(self.archive(level, &scratch)?);
 
         let farcall = env!("CARGO_BIN_EXE_farcall");
         let libs = || self.libs.iter().flat_map(|lib| ["-l", lib]);
