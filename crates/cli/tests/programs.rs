@@ -272,7 +272,7 @@ impl Program {
         let called = scratch.0.join(&self.name);
         match self.archive(level, &scratch)? {
             None => {
-                symlink(self.sources.executable(level).map_err(text)?, &called).map_err(text)?
+                symlink(self.sources.executable(level).map_err(text)?, &called).map_err(text)?;
             }
             Some(archive) => {
                 let mut args = self.sources.objects(level).map_err(text)?;
