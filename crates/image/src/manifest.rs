@@ -12,7 +12,7 @@ use crate::{Error, Result};
 /// The note's owner, with its terminating zero.
 pub const NOTE_OWNER: &[u8] = b"farcall\0";
 /// The note's type.
-pub const NOTE_TYPE_MANIFEST: u32 = 1;
+pub const NOTE_TYPE_MANIFEST: u32 = 0x4641;
 /// The version of the image format. An image of another version is refused, older or newer.
 pub const FORMAT_VERSION: u32 = 1;
 

@@ -1,1 +1,81 @@
-//! See Cargo.toml.
+//! The linker: objects and archives to one image, in memory.
+//!
+//! Phases, one file each, every phase borrowing what the one before gave and returning a type of
+//! its own: [`input`] reads objects, [`resolve`] decides which definition each name means,
+//! [`scan`] collects what relocations need (GOT, PLT, dynamic relocations), [`layout`] gives every
+//! piece its address, [`write`] writes the bytes and applies the relocations.
+//!
+//! No I/O and no host assumption: any host links for any machine, and the same inputs give the
+//! same bytes.
+//!
+//! # To add a relocation
+//!
+//! Add its row to the machine's table in `farcall-arch`. If its expression is a new one, say in
+//! `scan.rs` what it needs and in `apply.rs` how it is evaluated.
+
+#![forbid(unsafe_code)]
+
+mod apply;
+mod error;
+mod input;
+mod layout;
+mod output;
+mod resolve;
+mod scan;
+mod synthetic;
+mod types;
+mod write;
+
+use input::{Archive, Object};
+
+pub use error::{Error, Errors, Place, Result};
+
+/// The objects and archives of one image, in link order.
+///
+/// Borrows the bytes. Nothing is read before [`Linker::link`].
+#[derive(Debug, Default, Clone)]
+pub struct Linker<'data> {
+    inputs: Vec<(String, &'data [u8])>,
+}
+
+impl<'data> Linker<'data> {
+    /// A link with no inputs.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an object or an archive; which of the two, the bytes tell.
+    ///
+    /// `name` is how errors call it, such as its path; only its last component enters the image.
+    /// Members of an archive are linked when something refers to a name that they define.
+    pub fn add(&mut self, name: impl Into<String>, bytes: &'data [u8]) -> &mut Self {
+        self.inputs.push((name.into(), bytes));
+        self
+    }
+
+    /// Links what was added to an image and gives its bytes.
+    ///
+    /// Global definitions of default or protected visibility are exported; references bind to the
+    /// image's own definitions first; what is undefined becomes an import.
+    ///
+    /// # Errors
+    ///
+    /// Everything found wrong in the phase that first finds something wrong.
+    pub fn link(&self) -> Result<Vec<u8>, Errors> {
+        let mut objects = Vec::with_capacity(self.inputs.len());
+        let mut archives = Vec::new();
+        for (name, bytes) in &self.inputs {
+            if Archive::is_archive(bytes) {
+                archives.push(Archive::parse(name, bytes)?);
+            } else {
+                objects.push(Object::parse(name.clone(), bytes)?);
+            }
+        }
+        let machine = input::common_machine(&objects)?;
+        let resolved = resolve::resolve(machine, objects, &archives)?;
+        let scanned = scan::scan(&resolved)?;
+        let layout = layout::layout(&resolved, &scanned)?;
+        write::write(&resolved, &scanned, &layout)
+    }
+}

@@ -1,0 +1,135 @@
+//! Applying static relocations: evaluate the expression, check the range, write the field.
+
+use farcall_arch::{Expression, Reloc};
+use object::elf::Rela64;
+use object::endian::LittleEndian as LE;
+
+use crate::error::{Error, Result};
+use crate::layout::Layout;
+use crate::output::Synthetic;
+use crate::resolve::{Resolved, Target};
+use crate::scan::{Scanned, is_relaxed};
+
+/// What evaluating needs to know of the image.
+#[derive(Debug)]
+pub(crate) struct Context<'a, 'data> {
+    resolved: &'a Resolved<'data>,
+    scanned: &'a Scanned,
+    layout: &'a Layout<'data>,
+    got: u64,
+    plt: u64,
+    tls: u64,
+}
+
+/// Where a run of relocations applies: a part of an input section and where it went.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run {
+    pub(crate) object: usize,
+    pub(crate) section: usize,
+    /// The offset in the input section of the first byte.
+    pub(crate) start: u64,
+    /// The address of that byte.
+    pub(crate) address: u64,
+}
+
+impl<'a, 'data> Context<'a, 'data> {
+    pub(crate) fn new(
+        resolved: &'a Resolved<'data>,
+        scanned: &'a Scanned,
+        layout: &'a Layout<'data>,
+    ) -> Self {
+        Self {
+            resolved,
+            scanned,
+            layout,
+            got: layout.synthetic_address(Synthetic::Got),
+            plt: layout.synthetic_address(Synthetic::Plt),
+            tls: layout.tls.as_ref().map_or(0, |tls| tls.memory.start),
+        }
+    }
+
+    /// Applies relocations to the bytes of a run. Their places lie in it: scanning has checked.
+    pub(crate) fn apply(
+        &self,
+        run: Run,
+        bytes: &mut [u8],
+        relocations: &[Rela64<LE>],
+    ) -> Result<()> {
+        let machine = self.resolved.machine;
+        for relocation in relocations {
+            let offset = relocation.r_offset.get(LE);
+            let symbol = relocation.r_sym(LE, false) as usize;
+            let Some(mut reloc) = machine.reloc(relocation.r_type(LE, false).0) else {
+                continue;
+            };
+            let target = self.resolved.target(run.object, symbol);
+            let section = &self.resolved.objects[run.object].sections[run.section];
+            let mut at = usize::try_from(offset - run.start).map_err(|_| Error::TooLarge)?;
+            if is_relaxed(machine, reloc, target, section, offset)
+                && let Some(relaxed) = machine.relax_got_load(bytes, at)
+            {
+                (reloc, at) = (relaxed.reloc, relaxed.offset);
+            }
+            let place = run.address + at as u64;
+            let addend = relocation.r_addend.get(LE);
+            let value = self.evaluate(reloc, run.object, symbol, target, addend, place);
+            if let Err(out_of_range) = reloc.range.check(value) {
+                return Err(Error::Overflow {
+                    place: self.resolved.place(run.object, run.section, offset),
+                    relocation: reloc.name,
+                    symbol: self.resolved.symbol_name(run.object, symbol),
+                    value: out_of_range.value,
+                    range: out_of_range.range,
+                });
+            }
+            reloc.field.write(&mut bytes[at..], value);
+        }
+        Ok(())
+    }
+
+    /// The value of an expression: see [`Expression`] for its letters.
+    fn evaluate(
+        &self,
+        reloc: Reloc,
+        object: usize,
+        symbol: usize,
+        target: Target,
+        addend: i64,
+        place: u64,
+    ) -> u64 {
+        use Expression as E;
+        let s = || self.layout.target_address(self.resolved, target);
+        let slots = || self.scanned.slots(self.resolved, object, symbol);
+        // Scanning gave every symbol the entries that its relocations need.
+        let got_offset = |word: Option<usize>| 8 * word.unwrap_or(0) as u64;
+        let l = || match (target, slots().plt) {
+            (Target::Import(_), Some(entry)) => {
+                self.plt + self.resolved.machine.plt_entry_size() * entry as u64
+            }
+            // A call of a null weak function goes nowhere.
+            (Target::Null, _) => place,
+            _ => s(),
+        };
+        let value = match reloc.expression {
+            E::Absolute => s(),
+            E::PcRelative => s().wrapping_sub(place),
+            E::PltPcRelative => l().wrapping_sub(place),
+            E::PltGotRelative => l().wrapping_sub(self.got),
+            E::GotEntryPcRelative | E::GotEntryPcRelativeRelaxable => {
+                (self.got + got_offset(slots().got)).wrapping_sub(place)
+            }
+            E::GotEntryOffset => got_offset(slots().got),
+            E::GotRelative => s().wrapping_sub(self.got),
+            E::GotBasePcRelative => self.got.wrapping_sub(place),
+            E::Size => self.resolved.definition_of(object, symbol).size,
+            E::TlsGeneralDynamic => (self.got + got_offset(slots().tls_pair)).wrapping_sub(place),
+            E::TlsLocalDynamic => {
+                (self.got + got_offset(self.scanned.tls_module_slot)).wrapping_sub(place)
+            }
+            E::TlsBlockOffset => s().wrapping_sub(self.tls),
+            // Scanning refuses the others.
+            _ => 0,
+        };
+        value.wrapping_add_signed(addend)
+    }
+}

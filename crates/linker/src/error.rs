@@ -1,0 +1,298 @@
+//! Why a link fails.
+
+use std::fmt;
+
+use farcall_arch::{Machine, Range};
+
+/// The result of a phase.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Where in an input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The object, as the caller named it.
+    pub object: String,
+    /// The section.
+    pub section: String,
+    /// The offset in the section in bytes.
+    pub offset: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}+{:#x}", self.object, self.section, self.offset)
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no object to link.
+    #[error("nothing to link: no object was given")]
+    NoInputs,
+    /// An input is not an ELF file and not an archive.
+    #[error("{object}: not an object file or archive")]
+    NotElf {
+        /// The input.
+        object: String,
+    },
+    /// An input is LLVM bitcode.
+    #[error("{object}: LLVM bitcode, not machine code: compile it first")]
+    Bitcode {
+        /// The input.
+        object: String,
+    },
+    /// An input is ELF, but no object.
+    #[error("{object}: cannot be linked: {what}")]
+    NotRelocatable {
+        /// The input.
+        object: String,
+        /// What it is instead.
+        what: &'static str,
+    },
+    /// An object is for a machine that farcall does not know.
+    #[error("{object}: for an unknown machine (e_machine {e_machine})")]
+    UnknownMachine {
+        /// The object.
+        object: String,
+        /// Its `e_machine`.
+        e_machine: u16,
+    },
+    /// Objects for different machines.
+    #[error("{object}: for {machine}, but {first_object} is for {first_machine}")]
+    MixedMachines {
+        /// The object that differs from the first.
+        object: String,
+        /// Its machine.
+        machine: Machine,
+        /// The first object.
+        first_object: String,
+        /// The first object's machine.
+        first_machine: Machine,
+    },
+    /// An object breaks the rules of ELF.
+    #[error("{object}: malformed object: {reason}")]
+    MalformedObject {
+        /// The object.
+        object: String,
+        /// The rule.
+        reason: String,
+    },
+    /// An archive breaks the rules of its format.
+    #[error("{archive}: malformed archive: {reason}")]
+    MalformedArchive {
+        /// The archive.
+        archive: String,
+        /// The rule.
+        reason: String,
+    },
+    /// An archive that holds paths in place of members.
+    #[error("{archive}: a thin archive holds no objects: make it without `ar --thin`")]
+    ThinArchive {
+        /// The archive.
+        archive: String,
+    },
+    /// Relocations in a form that is not read yet.
+    #[error("{object}: relocations in the form {form} are not supported yet")]
+    RelocationForm {
+        /// The object.
+        object: String,
+        /// The section type.
+        form: &'static str,
+    },
+    /// Two definitions of one name.
+    #[error("{symbol}: defined twice: in {first} and in {second}")]
+    Duplicate {
+        /// The name.
+        symbol: String,
+        /// The definition that came first.
+        first: Box<Place>,
+        /// The other.
+        second: Box<Place>,
+    },
+    /// A name that must be defined in the image is not.
+    #[error("{object}: {symbol} is {visibility}, so the image must define it, but no input does")]
+    UndefinedHidden {
+        /// The object that refers to it.
+        object: String,
+        /// The name.
+        symbol: String,
+        /// `hidden`, `internal` or `protected`.
+        visibility: &'static str,
+    },
+    /// A reference into a section that lost against another object's group.
+    #[error("{place}: refers to {symbol}, whose section was discarded for another object's copy")]
+    Discarded {
+        /// The reference.
+        place: Place,
+        /// The symbol.
+        symbol: String,
+    },
+    /// A relocation type that the machine does not have.
+    #[error("{place}: unknown relocation type {r_type} against {symbol}")]
+    UnknownRelocation {
+        /// The relocation's place.
+        place: Place,
+        /// The type's number.
+        r_type: u32,
+        /// The symbol.
+        symbol: String,
+    },
+    /// A relocation that the linker cannot do yet.
+    #[error("{place}: {relocation} against {symbol} is not supported yet")]
+    UnsupportedRelocation {
+        /// The relocation's place.
+        place: Place,
+        /// The type's name.
+        relocation: &'static str,
+        /// The symbol.
+        symbol: String,
+    },
+    /// A relocation that does not fit position-independent code.
+    #[error(
+        "{place}: {relocation} against {symbol} is not position-independent: compile with -fPIC"
+    )]
+    NotPic {
+        /// The relocation's place.
+        place: Place,
+        /// The type's name.
+        relocation: &'static str,
+        /// The symbol.
+        symbol: String,
+    },
+    /// A relocation that would have to be applied to read-only bytes at load.
+    #[error(
+        "{place}: {relocation} against {symbol} would change read-only bytes at load: compile with -fPIC"
+    )]
+    TextRelocation {
+        /// The relocation's place.
+        place: Place,
+        /// The type's name.
+        relocation: &'static str,
+        /// The symbol.
+        symbol: String,
+    },
+    /// A TLS model that code in a loaded image cannot use.
+    #[error(
+        "{place}: {relocation} against {symbol}: this TLS model needs a place in the static TLS block: compile with -fPIC and without -ftls-model"
+    )]
+    TlsModel {
+        /// The relocation's place.
+        place: Place,
+        /// The type's name.
+        relocation: &'static str,
+        /// The symbol.
+        symbol: String,
+    },
+    /// A relocation that reaches outside its section.
+    #[error("{place}: {relocation} lies outside its section")]
+    OutsideSection {
+        /// The relocation's place.
+        place: Place,
+        /// The type's name.
+        relocation: &'static str,
+    },
+    /// A value that does not fit.
+    #[error("{place}: {relocation} against {symbol} out of range: {} not in {range}", Hex(*value))]
+    Overflow {
+        /// The relocation's place.
+        place: Place,
+        /// The type's name.
+        relocation: &'static str,
+        /// The symbol.
+        symbol: String,
+        /// The value.
+        value: i64,
+        /// What would fit.
+        range: Range,
+    },
+    /// A section that the linker cannot do yet, or never.
+    #[error("{object}: section {section}: {reason}")]
+    Section {
+        /// The object.
+        object: String,
+        /// The section.
+        section: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A definition that the linker cannot do yet.
+    #[error("{object}: {symbol}: {reason}")]
+    Symbol {
+        /// The object.
+        object: String,
+        /// The symbol.
+        symbol: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// Unwind records that do not parse.
+    #[error("{place}: malformed unwind record: {reason}")]
+    UnwindRecord {
+        /// The record.
+        place: Place,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The image would be larger than 32-bit displacements reach.
+    #[error("the image would be larger than 2 GiB")]
+    TooLarge,
+}
+
+struct Hex(i64);
+
+impl fmt::Display for Hex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        write!(f, "{sign}{:#x}", self.0.unsigned_abs())
+    }
+}
+
+/// Everything wrong that one phase found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Errors {
+    /// Not empty.
+    errors: Vec<Error>,
+}
+
+impl Errors {
+    /// No more than this many are kept: one cause often shows in thousands of places.
+    const MAX: usize = 20;
+
+    /// `Ok` when `errors` is empty.
+    pub(crate) fn check(mut errors: Vec<Error>) -> Result<(), Self> {
+        errors.truncate(Self::MAX);
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Self { errors })
+        }
+    }
+
+    /// The errors, at least one, in the order of the inputs.
+    pub fn iter(&self) -> impl Iterator<Item = &Error> {
+        self.errors.iter()
+    }
+}
+
+impl From<Error> for Errors {
+    fn from(error: Error) -> Self {
+        Self {
+            errors: vec![error],
+        }
+    }
+}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for error in &self.errors {
+            write!(f, "{separator}{error}")?;
+            separator = "\n";
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Errors {}

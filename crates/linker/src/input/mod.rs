@@ -1,0 +1,30 @@
+//! Reading the inputs.
+
+mod archive;
+mod eh_frame;
+mod object;
+
+use farcall_arch::Machine;
+
+pub(crate) use archive::Archive;
+pub(crate) use eh_frame::{PC_BEGIN, Record, RecordKind, records};
+pub(crate) use object::{Binding, InputSymbol, Object, Placement, Section, SymbolType, Visibility};
+
+use crate::error::{Error, Result};
+
+/// The machine that all objects are for.
+pub(crate) fn common_machine(objects: &[Object<'_>]) -> Result<Machine> {
+    let first = objects.first().ok_or(Error::NoInputs)?;
+    match objects
+        .iter()
+        .find(|object| object.machine != first.machine)
+    {
+        None => Ok(first.machine),
+        Some(other) => Err(Error::MixedMachines {
+            object: other.name.clone(),
+            machine: other.machine,
+            first_object: first.name.clone(),
+            first_machine: first.machine,
+        }),
+    }
+}

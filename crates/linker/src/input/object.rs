@@ -1,0 +1,461 @@
+//! One object file (`ET_REL`), decoded.
+
+use std::borrow::Cow;
+
+use farcall_arch::Machine;
+use object::elf::{self, FileHeader64, Rela64, SectionHeader64};
+use object::endian::LittleEndian as LE;
+use object::read::elf::{FileHeader as _, SectionHeader as _, SectionTable, SymbolTable};
+
+use crate::error::{Error, Result};
+
+/// Larger alignments would pad an image by more than they are ever worth.
+const MAX_ALIGN: u64 = 1 << 21;
+/// Larger sections could not be reached by 32-bit displacements.
+const MAX_SECTION_SIZE: u64 = 1 << 40;
+
+/// An object. Section and symbol indices are those of its tables.
+#[derive(Debug)]
+pub(crate) struct Object<'data> {
+    /// How errors call it.
+    pub(crate) name: String,
+    pub(crate) machine: Machine,
+    pub(crate) sections: Vec<Section<'data>>,
+    pub(crate) symbols: Vec<InputSymbol<'data>>,
+    /// Symbols before this index are local, the others are not.
+    pub(crate) first_global: usize,
+    pub(crate) groups: Vec<Group<'data>>,
+}
+
+/// A section of an object.
+#[derive(Debug, Clone)]
+pub(crate) struct Section<'data> {
+    pub(crate) name: &'data [u8],
+    pub(crate) section_type: elf::SectionType,
+    /// `SHF_*` bits.
+    pub(crate) flags: u64,
+    /// Its bytes; empty when it has none in the file.
+    pub(crate) data: Cow<'data, [u8]>,
+    /// Its size in memory in bytes; that of `data` unless it has none in the file.
+    pub(crate) size: u64,
+    /// A power of two.
+    pub(crate) align: u64,
+    pub(crate) relocations: Cow<'data, [Rela64<LE>]>,
+}
+
+/// A section group. Only `COMDAT` ones matter: of those with one signature, one is kept.
+#[derive(Debug)]
+pub(crate) struct Group<'data> {
+    pub(crate) signature: &'data [u8],
+    pub(crate) members: Vec<usize>,
+}
+
+/// A symbol of an object.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InputSymbol<'data> {
+    pub(crate) name: &'data [u8],
+    pub(crate) value: u64,
+    pub(crate) size: u64,
+    pub(crate) placement: Placement,
+    pub(crate) binding: Binding,
+    pub(crate) symbol_type: SymbolType,
+    pub(crate) visibility: Visibility,
+}
+
+/// Where a symbol is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Placement {
+    /// Defined elsewhere.
+    Undefined,
+    /// Its value is a number (`SHN_ABS`).
+    Absolute,
+    /// To be allocated; its value is its alignment (`SHN_COMMON`).
+    Common,
+    /// In the section with this index; its value is an offset in it.
+    Section(usize),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Binding {
+    Local,
+    Weak,
+    /// `STB_GLOBAL`, and `STB_GNU_UNIQUE`: unique within the image, which binds locally.
+    Global,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SymbolType {
+    None,
+    Object,
+    Function,
+    Section,
+    File,
+    Tls,
+    IndirectFunction,
+}
+
+/// How far a symbol is visible, the most constraining last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Visibility {
+    Default,
+    Protected,
+    Hidden,
+    Internal,
+}
+
+impl Section<'_> {
+    pub(crate) fn has_flag(&self, flag: elf::SectionFlags) -> bool {
+        self.flags & flag.0 != 0
+    }
+
+    pub(crate) fn is_alloc(&self) -> bool {
+        self.has_flag(elf::SHF_ALLOC)
+    }
+
+    pub(crate) fn is_nobits(&self) -> bool {
+        self.section_type == elf::SHT_NOBITS
+    }
+
+    pub(crate) fn is_eh_frame(&self) -> bool {
+        self.name == b".eh_frame" && self.is_alloc()
+    }
+
+    /// The name, for errors.
+    pub(crate) fn display_name(&self) -> String {
+        String::from_utf8_lossy(self.name).into_owned()
+    }
+}
+
+impl InputSymbol<'_> {
+    pub(crate) fn is_definition(&self) -> bool {
+        self.placement != Placement::Undefined
+    }
+
+    /// The name, for errors.
+    pub(crate) fn display_name(&self) -> String {
+        String::from_utf8_lossy(self.name).into_owned()
+    }
+}
+
+impl<'data> Object<'data> {
+    pub(crate) fn parse(name: String, bytes: &'data [u8]) -> Result<Self> {
+        match read(&name, bytes) {
+            Ok(object) => Ok(object),
+            Err(ReadError::Malformed(reason)) => Err(Error::MalformedObject {
+                object: name,
+                reason,
+            }),
+            Err(ReadError::Other(error)) => Err(*error),
+        }
+    }
+
+    pub(crate) fn globals(&self) -> &[InputSymbol<'data>] {
+        &self.symbols[self.first_global..]
+    }
+
+    /// The name of what is at `offset` of a section, for people: the function or variable that
+    /// covers it, else the section.
+    pub(crate) fn place_name(&self, section: usize, offset: u64) -> String {
+        let covers = |symbol: &&InputSymbol<'_>| {
+            symbol.placement == Placement::Section(section)
+                && matches!(
+                    symbol.symbol_type,
+                    SymbolType::Function | SymbolType::Object
+                )
+                && offset
+                    .checked_sub(symbol.value)
+                    .is_some_and(|distance| distance < symbol.size)
+        };
+        match self.symbols.iter().find(covers) {
+            Some(symbol) => symbol.display_name(),
+            None => self.sections[section].display_name(),
+        }
+    }
+}
+
+enum ReadError {
+    Malformed(String),
+    Other(Box<Error>),
+}
+
+impl From<object::read::Error> for ReadError {
+    fn from(error: object::read::Error) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}
+
+impl From<Error> for ReadError {
+    fn from(error: Error) -> Self {
+        Self::Other(Box::new(error))
+    }
+}
+
+fn malformed<T>(reason: impl Into<String>) -> Result<T, ReadError> {
+    Err(ReadError::Malformed(reason.into()))
+}
+
+fn read<'data>(name: &str, bytes: &'data [u8]) -> Result<Object<'data>, ReadError> {
+    let machine = machine(name, bytes)?;
+    let header = FileHeader64::<LE>::parse(bytes)?;
+    let table = header.sections(LE, bytes)?;
+    let mut sections = Vec::with_capacity(table.len());
+    for header in table.iter() {
+        sections.push(section(&table, header, bytes)?);
+    }
+    let symbol_table = table.symbols(LE, bytes, elf::SHT_SYMTAB)?;
+    let (symbols, first_global) = symbols(&table, &symbol_table, sections.len())?;
+    attach_relocations(name, &table, bytes, &mut sections, symbols.len())?;
+    let groups = groups(&table, bytes, &symbol_table)?;
+    Ok(Object {
+        name: name.to_owned(),
+        machine,
+        sections,
+        symbols,
+        first_global,
+        groups,
+    })
+}
+
+fn machine(name: &str, bytes: &[u8]) -> Result<Machine, ReadError> {
+    let object = || name.to_owned();
+    if bytes.starts_with(b"BC\xc0\xde") {
+        return Err(Error::Bitcode { object: object() }.into());
+    }
+    if !bytes.starts_with(b"\x7fELF") {
+        return Err(Error::NotElf { object: object() }.into());
+    }
+    let Ok((header, _)) = object::pod::from_bytes::<FileHeader64<LE>>(bytes) else {
+        return malformed("truncated ELF header");
+    };
+    if header.e_ident.class != elf::ELFCLASS64 || header.e_ident.data != elf::ELFDATA2LSB {
+        return Err(Error::NotRelocatable {
+            object: object(),
+            what: "not 64-bit little-endian",
+        }
+        .into());
+    }
+    let what = match header.e_type.get(LE) {
+        elf::ET_REL => {
+            let e_machine = header.e_machine.get(LE).0;
+            return Machine::from_e_machine(e_machine).ok_or_else(|| {
+                Error::UnknownMachine {
+                    object: object(),
+                    e_machine,
+                }
+                .into()
+            });
+        }
+        elf::ET_DYN => "a linked shared object or executable",
+        elf::ET_EXEC => "a linked executable",
+        _ => "not a relocatable object",
+    };
+    Err(Error::NotRelocatable {
+        object: object(),
+        what,
+    }
+    .into())
+}
+
+fn section<'data>(
+    table: &SectionTable<'data, FileHeader64<LE>>,
+    header: &'data SectionHeader64<LE>,
+    bytes: &'data [u8],
+) -> Result<Section<'data>, ReadError> {
+    let align = header.sh_addralign.get(LE).max(1);
+    let size = header.sh_size.get(LE);
+    let flags = header.sh_flags.get(LE).0;
+    if flags & elf::SHF_ALLOC.0 != 0 {
+        if !align.is_power_of_two() || align > MAX_ALIGN {
+            return malformed(format!(
+                "a section's alignment {align} is no power of two up to {MAX_ALIGN}"
+            ));
+        }
+        if size > MAX_SECTION_SIZE {
+            return malformed(format!("a section of {size} bytes is too large"));
+        }
+    }
+    let data: &[u8] = match header.sh_type.get(LE) {
+        elf::SHT_NULL | elf::SHT_NOBITS => &[],
+        _ => header.data(LE, bytes)?,
+    };
+    Ok(Section {
+        name: table.section_name(LE, header)?,
+        section_type: header.sh_type.get(LE),
+        flags,
+        data: Cow::Borrowed(data),
+        size,
+        align,
+        relocations: Cow::Borrowed(&[]),
+    })
+}
+
+fn symbols<'data>(
+    table: &SectionTable<'data, FileHeader64<LE>>,
+    symbol_table: &SymbolTable<'data, FileHeader64<LE>>,
+    n_sections: usize,
+) -> Result<(Vec<InputSymbol<'data>>, usize), ReadError> {
+    let mut symbols = Vec::with_capacity(symbol_table.len());
+    for (index, symbol) in symbol_table.enumerate() {
+        let name = symbol_table.symbol_name(LE, symbol)?;
+        let placement = match symbol.st_shndx.get(LE) {
+            elf::SHN_UNDEF => Placement::Undefined,
+            elf::SHN_ABS => Placement::Absolute,
+            elf::SHN_COMMON => Placement::Common,
+            elf::SHN_XINDEX => match symbol_table.shndx(LE, index) {
+                Some(section) => Placement::Section(usize::try_from(section).unwrap_or(usize::MAX)),
+                None => return malformed("a symbol's section index is missing"),
+            },
+            section => Placement::Section(usize::from(section.0)),
+        };
+        if let Placement::Section(section) = placement
+            && section >= n_sections
+        {
+            return malformed(format!("symbol {}: no section {section}", index.0));
+        }
+        let binding = match symbol.st_bind() {
+            elf::STB_LOCAL => Binding::Local,
+            elf::STB_WEAK => Binding::Weak,
+            elf::STB_GLOBAL | elf::STB_GNU_UNIQUE => Binding::Global,
+            other => return malformed(format!("symbol {}: unknown binding {}", index.0, other.0)),
+        };
+        let symbol_type = match symbol.st_type() {
+            elf::STT_OBJECT | elf::STT_COMMON => SymbolType::Object,
+            elf::STT_FUNC => SymbolType::Function,
+            elf::STT_SECTION => SymbolType::Section,
+            elf::STT_FILE => SymbolType::File,
+            elf::STT_TLS => SymbolType::Tls,
+            elf::STT_GNU_IFUNC => SymbolType::IndirectFunction,
+            _ => SymbolType::None,
+        };
+        let visibility = match symbol.st_visibility() {
+            elf::STV_INTERNAL => Visibility::Internal,
+            elf::STV_HIDDEN => Visibility::Hidden,
+            elf::STV_PROTECTED => Visibility::Protected,
+            _ => Visibility::Default,
+        };
+        let (value, size) = (symbol.st_value.get(LE), symbol.st_size.get(LE));
+        if placement == Placement::Common && (!value.max(1).is_power_of_two() || value > MAX_ALIGN)
+        {
+            return malformed(format!(
+                "symbol {}: alignment {value} of a common symbol",
+                index.0
+            ));
+        }
+        if placement == Placement::Common && size > MAX_SECTION_SIZE {
+            return malformed(format!("symbol {}: too large", index.0));
+        }
+        symbols.push(InputSymbol {
+            name,
+            value,
+            size,
+            placement,
+            binding,
+            symbol_type,
+            visibility,
+        });
+    }
+    let first_global = match table.section(symbol_table.section()) {
+        Ok(header) => usize::try_from(header.sh_info.get(LE)).unwrap_or(usize::MAX),
+        Err(_) => 0,
+    };
+    let in_order = first_global <= symbols.len()
+        && symbols[..first_global]
+            .iter()
+            .all(|symbol| symbol.binding == Binding::Local)
+        && symbols[first_global..]
+            .iter()
+            .all(|symbol| symbol.binding != Binding::Local);
+    if in_order {
+        Ok((symbols, first_global))
+    } else {
+        malformed("local symbols do not come first")
+    }
+}
+
+/// Gives each section the relocations that another section holds for it.
+fn attach_relocations<'data>(
+    name: &str,
+    table: &SectionTable<'data, FileHeader64<LE>>,
+    bytes: &'data [u8],
+    sections: &mut [Section<'data>],
+    n_symbols: usize,
+) -> Result<(), ReadError> {
+    for header in table.iter() {
+        let target = usize::try_from(header.sh_info.get(LE)).unwrap_or(usize::MAX);
+        let is_alloc = sections.get(target).is_some_and(Section::is_alloc);
+        let form = match header.sh_type.get(LE) {
+            elf::SHT_RELA => "SHT_RELA",
+            elf::SHT_REL => "SHT_REL",
+            elf::SHT_RELR => "SHT_RELR",
+            elf::SHT_CREL => "SHT_CREL",
+            _ => continue,
+        };
+        // Debug information is not linked yet, so its relocations do not matter.
+        if target != 0 && target < sections.len() && !is_alloc {
+            continue;
+        }
+        if form != "SHT_RELA" {
+            let error = Error::RelocationForm {
+                object: name.to_owned(),
+                form,
+            };
+            return Err(error.into());
+        }
+        let Some((relocations, _)) = header.rela(LE, bytes)? else {
+            continue;
+        };
+        let Some(section) = sections.get_mut(target).filter(|_| target != 0) else {
+            return malformed(format!(
+                "relocations for section {target}, which does not exist"
+            ));
+        };
+        if !section.relocations.is_empty() {
+            return malformed(format!("{}: two relocation tables", section.display_name()));
+        }
+        let past = |entry: &&Rela64<LE>| {
+            usize::try_from(entry.r_sym(LE, false)).is_ok_and(|symbol| symbol >= n_symbols)
+        };
+        if let Some(entry) = relocations.iter().find(past) {
+            let (section, symbol) = (section.display_name(), entry.r_sym(LE, false));
+            return malformed(format!(
+                "{section}: a relocation against symbol {symbol}, which does not exist"
+            ));
+        }
+        section.relocations = Cow::Borrowed(relocations);
+    }
+    Ok(())
+}
+
+fn groups<'data>(
+    table: &SectionTable<'data, FileHeader64<LE>>,
+    bytes: &'data [u8],
+    symbol_table: &SymbolTable<'data, FileHeader64<LE>>,
+) -> Result<Vec<Group<'data>>, ReadError> {
+    let mut groups = Vec::new();
+    for header in table.iter() {
+        let Some((flags, members)) = header.group(LE, bytes)? else {
+            continue;
+        };
+        if flags.0 & elf::GRP_COMDAT.0 == 0 {
+            continue;
+        }
+        let index =
+            object::SymbolIndex(usize::try_from(header.sh_info.get(LE)).unwrap_or(usize::MAX));
+        let symbol = symbol_table.symbol(index)?;
+        let mut signature = symbol_table.symbol_name(LE, symbol)?;
+        // An assembler may sign a group with its section's symbol, whose name is the section's.
+        if signature.is_empty() && symbol.st_type() == elf::STT_SECTION {
+            let section = object::SectionIndex(usize::from(symbol.st_shndx.get(LE).0));
+            signature = table.section_name(LE, table.section(section)?)?;
+        }
+        let members = members
+            .iter()
+            .map(|member| usize::try_from(member.get(LE)).unwrap_or(usize::MAX));
+        let members: Vec<usize> = members.collect();
+        if members.iter().any(|&member| member >= table.len()) {
+            return malformed("a group's member does not exist");
+        }
+        groups.push(Group { signature, members });
+    }
+    Ok(groups)
+}

@@ -1,0 +1,757 @@
+//! Where everything is: output sections, their addresses, segments.
+//!
+//! The segments stand in the order of [`SegmentKind`], each on pages of its own. In the file their
+//! bytes follow each other without gaps, because a segment's address is chosen to agree with its
+//! file offset within a page.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use foldhash::fast::FixedState;
+use object::elf;
+
+use crate::error::{Error, Result};
+use crate::input::Placement;
+use crate::output::{Content, OutputSection, Piece, SegmentKind, Synthetic, destination, priority};
+use crate::resolve::{Definition, GlobalId, Resolved, Target};
+use crate::scan::{GotKind, Scanned, Word};
+use crate::synthetic::{ArrayKind, Boundary, DynamicSymbols, LinkerSymbol, bounded_section};
+
+/// Where everything is.
+#[derive(Debug)]
+pub(crate) struct Layout<'data> {
+    /// In the order of their addresses.
+    pub(crate) sections: Vec<OutputSection<'data>>,
+    pub(crate) segments: Vec<OutputSegment>,
+    /// For each object the address of each section that is kept.
+    section_addresses: Vec<Vec<u64>>,
+    /// For each unwind section where its records start.
+    pub(crate) unwind_addresses: Vec<u64>,
+    common_addresses: HashMap<GlobalId, u64, FixedState>,
+    pub(crate) dynamic_symbols: DynamicSymbols,
+    pub(crate) manifest: Vec<u8>,
+    pub(crate) n_program_headers: usize,
+    /// Where the sections end in the file; the section headers follow.
+    pub(crate) file_size: u64,
+    pub(crate) tls: Option<TlsLayout>,
+}
+
+/// One `PT_LOAD`.
+#[derive(Debug, Clone)]
+pub(crate) struct OutputSegment {
+    pub(crate) kind: SegmentKind,
+    pub(crate) memory: Range<u64>,
+    pub(crate) file: Range<u64>,
+    pub(crate) align: u64,
+}
+
+/// The TLS template.
+#[derive(Debug, Clone)]
+pub(crate) struct TlsLayout {
+    pub(crate) memory: Range<u64>,
+    pub(crate) file: Range<u64>,
+    pub(crate) align: u64,
+}
+
+/// The reach of a signed 32-bit displacement, less a page for what stands before or after.
+const MAX_SPAN: u64 = (1 << 31) - (1 << 16);
+
+/// Bytes of an ELF file header and of a program header.
+pub(crate) const FILE_HEADER_SIZE: u64 = 64;
+pub(crate) const PROGRAM_HEADER_SIZE: u64 = 56;
+/// Bytes of the note header before a build-id: sizes, type, owner.
+pub(crate) const NOTE_HEADER_SIZE: u64 = 12;
+
+impl Layout<'_> {
+    /// The section that the linker makes, if the image has it.
+    pub(crate) fn synthetic(&self, synthetic: Synthetic) -> Option<&OutputSection<'_>> {
+        self.sections
+            .iter()
+            .find(|section| section.content == Content::Synthetic(synthetic))
+    }
+
+    /// The address of a section that the linker makes; the image's end when it has none.
+    pub(crate) fn synthetic_address(&self, synthetic: Synthetic) -> u64 {
+        self.synthetic(synthetic)
+            .map_or_else(|| self.end(), |section| section.address)
+    }
+
+    fn end(&self) -> u64 {
+        self.segments.last().map_or(0, |segment| segment.memory.end)
+    }
+
+    /// The address of what a symbol stands for, its `S`; for thread-local variables the address
+    /// in the template. Imports have none: 0.
+    pub(crate) fn target_address(&self, resolved: &Resolved<'_>, target: Target) -> u64 {
+        match target {
+            Target::Section {
+                object,
+                section,
+                value,
+            } => self.section_addresses[object][section].wrapping_add(value),
+            Target::Absolute(value) => value,
+            Target::Common(id) => self.common_addresses.get(&id).copied().unwrap_or(0),
+            Target::Linker(id) => self.linker_symbol_address(resolved, id),
+            Target::Import(_) | Target::Null | Target::Discarded => 0,
+        }
+    }
+
+    fn linker_symbol_address(&self, resolved: &Resolved<'_>, id: GlobalId) -> u64 {
+        let Definition::Linker(symbol) = resolved.globals[id].definition else {
+            return 0;
+        };
+        let bounds = |section: Option<&OutputSection<'_>>, boundary| match (section, boundary) {
+            (None, _) => 0,
+            (Some(section), Boundary::Start) => section.address,
+            (Some(section), Boundary::Stop) => section.address + section.size,
+        };
+        let segment = |kind| self.segments.iter().find(|segment| segment.kind == kind);
+        match symbol {
+            LinkerSymbol::ImageStart => 0,
+            LinkerSymbol::GlobalOffsetTable => self.synthetic_address(Synthetic::Got),
+            LinkerSymbol::Dynamic => self.synthetic_address(Synthetic::Dynamic),
+            LinkerSymbol::UnwindHeader => self.synthetic_address(Synthetic::UnwindHeader),
+            LinkerSymbol::TextEnd => segment(SegmentKind::Text).map_or(0, |text| text.memory.end),
+            LinkerSymbol::DataEnd | LinkerSymbol::BssStart => {
+                let file_end =
+                    |data: &OutputSegment| data.memory.start + (data.file.end - data.file.start);
+                segment(SegmentKind::Data).map_or_else(|| self.end(), file_end)
+            }
+            LinkerSymbol::ImageEnd => self.end(),
+            LinkerSymbol::Array(kind, boundary) => {
+                let wanted = match kind {
+                    ArrayKind::Preinit => elf::SHT_PREINIT_ARRAY,
+                    ArrayKind::Init => elf::SHT_INIT_ARRAY,
+                    ArrayKind::Fini => elf::SHT_FINI_ARRAY,
+                };
+                let found = self
+                    .sections
+                    .iter()
+                    .find(|section| section.section_type == wanted);
+                bounds(found, boundary)
+            }
+            LinkerSymbol::Section(boundary) => {
+                let name = bounded_section(resolved.globals[id].name);
+                let found = self
+                    .sections
+                    .iter()
+                    .find(|section| Some(section.name) == name);
+                bounds(found, boundary)
+            }
+        }
+    }
+
+    /// The index in the section header table of the section that holds what a global stands for.
+    pub(crate) fn section_header_index(&self, address: u64, is_tls: bool) -> usize {
+        let holds = |section: &OutputSection<'_>| {
+            section.is_tls() == is_tls
+                && section.address <= address
+                && address <= section.address + section.size
+        };
+        // A symbol may stand at the end of its section, where another begins.
+        let strictly = |section: &OutputSection<'_>| {
+            holds(section) && address < section.address + section.size
+        };
+        let found = self.sections.iter().position(strictly);
+        found
+            .or_else(|| self.sections.iter().position(holds))
+            .map_or(0, |index| index + 1)
+    }
+
+    /// The address of a word of an input section.
+    pub(crate) fn word_address(&self, word: Word) -> u64 {
+        self.section_addresses[word.object][word.section].wrapping_add(word.offset)
+    }
+}
+
+pub(crate) fn layout<'data>(
+    resolved: &Resolved<'data>,
+    scanned: &Scanned,
+) -> Result<Layout<'data>> {
+    let mut sections = collect(resolved, scanned);
+    let dynamic_symbols = DynamicSymbols::new(resolved, scanned);
+    let manifest = crate::types::manifest(resolved, scanned, &dynamic_symbols);
+    add_synthetic(
+        &mut sections,
+        resolved,
+        scanned,
+        &dynamic_symbols,
+        &manifest,
+    );
+    sections.sort_by_key(|section| (section.segment, section.rank()));
+    align_tls(&mut sections);
+
+    // The tables in the first segment have sizes that depend on where words stand in theirs, not
+    // on where those segments are.
+    let mut layout = Layout {
+        sections,
+        segments: Vec::new(),
+        section_addresses: (resolved.objects.iter())
+            .map(|object| vec![0; object.sections.len()])
+            .collect(),
+        unwind_addresses: vec![0; scanned.unwind.sections.len()],
+        common_addresses: HashMap::default(),
+        dynamic_symbols,
+        manifest,
+        n_program_headers: 0,
+        file_size: 0,
+        tls: None,
+    };
+    for kind in [SegmentKind::Text, SegmentKind::Relro, SegmentKind::Data] {
+        give_offsets(&mut layout.sections, kind, 0)?;
+    }
+    place_pieces(&mut layout);
+    size_relocation_tables(&mut layout, resolved, scanned);
+    give_addresses(&mut layout, resolved)?;
+    place_pieces(&mut layout);
+    Ok(layout)
+}
+
+/// Sorts the inputs' sections into output sections.
+fn collect<'data>(resolved: &Resolved<'data>, scanned: &Scanned) -> Vec<OutputSection<'data>> {
+    let mut sections: Vec<OutputSection<'data>> = Vec::new();
+    let mut indices: HashMap<(&[u8], SegmentKind), usize, FixedState> = HashMap::default();
+    let mut add = |name, segment, section_type, flags, piece, size, align| {
+        let index = *indices.entry((name, segment)).or_insert_with(|| {
+            sections.push(OutputSection {
+                name,
+                segment,
+                section_type,
+                flags: 0,
+                entry_size: 0,
+                align: 1,
+                content: Content::Pieces(Vec::new()),
+                size: 0,
+                address: 0,
+                file_offset: 0,
+            });
+            sections.len() - 1
+        });
+        let section: &mut OutputSection<'_> = &mut sections[index];
+        section.flags |= flags;
+        section.align = section.align.max(align);
+        if section.is_nobits() && section_type != elf::SHT_NOBITS {
+            section.section_type = section_type;
+        }
+        if let Content::Pieces(pieces) = &mut section.content {
+            // The size for now; the offset once the order is known.
+            pieces.push((piece, size));
+        }
+    };
+    let kept_flags = elf::SHF_ALLOC.0 | elf::SHF_WRITE.0 | elf::SHF_EXECINSTR.0 | elf::SHF_TLS.0;
+    for (object_index, object) in resolved.objects.iter().enumerate() {
+        for (section_index, section) in object.sections.iter().enumerate() {
+            if !resolved.is_kept(object_index, section_index) || section.is_eh_frame() {
+                continue;
+            }
+            let (name, segment, section_type) = destination(section);
+            let piece = Piece::Section {
+                object: object_index,
+                section: section_index,
+            };
+            let flags = section.flags & kept_flags;
+            add(
+                name,
+                segment,
+                section_type,
+                flags,
+                piece,
+                section.size,
+                section.align,
+            );
+        }
+    }
+    let alloc = elf::SHF_ALLOC.0;
+    for (index, unwind) in scanned.unwind.sections.iter().enumerate() {
+        let piece = Piece::Unwind(index);
+        add(
+            b".eh_frame",
+            SegmentKind::ReadOnly,
+            elf::SHT_PROGBITS,
+            alloc,
+            piece,
+            unwind.size,
+            8,
+        );
+    }
+    if !scanned.unwind.sections.is_empty() {
+        let piece = Piece::UnwindTerminator;
+        add(
+            b".eh_frame",
+            SegmentKind::ReadOnly,
+            elf::SHT_PROGBITS,
+            alloc,
+            piece,
+            4,
+            4,
+        );
+    }
+    for (id, global) in resolved.globals.iter().enumerate() {
+        let is_common = resolved
+            .defining_symbol(id)
+            .is_some_and(|symbol| symbol.placement == Placement::Common);
+        if let (true, Some(common)) = (is_common, global.common) {
+            let flags = alloc | elf::SHF_WRITE.0;
+            let piece = Piece::Common(id);
+            add(
+                b".bss",
+                SegmentKind::Data,
+                elf::SHT_NOBITS,
+                flags,
+                piece,
+                common.size,
+                common.align,
+            );
+        }
+    }
+    for section in &mut sections {
+        place_within(section, resolved);
+    }
+    sections
+}
+
+/// Orders a section's pieces and turns their sizes into offsets.
+fn place_within(section: &mut OutputSection<'_>, resolved: &Resolved<'_>) {
+    let is_array = matches!(
+        section.section_type,
+        elf::SHT_INIT_ARRAY | elf::SHT_FINI_ARRAY
+    );
+    let Content::Pieces(pieces) = &mut section.content else {
+        return;
+    };
+    let input = |piece: Piece| match piece {
+        Piece::Section { object, section } => Some(&resolved.objects[object].sections[section]),
+        _ => None,
+    };
+    if is_array {
+        pieces.sort_by_key(|&(piece, _)| input(piece).map(|section| priority(section.name)));
+    }
+    let mut end: u64 = 0;
+    for (piece, offset) in pieces {
+        let size = *offset;
+        let align = match *piece {
+            Piece::Section { .. } => input(*piece).map_or(1, |section| section.align),
+            Piece::Common(id) => resolved.globals[id]
+                .common
+                .map_or(1, |common| common.align.max(1)),
+            Piece::Unwind(_) | Piece::UnwindTerminator => 4,
+        };
+        // Saturates: what is too large is refused when addresses are given.
+        *offset = end.checked_next_multiple_of(align).unwrap_or(u64::MAX);
+        end = offset.saturating_add(size);
+    }
+    section.size = end;
+}
+
+fn add_synthetic<'data>(
+    sections: &mut Vec<OutputSection<'data>>,
+    resolved: &Resolved<'_>,
+    scanned: &Scanned,
+    dynamic_symbols: &DynamicSymbols,
+    manifest: &[u8],
+) {
+    use SegmentKind::{ReadOnly, Relro, Text};
+    use Synthetic as S;
+    let digest_size = farcall_image::DIGEST_SIZE as u64;
+    let plt_entry = resolved.machine.plt_entry_size();
+    let plt_size = plt_entry * scanned.plt.len() as u64;
+    let n_symbols = dynamic_symbols.len() as u64;
+    let (bits, words) = (elf::SHT_PROGBITS, 8);
+    let rows: [(&'static [u8], _, _, _, _, u64, u64); 11] = [
+        (
+            b".note.gnu.build-id",
+            ReadOnly,
+            S::BuildId,
+            elf::SHT_NOTE,
+            4,
+            0,
+            NOTE_HEADER_SIZE + 4 + digest_size,
+        ),
+        (
+            b".note.farcall",
+            ReadOnly,
+            S::Manifest,
+            elf::SHT_NOTE,
+            4,
+            0,
+            manifest.len() as u64,
+        ),
+        (
+            b".dynsym",
+            ReadOnly,
+            S::DynamicSymbols,
+            elf::SHT_DYNSYM,
+            words,
+            24,
+            24 * n_symbols,
+        ),
+        (
+            b".gnu.hash",
+            ReadOnly,
+            S::GnuHash,
+            elf::SHT_GNU_HASH,
+            words,
+            0,
+            dynamic_symbols.hash.len() as u64,
+        ),
+        (
+            b".dynstr",
+            ReadOnly,
+            S::DynamicStrings,
+            elf::SHT_STRTAB,
+            1,
+            0,
+            dynamic_symbols.strings.len() as u64,
+        ),
+        (
+            b".rela.dyn",
+            ReadOnly,
+            S::Relocations,
+            elf::SHT_RELA,
+            words,
+            24,
+            0,
+        ),
+        (
+            b".relr.dyn",
+            ReadOnly,
+            S::RelativeRelocations,
+            elf::SHT_RELR,
+            words,
+            8,
+            0,
+        ),
+        (
+            b".eh_frame_hdr",
+            ReadOnly,
+            S::UnwindHeader,
+            bits,
+            4,
+            0,
+            scanned.unwind.header_size(),
+        ),
+        (b".plt", Text, S::Plt, bits, plt_entry, plt_entry, plt_size),
+        (
+            b".dynamic",
+            Relro,
+            S::Dynamic,
+            elf::SHT_DYNAMIC,
+            words,
+            16,
+            0,
+        ),
+        (
+            b".got",
+            Relro,
+            S::Got,
+            bits,
+            words,
+            8,
+            8 * scanned.n_got_words as u64,
+        ),
+    ];
+    for (name, segment, synthetic, section_type, align, entry_size, size) in rows {
+        let is_always = matches!(
+            synthetic,
+            S::Dynamic | S::Relocations | S::RelativeRelocations | S::BuildId | S::Manifest
+        );
+        if size == 0 && !is_always {
+            continue;
+        }
+        let flags = elf::SHF_ALLOC.0
+            | if segment == Relro {
+                elf::SHF_WRITE.0
+            } else {
+                0
+            }
+            | if segment == Text {
+                elf::SHF_EXECINSTR.0
+            } else {
+                0
+            };
+        sections.push(OutputSection {
+            name,
+            segment,
+            section_type,
+            flags,
+            entry_size,
+            align,
+            content: Content::Synthetic(synthetic),
+            size,
+            address: 0,
+            file_offset: 0,
+        });
+    }
+}
+
+/// Aligns the start of the TLS template to all that it holds, because offsets in a thread's copy
+/// count from there.
+fn align_tls(sections: &mut [OutputSection<'_>]) {
+    let align = sections
+        .iter()
+        .filter(|section| section.is_tls())
+        .map(|section| section.align)
+        .max();
+    let first = sections.iter_mut().find(|section| section.is_tls());
+    if let (Some(first), Some(align)) = (first, align) {
+        first.align = align;
+    }
+}
+
+/// Gives the sections of a segment addresses from `start` on; gives where the segment ends.
+fn give_offsets(sections: &mut [OutputSection<'_>], kind: SegmentKind, start: u64) -> Result<u64> {
+    let mut end = start;
+    for section in sections
+        .iter_mut()
+        .filter(|section| section.segment == kind)
+    {
+        section.address = end
+            .checked_next_multiple_of(section.align)
+            .ok_or(Error::TooLarge)?;
+        let section_end = section
+            .address
+            .checked_add(section.size)
+            .filter(|&end| end <= MAX_SPAN);
+        let section_end = section_end.ok_or(Error::TooLarge)?;
+        if section.takes_addresses() {
+            end = section_end;
+        }
+    }
+    Ok(end)
+}
+
+/// Copies the sections' addresses to their pieces.
+fn place_pieces(layout: &mut Layout<'_>) {
+    for section in &layout.sections {
+        let Content::Pieces(pieces) = &section.content else {
+            continue;
+        };
+        for &(piece, offset) in pieces {
+            let address = section.address + offset;
+            match piece {
+                Piece::Section { object, section } => {
+                    layout.section_addresses[object][section] = address;
+                }
+                Piece::Unwind(index) => layout.unwind_addresses[index] = address,
+                Piece::Common(id) => {
+                    layout.common_addresses.insert(id, address);
+                }
+                Piece::UnwindTerminator => {}
+            }
+        }
+    }
+}
+
+/// Which segment an input section is in.
+fn segment_of(resolved: &Resolved<'_>, word: Word) -> SegmentKind {
+    destination(&resolved.objects[word.object].sections[word.section]).1
+}
+
+fn size_relocation_tables(layout: &mut Layout<'_>, resolved: &Resolved<'_>, scanned: &Scanned) {
+    let (relr, unaligned) = relative_words(layout, resolved, scanned);
+    let n_relr: usize = relr
+        .iter()
+        .map(|addresses| encode_relr(addresses).len())
+        .sum();
+    let n_rela = unaligned.len() + scanned.symbolic.len() + n_got_relocations(resolved, scanned);
+    for section in &mut layout.sections {
+        match section.content {
+            Content::Synthetic(Synthetic::Relocations) => section.size = 24 * n_rela as u64,
+            Content::Synthetic(Synthetic::RelativeRelocations) => section.size = 8 * n_relr as u64,
+            _ => {}
+        }
+    }
+    let is_empty_table = |section: &OutputSection<'_>| {
+        let table = Content::Synthetic(Synthetic::Relocations);
+        let relative = Content::Synthetic(Synthetic::RelativeRelocations);
+        section.size == 0 && (section.content == table || section.content == relative)
+    };
+    layout.sections.retain(|section| !is_empty_table(section));
+    // No word that the load bias is added to comes after it, so its size changes no table's.
+    let n_entries = crate::write::n_dynamic_entries(&layout.sections);
+    let dynamic = Content::Synthetic(Synthetic::Dynamic);
+    if let Some(section) = layout
+        .sections
+        .iter_mut()
+        .find(|section| section.content == dynamic)
+    {
+        section.size = 16 * n_entries as u64;
+    }
+}
+
+/// The addresses of the words that the load bias is added to: those that a RELR table can name,
+/// sorted, for each segment by itself, and the unaligned ones.
+pub(crate) fn relative_words(
+    layout: &Layout<'_>,
+    resolved: &Resolved<'_>,
+    scanned: &Scanned,
+) -> ([Vec<u64>; 2], Vec<Word>) {
+    let mut aligned = [Vec::new(), Vec::new()];
+    let mut unaligned = Vec::new();
+    for &word in &scanned.relative {
+        let address = layout.word_address(word);
+        if !address.is_multiple_of(8) {
+            unaligned.push(word);
+        } else {
+            aligned[usize::from(segment_of(resolved, word) == SegmentKind::Data)].push(address);
+        }
+    }
+    let got = layout.synthetic_address(Synthetic::Got);
+    for entry in &scanned.got {
+        if entry.kind == GotKind::Address
+            && resolved.target(entry.object, entry.symbol).is_in_image()
+        {
+            aligned[0].push(got + 8 * entry.word as u64);
+        }
+    }
+    for addresses in &mut aligned {
+        addresses.sort_unstable();
+        addresses.dedup();
+    }
+    (aligned, unaligned)
+}
+
+/// The relocations of GOT entries other than relative ones.
+fn n_got_relocations(resolved: &Resolved<'_>, scanned: &Scanned) -> usize {
+    let count = |entry: &crate::scan::GotEntry| {
+        let is_import = matches!(
+            resolved.target(entry.object, entry.symbol),
+            Target::Import(_)
+        );
+        match entry.kind {
+            GotKind::Address => usize::from(is_import),
+            GotKind::TlsPair => 1 + usize::from(is_import),
+            GotKind::TlsModule => 1,
+        }
+    };
+    scanned.got.iter().map(count).sum()
+}
+
+/// Encodes sorted, 8-byte aligned addresses as a RELR table: gABI, "Relative Relocation Table".
+pub(crate) fn encode_relr(addresses: &[u64]) -> Vec<u64> {
+    let mut words = Vec::new();
+    let mut index = 0;
+    while let Some(&address) = addresses.get(index) {
+        words.push(address);
+        index += 1;
+        let mut base = address + 8;
+        loop {
+            let mut bitmap = 0_u64;
+            while let Some(&next) = addresses.get(index) {
+                let distance = next - base;
+                if distance >= 63 * 8 {
+                    break;
+                }
+                bitmap |= 1 << (distance / 8);
+                index += 1;
+            }
+            if bitmap == 0 {
+                break;
+            }
+            words.push(bitmap << 1 | 1);
+            base += 63 * 8;
+        }
+    }
+    words
+}
+
+/// Gives every section its address and its place in the file.
+fn give_addresses(layout: &mut Layout<'_>, resolved: &Resolved<'_>) -> Result<()> {
+    let page = resolved.machine.max_page_size();
+    layout.n_program_headers = crate::write::n_program_headers(&layout.sections);
+    let headers = FILE_HEADER_SIZE + PROGRAM_HEADER_SIZE * layout.n_program_headers as u64;
+    let mut memory_end = 0;
+    let mut file_end = 0;
+    for kind in SegmentKind::ALL {
+        let in_segment = |section: &&OutputSection<'_>| section.segment == kind;
+        let Some(align) = layout
+            .sections
+            .iter()
+            .filter(in_segment)
+            .map(|section| section.align)
+            .max()
+        else {
+            continue;
+        };
+        let segment_align = align.max(page);
+        let file_start = if kind == SegmentKind::ReadOnly {
+            0
+        } else {
+            u64::next_multiple_of(file_end, align)
+        };
+        let start = u64::next_multiple_of(memory_end, segment_align) + file_start % segment_align;
+        let first = if kind == SegmentKind::ReadOnly {
+            headers
+        } else {
+            start
+        };
+        let mut end = give_offsets(&mut layout.sections, kind, first)?;
+        // Pages are protected whole, so a segment that changes protection has whole pages.
+        if kind == SegmentKind::Relro {
+            end = end.next_multiple_of(page);
+        }
+        let mut segment_file_end = file_start;
+        for section in layout
+            .sections
+            .iter_mut()
+            .filter(|section| section.segment == kind)
+        {
+            section.file_offset = file_start + (section.address - start);
+            if !section.is_nobits() {
+                segment_file_end = segment_file_end.max(section.file_offset + section.size);
+            }
+        }
+        layout.segments.push(OutputSegment {
+            kind,
+            memory: start..end,
+            file: file_start..segment_file_end,
+            align: segment_align,
+        });
+        (memory_end, file_end) = (end, segment_file_end);
+    }
+    if memory_end > MAX_SPAN {
+        return Err(Error::TooLarge);
+    }
+    layout.file_size = file_end;
+    layout.tls = tls_layout(&layout.sections);
+    Ok(())
+}
+
+fn tls_layout(sections: &[OutputSection<'_>]) -> Option<TlsLayout> {
+    let mut tls = sections.iter().filter(|section| section.is_tls());
+    let first = tls.next()?;
+    let mut layout = TlsLayout {
+        memory: first.address..first.address,
+        file: first.file_offset..first.file_offset,
+        align: 1,
+    };
+    for section in sections.iter().filter(|section| section.is_tls()) {
+        layout.align = layout.align.max(section.align);
+        layout.memory.end = section.address + section.size;
+        if !section.is_nobits() {
+            layout.file.end = section.file_offset + section.size;
+        }
+    }
+    Some(layout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relr_names_neighbours_by_bits() {
+        assert_eq!(encode_relr(&[]), []);
+        assert_eq!(encode_relr(&[0x1000]), [0x1000]);
+        assert_eq!(
+            encode_relr(&[0x1000, 0x1008, 0x1018]),
+            [0x1000, 0b101 << 1 | 1]
+        );
+        let far = 0x1008 + 63 * 8;
+        assert_eq!(
+            encode_relr(&[0x1000, far - 8, far]),
+            [0x1000, 1 << 63 | 1, 1 << 1 | 1]
+        );
+        assert_eq!(encode_relr(&[0x1000, far]), [0x1000, far]);
+    }
+}

@@ -1,0 +1,517 @@
+//! Which definition each name means, and which sections are kept.
+//!
+//! Source: gABI, "Symbol Table" (binding and visibility) and "Section Groups".
+
+use std::collections::HashMap;
+
+use farcall_arch::Machine;
+use foldhash::fast::FixedState;
+use object::elf;
+
+use crate::error::{Error, Errors, Place, Result};
+use crate::input::{Archive, Binding, InputSymbol, Object, Placement, SymbolType, Visibility};
+use crate::synthetic::{LinkerSymbol, runtime_object};
+
+/// The objects of the image and what their names mean.
+#[derive(Debug)]
+pub(crate) struct Resolved<'data> {
+    pub(crate) machine: Machine,
+    pub(crate) objects: Vec<Object<'data>>,
+    pub(crate) globals: Vec<Global<'data>>,
+    /// For each object, what its non-local symbols stand for, in their order.
+    global_ids: Vec<Vec<GlobalId>>,
+    /// For each object, which of its sections enter the image.
+    kept: Vec<Vec<bool>>,
+}
+
+/// An index in [`Resolved::globals`].
+pub(crate) type GlobalId = usize;
+
+/// A name that objects share.
+#[derive(Debug)]
+pub(crate) struct Global<'data> {
+    pub(crate) name: &'data [u8],
+    pub(crate) definition: Definition,
+    /// The most constraining of all mentions.
+    pub(crate) visibility: Visibility,
+    /// Whether anyone refers to it other than weakly.
+    pub(crate) is_needed: bool,
+    /// The first object that mentions it.
+    first_object: usize,
+    /// The largest size and alignment of all common definitions.
+    pub(crate) common: Option<Common>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Definition {
+    Undefined,
+    /// The symbol with this index of this object.
+    Symbol {
+        object: usize,
+        symbol: usize,
+    },
+    Linker(LinkerSymbol),
+}
+
+/// What is to be allocated for a common symbol, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Common {
+    pub(crate) size: u64,
+    pub(crate) align: u64,
+}
+
+/// What a relocation's symbol stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// An offset in a kept section of the image.
+    Section {
+        object: usize,
+        section: usize,
+        value: u64,
+    },
+    /// An offset in a section that was discarded.
+    Discarded,
+    /// A number.
+    Absolute(u64),
+    Common(GlobalId),
+    /// A part of the image that the linker defines the global for.
+    Linker(GlobalId),
+    Import(GlobalId),
+    /// Weak, undefined, and not to be found outside: its value is 0.
+    Null,
+}
+
+impl Target {
+    /// Whether its address moves with the image.
+    pub(crate) fn is_in_image(self) -> bool {
+        matches!(
+            self,
+            Self::Section { .. } | Self::Common(_) | Self::Linker(_)
+        )
+    }
+}
+
+impl<'data> Resolved<'data> {
+    /// Whether a section enters the image.
+    pub(crate) fn is_kept(&self, object: usize, section: usize) -> bool {
+        self.kept[object][section]
+    }
+
+    /// The global that an object's symbol stands for, `None` when it is local.
+    pub(crate) fn global_id(&self, object: usize, symbol: usize) -> Option<GlobalId> {
+        let index = symbol.checked_sub(self.objects[object].first_global)?;
+        Some(self.global_ids[object][index])
+    }
+
+    /// What an object's symbol stands for.
+    pub(crate) fn target(&self, object: usize, symbol: usize) -> Target {
+        match self.global_id(object, symbol) {
+            Some(id) => self.global_target(id),
+            None => self.local_target(object, symbol),
+        }
+    }
+
+    /// What an object's symbol is in that object, whatever others define.
+    pub(crate) fn own_target(&self, object: usize, symbol: usize) -> Target {
+        self.local_target(object, symbol)
+    }
+
+    /// What a global stands for.
+    pub(crate) fn global_target(&self, id: GlobalId) -> Target {
+        let global = &self.globals[id];
+        match global.definition {
+            Definition::Symbol { object, symbol } => {
+                match self.objects[object].symbols[symbol].placement {
+                    Placement::Common => Target::Common(id),
+                    _ => self.local_target(object, symbol),
+                }
+            }
+            Definition::Linker(_) => Target::Linker(id),
+            Definition::Undefined if global.visibility == Visibility::Default => Target::Import(id),
+            Definition::Undefined => Target::Null,
+        }
+    }
+
+    fn local_target(&self, object: usize, symbol: usize) -> Target {
+        let symbol = &self.objects[object].symbols[symbol];
+        match symbol.placement {
+            Placement::Section(section) if self.kept[object][section] => Target::Section {
+                object,
+                section,
+                value: symbol.value,
+            },
+            Placement::Section(_) => Target::Discarded,
+            Placement::Absolute => Target::Absolute(symbol.value),
+            // Symbol 0, which stands for no symbol.
+            Placement::Undefined | Placement::Common => Target::Absolute(0),
+        }
+    }
+
+    /// The defining symbol of a global, if an object defines it.
+    pub(crate) fn defining_symbol(&self, id: GlobalId) -> Option<&InputSymbol<'data>> {
+        match self.globals[id].definition {
+            Definition::Symbol { object, symbol } => Some(&self.objects[object].symbols[symbol]),
+            _ => None,
+        }
+    }
+
+    /// The symbol that defines what an object's symbol stands for, or the symbol itself.
+    pub(crate) fn definition_of(&self, object: usize, symbol: usize) -> &InputSymbol<'data> {
+        let own = &self.objects[object].symbols[symbol];
+        self.global_id(object, symbol)
+            .and_then(|id| self.defining_symbol(id))
+            .unwrap_or(own)
+    }
+
+    /// Whether a global is exported.
+    pub(crate) fn is_export(&self, id: GlobalId) -> bool {
+        matches!(
+            self.globals[id].visibility,
+            Visibility::Default | Visibility::Protected
+        ) && matches!(self.globals[id].definition, Definition::Symbol { .. })
+    }
+
+    /// The name of an object's symbol, for errors; a section's symbol has its section's name.
+    pub(crate) fn symbol_name(&self, object: usize, symbol: usize) -> String {
+        let object = &self.objects[object];
+        let symbol = &object.symbols[symbol];
+        match (symbol.symbol_type, symbol.placement) {
+            (SymbolType::Section, Placement::Section(section)) => {
+                object.sections[section].display_name()
+            }
+            _ => symbol.display_name(),
+        }
+    }
+
+    /// A place, for errors.
+    pub(crate) fn place(&self, object: usize, section: usize, offset: u64) -> Place {
+        let object = &self.objects[object];
+        Place {
+            object: object.name.clone(),
+            section: object.sections[section].display_name(),
+            offset,
+        }
+    }
+}
+
+pub(crate) fn resolve<'data>(
+    machine: Machine,
+    objects: Vec<Object<'data>>,
+    archives: &[Archive<'data>],
+) -> Result<Resolved<'data>, Errors> {
+    let mut resolver = Resolver::new(machine, archives);
+    for object in objects {
+        resolver.add(object);
+    }
+    resolver.link_members()?;
+    resolver.add_runtime_functions();
+    resolver.define_linker_symbols();
+    resolver.check()?;
+    Ok(resolver.resolved)
+}
+
+struct Resolver<'data, 'inputs> {
+    resolved: Resolved<'data>,
+    archives: &'inputs [Archive<'data>],
+    ids: HashMap<&'data [u8], GlobalId, FixedState>,
+    /// The group that was kept for each signature: the first.
+    groups: HashMap<&'data [u8], (), FixedState>,
+    /// Which archive member defines a name: the first.
+    members: HashMap<&'data [u8], (usize, usize), FixedState>,
+    /// Names that became undefined and wanted, in order, for archives to be asked about.
+    wanted: Vec<GlobalId>,
+    errors: Vec<Error>,
+}
+
+impl<'data, 'inputs> Resolver<'data, 'inputs> {
+    fn new(machine: Machine, archives: &'inputs [Archive<'data>]) -> Self {
+        let mut members: HashMap<_, _, FixedState> = HashMap::default();
+        for (archive_index, archive) in archives.iter().enumerate() {
+            for &(name, member) in &archive.definitions {
+                members.entry(name).or_insert((archive_index, member));
+            }
+        }
+        Self {
+            resolved: Resolved {
+                machine,
+                objects: Vec::new(),
+                globals: Vec::new(),
+                global_ids: Vec::new(),
+                kept: Vec::new(),
+            },
+            archives,
+            ids: HashMap::default(),
+            groups: HashMap::default(),
+            members,
+            wanted: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, object: Object<'data>) {
+        let object_index = self.resolved.objects.len();
+        let mut kept: Vec<bool> = object.sections.iter().map(enters_image).collect();
+        for group in &object.groups {
+            if self.groups.insert(group.signature, ()).is_some() {
+                group
+                    .members
+                    .iter()
+                    .for_each(|&member| kept[member] = false);
+            }
+        }
+        let mut ids = Vec::with_capacity(object.globals().len());
+        for (index, symbol) in object.symbols.iter().enumerate().skip(object.first_global) {
+            let id = self.global(symbol.name, object_index);
+            ids.push(id);
+            let global = &mut self.resolved.globals[id];
+            global.visibility = global.visibility.max(symbol.visibility);
+            // A definition in a group that lost is a reference to the winner's.
+            let is_lost = matches!(symbol.placement, Placement::Section(section)
+                if !kept[section] && object.sections[section].is_alloc());
+            if is_lost || !symbol.is_definition() {
+                let was_wanted = global.is_needed;
+                global.is_needed |= symbol.binding != Binding::Weak;
+                if global.is_needed && !was_wanted && global.definition == Definition::Undefined {
+                    self.wanted.push(id);
+                }
+            } else {
+                self.define(id, &object, object_index, index);
+            }
+        }
+        self.resolved.kept.push(kept);
+        self.resolved.global_ids.push(ids);
+        self.resolved.objects.push(object);
+    }
+
+    /// The global of this name; a new one when there is none yet.
+    fn global(&mut self, name: &'data [u8], first_object: usize) -> GlobalId {
+        *self.ids.entry(name).or_insert_with(|| {
+            self.resolved.globals.push(Global {
+                name,
+                definition: Definition::Undefined,
+                visibility: Visibility::Default,
+                is_needed: false,
+                first_object,
+                common: None,
+            });
+            self.resolved.globals.len() - 1
+        })
+    }
+
+    /// Weighs a new definition against the one that is there: strong over common over weak.
+    fn define(&mut self, id: GlobalId, object: &Object<'data>, object_index: usize, index: usize) {
+        let symbol = &object.symbols[index];
+        let global = &mut self.resolved.globals[id];
+        if symbol.placement == Placement::Common {
+            let common = global.common.get_or_insert(Common { size: 0, align: 1 });
+            common.size = common.size.max(symbol.size);
+            common.align = common.align.max(symbol.value);
+        }
+        let definition = Definition::Symbol {
+            object: object_index,
+            symbol: index,
+        };
+        let (old_object, old_symbol) = match global.definition {
+            Definition::Symbol { object, symbol } => (object, symbol),
+            _ => {
+                global.definition = definition;
+                return;
+            }
+        };
+        // An object defines a name once, so the old definition is of an object added before.
+        let Some(old) = self.resolved.objects.get(old_object) else {
+            return;
+        };
+        let old = &old.symbols[old_symbol];
+        match strength(symbol).cmp(&strength(old)) {
+            std::cmp::Ordering::Greater => self.resolved.globals[id].definition = definition,
+            std::cmp::Ordering::Equal if strength(symbol) == Strength::Strong => {
+                let error = Error::Duplicate {
+                    symbol: symbol.display_name(),
+                    first: Box::new(definition_place(&self.resolved.objects[old_object], old)),
+                    second: Box::new(definition_place(object, symbol)),
+                };
+                self.errors.push(error);
+            }
+            _ => {}
+        }
+    }
+
+    /// Links archive members until no wanted name is defined by one.
+    fn link_members(&mut self) -> Result<()> {
+        let mut linked = HashMap::<(usize, usize), (), FixedState>::default();
+        let mut next = 0;
+        while let Some(&id) = self.wanted.get(next) {
+            next += 1;
+            let global = &self.resolved.globals[id];
+            if global.definition != Definition::Undefined {
+                continue;
+            }
+            let Some(&(archive, member)) = self.members.get(global.name) else {
+                continue;
+            };
+            if linked.insert((archive, member), ()).is_none() {
+                let object = self.archives[archive].member(member)?;
+                if object.machine != self.resolved.machine {
+                    return Err(Error::MixedMachines {
+                        object: object.name,
+                        machine: object.machine,
+                        first_object: self.resolved.objects[0].name.clone(),
+                        first_machine: self.resolved.machine,
+                    });
+                }
+                self.add(object);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the functions of the C library's static part that someone wants and no one defines.
+    fn add_runtime_functions(&mut self) {
+        for function in self.resolved.machine.runtime_functions() {
+            let is_wanted = self.ids.get(function.name.as_bytes()).is_some_and(|&id| {
+                let global = &self.resolved.globals[id];
+                global.definition == Definition::Undefined && global.is_needed
+            });
+            if is_wanted {
+                self.add(runtime_object(self.resolved.machine, function));
+            }
+        }
+    }
+
+    /// Defines the names that mean a part of the image, where someone refers to them.
+    fn define_linker_symbols(&mut self) {
+        let resolved = &mut self.resolved;
+        for id in 0..resolved.globals.len() {
+            if resolved.globals[id].definition != Definition::Undefined {
+                continue;
+            }
+            let Some(symbol) = LinkerSymbol::named(resolved.globals[id].name, |name| {
+                section_exists(&resolved.objects, &resolved.kept, name)
+            }) else {
+                continue;
+            };
+            let global = &mut resolved.globals[id];
+            global.definition = Definition::Linker(symbol);
+            global.visibility = global.visibility.max(Visibility::Hidden);
+        }
+    }
+
+    fn check(&mut self) -> Result<(), Errors> {
+        let resolved = &self.resolved;
+        for global in &resolved.globals {
+            let visibility = match global.visibility {
+                Visibility::Default => continue,
+                Visibility::Protected => "protected",
+                Visibility::Hidden => "hidden",
+                Visibility::Internal => "internal",
+            };
+            if global.definition == Definition::Undefined && global.is_needed {
+                self.errors.push(Error::UndefinedHidden {
+                    object: resolved.objects[global.first_object].name.clone(),
+                    symbol: String::from_utf8_lossy(global.name).into_owned(),
+                    visibility,
+                });
+            }
+        }
+        for (object, kept) in resolved.objects.iter().zip(&resolved.kept) {
+            for (index, section) in object.sections.iter().enumerate() {
+                if let Some(reason) = refusal(section, kept[index]) {
+                    let section = section.display_name();
+                    self.errors.push(Error::Section {
+                        object: object.name.clone(),
+                        section,
+                        reason,
+                    });
+                }
+            }
+            for symbol in &object.symbols {
+                let is_kept =
+                    matches!(symbol.placement, Placement::Section(section) if kept[section]);
+                if is_kept && symbol.symbol_type == SymbolType::IndirectFunction {
+                    let (object, symbol) = (object.name.clone(), symbol.display_name());
+                    let reason = "indirect functions (IFUNC) are not supported yet";
+                    self.errors.push(Error::Symbol {
+                        object,
+                        symbol,
+                        reason,
+                    });
+                }
+            }
+        }
+        Errors::check(std::mem::take(&mut self.errors))
+    }
+}
+
+/// Whether a section enters the image unless its group loses.
+fn enters_image(section: &crate::input::Section<'_>) -> bool {
+    section.is_alloc()
+        && !section.has_flag(elf::SHF_EXCLUDE)
+        && section.name != b".note.gnu.property"
+        && !matches!(section.section_type, elf::SHT_NULL | elf::SHT_GROUP)
+}
+
+/// Why a section cannot be linked, if it cannot.
+fn refusal(section: &crate::input::Section<'_>, is_kept: bool) -> Option<&'static str> {
+    let is_executable = section.has_flag(elf::SHF_EXECINSTR);
+    if section.name == b".note.GNU-stack" && is_executable {
+        return Some("the object asks for an executable stack, which no image has");
+    }
+    if !is_kept {
+        return None;
+    }
+    if section.has_flag(elf::SHF_WRITE) && is_executable {
+        return Some("it is writable and executable");
+    }
+    if section.has_flag(elf::SHF_COMPRESSED) {
+        return Some("it is loaded, so it cannot be compressed");
+    }
+    if section.section_type == elf::SHT_PREINIT_ARRAY {
+        return Some("pre-initialisers run only in executables");
+    }
+    if section.name.starts_with(b".ctors") || section.name.starts_with(b".dtors") {
+        return Some(
+            "constructors in this form are not supported yet: compile with -fuse-init-array",
+        );
+    }
+    let is_init = section.name == b".init" || section.name == b".fini";
+    is_init
+        .then_some("code in this section belongs to a C runtime's start files, which no image has")
+}
+
+fn section_exists(objects: &[Object<'_>], kept: &[Vec<bool>], name: &[u8]) -> bool {
+    objects.iter().zip(kept).any(|(object, kept)| {
+        object
+            .sections
+            .iter()
+            .zip(kept)
+            .any(|(section, &kept)| kept && section.name == name)
+    })
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Strength {
+    Weak,
+    Common,
+    Strong,
+}
+
+fn strength(symbol: &InputSymbol<'_>) -> Strength {
+    match (symbol.binding, symbol.placement) {
+        (Binding::Weak, _) => Strength::Weak,
+        (_, Placement::Common) => Strength::Common,
+        _ => Strength::Strong,
+    }
+}
+
+fn definition_place(object: &Object<'_>, symbol: &InputSymbol<'_>) -> Place {
+    let section = match symbol.placement {
+        Placement::Section(section) => object.sections[section].display_name(),
+        _ => "absolute".to_owned(),
+    };
+    Place {
+        object: object.name.clone(),
+        section,
+        offset: symbol.value,
+    }
+}

@@ -1,0 +1,473 @@
+//! What the relocations need: GOT and PLT entries, dynamic relocations, imports.
+//!
+//! Every relocation that cannot be served is refused here, before anything is laid out. What an
+//! expression needs depends on the expression and on what its symbol stands for, on nothing else.
+
+use std::collections::HashMap;
+
+use farcall_arch::{Expression, Field, Machine, Reloc};
+use foldhash::fast::FixedState;
+use object::elf::{self, Rela64};
+use object::endian::LittleEndian as LE;
+
+use crate::error::{Error, Errors, Result};
+use crate::input::{Section, SymbolType};
+use crate::resolve::{GlobalId, Resolved, Target};
+use crate::synthetic::UnwindTable;
+
+/// What the image needs beside its inputs' sections.
+#[derive(Debug, Default)]
+pub(crate) struct Scanned {
+    pub(crate) got: Vec<GotEntry>,
+    /// For each symbol with GOT or PLT entries, which.
+    slots: HashMap<SymbolKey, Slots, FixedState>,
+    /// The GOT pair of the image's own TLS module, by its first word's index.
+    pub(crate) tls_module_slot: Option<usize>,
+    /// The number of 8-byte words in the GOT.
+    pub(crate) n_got_words: usize,
+    /// The imports that are called through the PLT, in order.
+    pub(crate) plt: Vec<GlobalId>,
+    /// Words to which the load bias is added.
+    pub(crate) relative: Vec<Word>,
+    /// Words to which an import's address is added.
+    pub(crate) symbolic: Vec<(Word, GlobalId, i64)>,
+    /// Every import, in order of its first reference.
+    pub(crate) imports: Vec<Import>,
+    pub(crate) unwind: UnwindTable,
+}
+
+/// A symbol, whatever object mentions it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum SymbolKey {
+    Global(GlobalId),
+    Local { object: usize, symbol: usize },
+}
+
+/// Which entries a symbol has: indices in words of the GOT and in entries of the PLT.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Slots {
+    pub(crate) got: Option<usize>,
+    pub(crate) tls_pair: Option<usize>,
+    pub(crate) plt: Option<usize>,
+}
+
+/// One or two words of the GOT.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GotEntry {
+    /// The index of its first word.
+    pub(crate) word: usize,
+    pub(crate) kind: GotKind,
+    /// The object and symbol that first asked for it.
+    pub(crate) object: usize,
+    pub(crate) symbol: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GotKind {
+    /// The symbol's address.
+    Address,
+    /// The symbol's TLS module and its offset in that module's block.
+    TlsPair,
+    /// This image's TLS module and zero.
+    TlsModule,
+}
+
+/// An 8-byte word of an input section.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Word {
+    pub(crate) object: usize,
+    pub(crate) section: usize,
+    pub(crate) offset: u64,
+}
+
+/// An import and where it is first referred to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Import {
+    pub(crate) global: GlobalId,
+    pub(crate) object: usize,
+    pub(crate) section: usize,
+    pub(crate) offset: u64,
+}
+
+impl Scanned {
+    /// The entries of what a symbol of an object stands for.
+    pub(crate) fn slots(&self, resolved: &Resolved<'_>, object: usize, symbol: usize) -> Slots {
+        self.slots
+            .get(&key(resolved, object, symbol))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// The entries of a global.
+    pub(crate) fn global_slots(&self, id: GlobalId) -> Slots {
+        self.slots
+            .get(&SymbolKey::Global(id))
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+/// Whether a GOT load is rewritten to compute the address itself. Scanning and applying must
+/// agree, so both ask here.
+///
+/// The address fits: an image is smaller than the reach of a 32-bit displacement.
+pub(crate) fn is_relaxed(
+    machine: Machine,
+    reloc: Reloc,
+    target: Target,
+    section: &Section<'_>,
+    offset: u64,
+) -> bool {
+    const BEFORE: usize = 2;
+    if reloc.expression != Expression::GotEntryPcRelativeRelaxable || !target.is_in_image() {
+        return false;
+    }
+    let Some(start) = usize::try_from(offset)
+        .ok()
+        .and_then(|offset| offset.checked_sub(BEFORE))
+    else {
+        return false;
+    };
+    let Some(code) = start
+        .checked_add(BEFORE + 4)
+        .and_then(|end| section.data.get(start..end))
+    else {
+        return false;
+    };
+    let mut window = [0; BEFORE + 4];
+    window.copy_from_slice(code);
+    machine.relax_got_load(&mut window, BEFORE).is_some()
+}
+
+pub(crate) fn scan(resolved: &Resolved<'_>) -> Result<Scanned, Errors> {
+    let mut scanner = Scanner {
+        resolved,
+        scanned: Scanned {
+            unwind: UnwindTable::choose(resolved)?,
+            ..Scanned::default()
+        },
+        is_import_known: vec![false; resolved.globals.len()],
+        errors: Vec::new(),
+    };
+    for (object_index, object) in resolved.objects.iter().enumerate() {
+        for (section_index, section) in object.sections.iter().enumerate() {
+            if !resolved.is_kept(object_index, section_index) || section.is_eh_frame() {
+                continue;
+            }
+            for relocation in section.relocations.iter() {
+                scanner.scan(object_index, section_index, relocation);
+            }
+        }
+    }
+    let unwind = std::mem::take(&mut scanner.scanned.unwind);
+    for section in &unwind.sections {
+        let input = &resolved.objects[section.object].sections[section.section];
+        let relocations = crate::synthetic::sorted(&input.relocations);
+        for record in &section.records {
+            for relocation in section_relocations(&relocations, &record.input) {
+                scanner.scan(section.object, section.section, relocation);
+            }
+        }
+    }
+    scanner.scanned.unwind = unwind;
+    Errors::check(scanner.errors)?;
+    Ok(scanner.scanned)
+}
+
+/// The relocations, sorted by place, whose places lie in a range of their section.
+pub(crate) fn section_relocations<'a>(
+    relocations: &'a [Rela64<LE>],
+    range: &std::ops::Range<usize>,
+) -> &'a [Rela64<LE>] {
+    let from = |at: usize| relocations.partition_point(|entry| entry.r_offset.get(LE) < at as u64);
+    &relocations[from(range.start)..from(range.end)]
+}
+
+fn key(resolved: &Resolved<'_>, object: usize, symbol: usize) -> SymbolKey {
+    match resolved.global_id(object, symbol) {
+        Some(id) => SymbolKey::Global(id),
+        None => SymbolKey::Local { object, symbol },
+    }
+}
+
+struct Scanner<'a, 'data> {
+    resolved: &'a Resolved<'data>,
+    scanned: Scanned,
+    is_import_known: Vec<bool>,
+    errors: Vec<Error>,
+}
+
+/// One relocation in its context.
+struct Site {
+    object: usize,
+    section: usize,
+    offset: u64,
+    symbol: usize,
+    addend: i64,
+    target: Target,
+    reloc: Reloc,
+}
+
+impl Scanner<'_, '_> {
+    fn scan(&mut self, object: usize, section: usize, relocation: &Rela64<LE>) {
+        let symbol = relocation.r_sym(LE, false) as usize;
+        let r_type = relocation.r_type(LE, false).0;
+        let offset = relocation.r_offset.get(LE);
+        let Some(reloc) = self.resolved.machine.reloc(r_type) else {
+            let place = self.resolved.place(object, section, offset);
+            let symbol = self.resolved.symbol_name(object, symbol);
+            self.errors.push(Error::UnknownRelocation {
+                place,
+                r_type,
+                symbol,
+            });
+            return;
+        };
+        let target = self.resolved.target(object, symbol);
+        let addend = relocation.r_addend.get(LE);
+        let site = Site {
+            object,
+            section,
+            offset,
+            symbol,
+            addend,
+            target,
+            reloc,
+        };
+        if let Err(error) = self.serve(&site) {
+            self.errors.push(error);
+        }
+    }
+
+    /// Notes what one relocation needs, or says why it cannot be served.
+    fn serve(&mut self, site: &Site) -> Result<()> {
+        use Expression as E;
+        let section = &self.resolved.objects[site.object].sections[site.section];
+        let end = site.offset.checked_add(site.reloc.field.size() as u64);
+        if end.is_none_or(|end| end > section.data.len() as u64) {
+            let place = self.resolved.place(site.object, site.section, site.offset);
+            return Err(Error::OutsideSection {
+                place,
+                relocation: site.reloc.name,
+            });
+        }
+        self.check_target(site)?;
+        if let Target::Import(global) = site.target {
+            self.import(site, global);
+        }
+        match site.reloc.expression {
+            E::None | E::Size | E::GotBasePcRelative => Ok(()),
+            E::Absolute => self.absolute(site),
+            E::PcRelative | E::GotRelative => match site.target {
+                _ if site.target.is_in_image() => Ok(()),
+                _ => Err(self.error(site, Problem::NotPic)),
+            },
+            E::PltPcRelative | E::PltGotRelative => match site.target {
+                Target::Absolute(_) => Err(self.error(site, Problem::NotPic)),
+                Target::Import(global) => {
+                    self.plt_entry(site, global);
+                    Ok(())
+                }
+                _ => Ok(()),
+            },
+            E::GotEntryPcRelative | E::GotEntryPcRelativeRelaxable | E::GotEntryOffset => {
+                if !is_relaxed(
+                    self.resolved.machine,
+                    site.reloc,
+                    site.target,
+                    section,
+                    site.offset,
+                ) {
+                    self.got_entry(site);
+                }
+                Ok(())
+            }
+            E::TlsGeneralDynamic => {
+                self.tls_pair(site);
+                Ok(())
+            }
+            E::TlsLocalDynamic => {
+                self.tls_module(site);
+                Ok(())
+            }
+            E::TlsBlockOffset => match site.target {
+                Target::Section { .. } => Ok(()),
+                _ => Err(self.error(site, Problem::TlsModel)),
+            },
+            E::TlsInitialExec | E::TlsLocalExec => Err(self.error(site, Problem::TlsModel)),
+            E::TlsDescriptor | E::TlsDescriptorCall => Err(self.error(site, Problem::Unsupported)),
+            E::Relative
+            | E::GlobDat
+            | E::JumpSlot
+            | E::TlsModule
+            | E::IndirectRelative
+            | E::Copy => Err(self.error(site, Problem::NotPic)),
+        }
+    }
+
+    /// Refuses what no expression can use.
+    fn check_target(&self, site: &Site) -> Result<()> {
+        if site.target == Target::Discarded {
+            let place = self.resolved.place(site.object, site.section, site.offset);
+            let symbol = self.resolved.symbol_name(site.object, site.symbol);
+            return Err(Error::Discarded { place, symbol });
+        }
+        let definition = self.resolved.definition_of(site.object, site.symbol);
+        let is_tls_use = matches!(
+            site.reloc.expression,
+            Expression::None
+                | Expression::Size
+                | Expression::TlsGeneralDynamic
+                | Expression::TlsLocalDynamic
+                | Expression::TlsBlockOffset
+                | Expression::TlsInitialExec
+                | Expression::TlsLocalExec
+                | Expression::TlsDescriptor
+                | Expression::TlsDescriptorCall
+        );
+        let names_variable = is_tls_use
+            && !matches!(
+                site.reloc.expression,
+                Expression::None | Expression::Size | Expression::TlsLocalDynamic
+            );
+        let is_ordinary = matches!(site.target, Target::Section { object, section, .. }
+            if !self.resolved.objects[object].sections[section].has_flag(elf::SHF_TLS))
+            || matches!(site.target, Target::Common(_) | Target::Linker(_));
+        let reason = if definition.symbol_type == SymbolType::Tls && !is_tls_use {
+            "a thread-local variable is used as if it were an ordinary one"
+        } else if names_variable && is_ordinary {
+            "an ordinary variable is used as if it were thread-local"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Symbol {
+            object: self.resolved.objects[site.object].name.clone(),
+            symbol: self.resolved.symbol_name(site.object, site.symbol),
+            reason,
+        })
+    }
+
+    fn absolute(&mut self, site: &Site) -> Result<()> {
+        if matches!(site.target, Target::Absolute(_) | Target::Null) {
+            return Ok(());
+        }
+        if site.reloc.field != Field::Xword {
+            return Err(self.error(site, Problem::NotPic));
+        }
+        let section = &self.resolved.objects[site.object].sections[site.section];
+        if !section.has_flag(elf::SHF_WRITE) {
+            return Err(self.error(site, Problem::TextRelocation));
+        }
+        let word = Word {
+            object: site.object,
+            section: site.section,
+            offset: site.offset,
+        };
+        match site.target {
+            Target::Import(global) => self.scanned.symbolic.push((word, global, site.addend)),
+            _ => self.scanned.relative.push(word),
+        }
+        Ok(())
+    }
+
+    fn import(&mut self, site: &Site, global: GlobalId) {
+        if !std::mem::replace(&mut self.is_import_known[global], true) {
+            let Site {
+                object,
+                section,
+                offset,
+                ..
+            } = *site;
+            self.scanned.imports.push(Import {
+                global,
+                object,
+                section,
+                offset,
+            });
+        }
+    }
+
+    fn slots(&mut self, site: &Site) -> &mut Slots {
+        self.scanned
+            .slots
+            .entry(key(self.resolved, site.object, site.symbol))
+            .or_default()
+    }
+
+    fn got_entry(&mut self, site: &Site) {
+        if self.slots(site).got.is_none() {
+            let word = self.add_got_entry(site, GotKind::Address, 1);
+            self.slots(site).got = Some(word);
+        }
+    }
+
+    fn plt_entry(&mut self, site: &Site, global: GlobalId) {
+        self.got_entry(site);
+        if self.slots(site).plt.is_none() {
+            let index = self.scanned.plt.len();
+            self.scanned.plt.push(global);
+            self.slots(site).plt = Some(index);
+        }
+    }
+
+    fn tls_pair(&mut self, site: &Site) {
+        if self.slots(site).tls_pair.is_none() {
+            let word = self.add_got_entry(site, GotKind::TlsPair, 2);
+            self.slots(site).tls_pair = Some(word);
+        }
+    }
+
+    fn tls_module(&mut self, site: &Site) {
+        if self.scanned.tls_module_slot.is_none() {
+            let word = self.add_got_entry(site, GotKind::TlsModule, 2);
+            self.scanned.tls_module_slot = Some(word);
+        }
+    }
+
+    fn add_got_entry(&mut self, site: &Site, kind: GotKind, n_words: usize) -> usize {
+        let word = self.scanned.n_got_words;
+        self.scanned.n_got_words += n_words;
+        self.scanned.got.push(GotEntry {
+            word,
+            kind,
+            object: site.object,
+            symbol: site.symbol,
+        });
+        word
+    }
+
+    fn error(&self, site: &Site, problem: Problem) -> Error {
+        let place = self.resolved.place(site.object, site.section, site.offset);
+        let symbol = self.resolved.symbol_name(site.object, site.symbol);
+        let relocation = site.reloc.name;
+        match problem {
+            Problem::NotPic => Error::NotPic {
+                place,
+                relocation,
+                symbol,
+            },
+            Problem::TextRelocation => Error::TextRelocation {
+                place,
+                relocation,
+                symbol,
+            },
+            Problem::TlsModel => Error::TlsModel {
+                place,
+                relocation,
+                symbol,
+            },
+            Problem::Unsupported => Error::UnsupportedRelocation {
+                place,
+                relocation,
+                symbol,
+            },
+        }
+    }
+}
+
+enum Problem {
+    NotPic,
+    TextRelocation,
+    TlsModel,
+    Unsupported,
+}

@@ -1,0 +1,11 @@
+//! What the linker itself puts into an image.
+
+mod dynamic_symbols;
+mod linker_symbol;
+mod runtime;
+mod unwind;
+
+pub(crate) use dynamic_symbols::DynamicSymbols;
+pub(crate) use linker_symbol::{ArrayKind, Boundary, LinkerSymbol, bounded_section};
+pub(crate) use runtime::runtime_object;
+pub(crate) use unwind::{UnwindTable, sorted};

@@ -1,0 +1,182 @@
+//! `.eh_frame` and `.eh_frame_hdr`: the records of kept functions, and the table to find them by.
+//!
+//! Source: LSB Core 5.0, "The .eh_frame_hdr section".
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use object::elf::Rela64;
+use object::endian::LittleEndian as LE;
+
+use crate::error::{Error, Result};
+use crate::input::{PC_BEGIN, Record, RecordKind, records};
+use crate::resolve::{Resolved, Target};
+
+/// The unwind records that enter the image, by the section that they come from.
+#[derive(Debug, Default)]
+pub(crate) struct UnwindTable {
+    pub(crate) sections: Vec<UnwindSection>,
+    /// The number of FDEs.
+    pub(crate) n_fdes: usize,
+}
+
+/// What is kept of one input `.eh_frame` section.
+#[derive(Debug)]
+pub(crate) struct UnwindSection {
+    pub(crate) object: usize,
+    pub(crate) section: usize,
+    pub(crate) records: Vec<KeptRecord>,
+    /// Bytes of all of them.
+    pub(crate) size: u64,
+}
+
+/// A record that enters the image.
+#[derive(Debug)]
+pub(crate) struct KeptRecord {
+    /// Where it is in the input section.
+    pub(crate) input: Range<usize>,
+    /// Where it goes, from the start of what is kept of the section.
+    pub(crate) output: usize,
+    /// For an FDE, where its CIE goes, likewise.
+    pub(crate) cie: Option<usize>,
+}
+
+/// Bytes of `.eh_frame_hdr` before its table, and of each entry.
+const HEADER_SIZE: u64 = 12;
+const ENTRY_SIZE: u64 = 8;
+
+impl UnwindTable {
+    /// Chooses the records: an FDE goes when its function was discarded, a CIE when no FDE needs it.
+    pub(crate) fn choose(resolved: &Resolved<'_>) -> Result<Self> {
+        let mut table = Self::default();
+        for (object_index, object) in resolved.objects.iter().enumerate() {
+            for (section_index, section) in object.sections.iter().enumerate() {
+                if section.is_eh_frame() && resolved.is_kept(object_index, section_index) {
+                    table.choose_in(resolved, object_index, section_index)?;
+                }
+            }
+        }
+        Ok(table)
+    }
+
+    fn choose_in(&mut self, resolved: &Resolved<'_>, object: usize, section: usize) -> Result<()> {
+        let input = &resolved.objects[object].sections[section];
+        let malformed = |offset: usize, reason| Error::UnwindRecord {
+            place: resolved.place(object, section, offset as u64),
+            reason,
+        };
+        let all = records(&input.data).map_err(|(offset, reason)| malformed(offset, reason))?;
+        let relocations = sorted(&input.relocations);
+        let mut is_kept = vec![false; all.len()];
+        for (index, record) in all.iter().enumerate() {
+            let RecordKind::Fde { cie } = record.kind else {
+                continue;
+            };
+            if is_live(resolved, object, section, record, &relocations)? {
+                let found = all.binary_search_by_key(&cie, |record| record.range.start);
+                let cie = found.ok().filter(|&cie| all[cie].kind == RecordKind::Cie);
+                let cie = cie.ok_or_else(|| malformed(record.range.start, "it has no CIE"))?;
+                is_kept[index] = true;
+                is_kept[cie] = true;
+                self.n_fdes += 1;
+            }
+        }
+        let mut kept = Vec::<KeptRecord>::new();
+        let mut output = 0;
+        for (record, _) in all.into_iter().zip(is_kept).filter(|(_, is_kept)| *is_kept) {
+            let cie = match record.kind {
+                RecordKind::Cie => None,
+                // A CIE comes before its FDEs, so it has its place already.
+                RecordKind::Fde { cie } => {
+                    let found = kept.binary_search_by_key(&cie, |kept| kept.input.start);
+                    Some(
+                        found
+                            .map(|index| kept[index].output)
+                            .map_err(|_| malformed(record.range.start, "its CIE comes after it"))?,
+                    )
+                }
+            };
+            let size = record.range.len();
+            kept.push(KeptRecord {
+                input: record.range,
+                output,
+                cie,
+            });
+            output += size;
+        }
+        if !kept.is_empty() {
+            let size = output as u64;
+            self.sections.push(UnwindSection {
+                object,
+                section,
+                records: kept,
+                size,
+            });
+        }
+        Ok(())
+    }
+
+    /// The size of `.eh_frame_hdr` in bytes; 0 when there are no records.
+    pub(crate) fn header_size(&self) -> u64 {
+        if self.sections.is_empty() {
+            0
+        } else {
+            HEADER_SIZE + ENTRY_SIZE * self.n_fdes as u64
+        }
+    }
+
+    /// Writes `.eh_frame_hdr`. `functions` are the pairs (function, its FDE), by address.
+    ///
+    /// `None` when a distance does not fit 32 bits.
+    pub(crate) fn header(
+        address: u64,
+        eh_frame: u64,
+        functions: &mut [(u64, u64)],
+    ) -> Option<Vec<u8>> {
+        let distance = |to: u64, from: u64| i32::try_from(to.wrapping_sub(from).cast_signed()).ok();
+        functions.sort_unstable();
+        // Version 1; .eh_frame PC-relative, count and table as below.
+        let mut bytes = vec![1, 0x1b, 0x03, 0x3b];
+        bytes.extend(distance(eh_frame, address + 4)?.to_le_bytes());
+        bytes.extend(u32::try_from(functions.len()).ok()?.to_le_bytes());
+        for &(function, fde) in &*functions {
+            bytes.extend(distance(function, address)?.to_le_bytes());
+            bytes.extend(distance(fde, address)?.to_le_bytes());
+        }
+        Some(bytes)
+    }
+}
+
+/// The relocations by place; compilers write them so.
+pub(crate) fn sorted(relocations: &[Rela64<LE>]) -> Cow<'_, [Rela64<LE>]> {
+    let place = |relocation: &Rela64<LE>| relocation.r_offset.get(LE);
+    if relocations.is_sorted_by_key(place) {
+        return Cow::Borrowed(relocations);
+    }
+    let mut relocations = relocations.to_vec();
+    relocations.sort_by_key(place);
+    Cow::Owned(relocations)
+}
+
+/// Whether an FDE's function enters the image: the section that its `PC Begin` points into.
+fn is_live(
+    resolved: &Resolved<'_>,
+    object: usize,
+    section: usize,
+    record: &Record,
+    relocations: &[Rela64<LE>],
+) -> Result<bool> {
+    let malformed = |reason| Error::UnwindRecord {
+        place: resolved.place(object, section, record.range.start as u64),
+        reason,
+    };
+    let place = (record.range.start + PC_BEGIN) as u64;
+    let found = relocations.binary_search_by_key(&place, |relocation| relocation.r_offset.get(LE));
+    let relocation = &relocations[found.map_err(|_| malformed("it names no function"))?];
+    // The object's own definition counts: where its copy lost, so did this record.
+    match resolved.own_target(object, relocation.r_sym(LE, false) as usize) {
+        Target::Section { .. } => Ok(true),
+        Target::Discarded => Ok(false),
+        _ => Err(malformed("its function is not in this object")),
+    }
+}
