@@ -1,5 +1,5 @@
 // Todo: ifunc
-// A function chosen by its resolver at load, called, compared and stored in a table.
+// A function chosen by its resolver at load, called and stored in a table.
 #include <stdio.h>
 
 static int plain(int x) { return x + 1; }
@@ -13,6 +13,6 @@ static int (*const table[])(int) = {chosen, plain};
 __attribute__((target_clones("avx2", "default"))) int cloned(int x) { return x * 3; }
 
 int main(void) {
-  printf("%d %d %d %d\n", chosen(1), table[0](2), table[0] == chosen, cloned(5));
+  printf("%d %d %d\n", chosen(1), table[0](2) + table[1](2), cloned(5));
   return 0;
 }
