@@ -143,8 +143,9 @@ impl Compiler {
             machine,
         } = input::read(&context, name, ir, &generation)?;
 
-        functions::check(name, &module, self.machine)?;
         functions::override_cpu(&context, &module, &self.cpu, self.cpu_given);
+        functions::check(name, &module, self.machine)?;
+        functions::drop_unknown(&context, &module, self.machine);
         pic::bind_definitions(&module);
 
         let optimize = |message: String| Error::Optimize {

@@ -1,5 +1,7 @@
 //! What functions say of the processor that they are for.
 
+use std::collections::HashMap;
+
 use inkwell::{attributes::AttributeLoc, context::Context, module::Module, values::FunctionValue};
 
 use crate::{
@@ -58,13 +60,64 @@ pub(crate) fn override_cpu(context: &Context, module: &Module<'_>, cpu: &Cpu, cp
             } else {
                 format!("{own},{}", cpu.features)
             };
-            let attribute = context.create_string_attribute(FEATURES, &all);
-            function.add_attribute(AttributeLoc::Function, attribute);
+            set_features(context, function, &all);
         }
     }
+}
+
+/// Drops names of features and of processors to tune for that LLVM does not know, with a warning to `tracing`.
+///
+/// LLVM would take no notice of them either, but say so on standard error, twice for each function. They come with IR of other
+/// versions of LLVM.
+pub(crate) fn drop_unknown(context: &Context, module: &Module<'_>, machine: &Machine) {
+    let mut seen: HashMap<String, String> = HashMap::new();
+    for function in module.get_functions() {
+        if value(function, TUNE).is_some_and(|cpu| !machine.has_cpu(&cpu)) {
+            function.remove_string_attribute(AttributeLoc::Function, TUNE);
+        }
+        let Some(features) = value(function, FEATURES) else {
+            continue;
+        };
+        let known = seen
+            .entry(features)
+            .or_insert_with_key(|features| known(features, machine));
+        if value(function, FEATURES).as_ref() != Some(known) {
+            set_features(context, function, known);
+        }
+    }
+}
+
+fn known(features: &str, machine: &Machine) -> String {
+    let mut known = Vec::new();
+    for item in features.split(',').filter(|item| !item.is_empty()) {
+        if machine.knows(item.trim_start_matches(['+', '-'])) {
+            known.push(item);
+        } else {
+            tracing::warn!("cpu feature `{item}`: unknown on {}, ignored", machine.name);
+        }
+    }
+    known.join(",")
+}
+
+fn set_features(context: &Context, function: FunctionValue<'_>, features: &str) {
+    let attribute = context.create_string_attribute(FEATURES, features);
+    function.add_attribute(AttributeLoc::Function, attribute);
 }
 
 fn value(function: FunctionValue<'_>, key: &str) -> Option<String> {
     let attribute = function.get_string_attribute(AttributeLoc::Function, key)?;
     Some(attribute.get_string_value().to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::X86_64;
+
+    #[test]
+    fn unknown_features_go() {
+        assert_eq!(known("+sse2,-mpx,+avx,+3dnow,", &X86_64), "+sse2,+avx");
+        assert_eq!(known("", &X86_64), "");
+        assert_eq!(known("+64bit,+fma", &X86_64), "+64bit,+fma");
+    }
 }

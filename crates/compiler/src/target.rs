@@ -20,7 +20,7 @@ pub(crate) struct Machine {
     aliases: &'static [(&'static str, &'static str)],
     cpus: &'static [&'static str],
     features: &'static [&'static str],
-    modes: &'static [&'static str],
+    mode_changes: &'static [&'static str],
 }
 
 pub(crate) const X86_64: Machine = Machine {
@@ -31,7 +31,7 @@ pub(crate) const X86_64: Machine = Machine {
     aliases: &[("x86-64-v1", "x86-64")],
     cpus: x86_64::CPUS,
     features: x86_64::FEATURES,
-    modes: x86_64::MODES,
+    mode_changes: x86_64::MODE_CHANGES,
 };
 
 /// Processor and features as LLVM takes them.
@@ -67,7 +67,7 @@ impl Machine {
                 name: self.baseline.to_owned(),
                 features,
             }),
-            Some("native") => self.native(features),
+            Some("native") => self.native(&features),
             Some(cpu) => {
                 let name = self
                     .aliases
@@ -94,11 +94,25 @@ impl Machine {
         self.cpus.contains(&name)
     }
 
-    /// The first item of a feature list that would change the machine itself.
+    /// Whether a feature list's item, its sign left out, may be switched on and off.
+    pub(crate) fn has_feature(&self, name: &str) -> bool {
+        self.features.contains(&name)
+    }
+
+    /// Whether LLVM takes notice of a feature of this name, be it one of ours or the machine's mode.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.has_feature(name)
+            || self
+                .mode_changes
+                .iter()
+                .any(|change| change.trim_start_matches(['+', '-']) == name)
+    }
+
+    /// The first item of a feature list that would make another machine of this one.
     pub(crate) fn mode_change<'f>(&self, features: &'f str) -> Option<&'f str> {
         features
             .split(',')
-            .find(|item| self.modes.contains(&item.trim_start_matches(['+', '-'])))
+            .find(|item| self.mode_changes.contains(item))
     }
 
     fn checked_features(&self, features: &str) -> Result<String, Error> {
@@ -113,7 +127,7 @@ impl Machine {
                     item: (*item).to_owned(),
                 });
             };
-            if !self.features.contains(&name) {
+            if !self.has_feature(name) {
                 let nearest = nearest(name, self.features);
                 return Err(Error::UnknownFeature {
                     feature: name.to_owned(),
@@ -126,7 +140,7 @@ impl Machine {
     }
 
     /// This host's processor; `features` come after the host's and so override them.
-    fn native(&self, features: String) -> Result<Cpu, Error> {
+    fn native(&self, features: &str) -> Result<Cpu, Error> {
         let host = TargetMachine::get_default_triple();
         let host = host.as_str().to_string_lossy();
         if !self.accepts(&host) {
@@ -135,13 +149,17 @@ impl Machine {
                 machine: self.name,
             });
         }
-        let mut all = TargetMachine::get_host_cpu_features().to_string();
-        if !features.is_empty() {
-            all = format!("{all},{features}");
-        }
+        // The machine's mode is among them and goes without saying.
+        let own = TargetMachine::get_host_cpu_features().to_string();
+        let own = own
+            .split(',')
+            .filter(|item| self.has_feature(item.trim_start_matches(['+', '-'])));
+        let all: Vec<&str> = own
+            .chain(features.split(',').filter(|item| !item.is_empty()))
+            .collect();
         Ok(Cpu {
             name: TargetMachine::get_host_cpu_name().to_string(),
-            features: all,
+            features: all.join(","),
         })
     }
 }

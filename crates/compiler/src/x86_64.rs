@@ -21,7 +21,7 @@ pub(crate) const CPUS: &[&str] = &[
     "znver2", "znver3", "znver4", "znver5",
 ];
 
-/// Features that may be switched on and off. The processor's mode is not among them: see [`MODES`].
+/// Features that may be switched on and off. The processor's mode is not among them: see [`MODE_CHANGES`].
 #[rustfmt::skip]
 pub(crate) const FEATURES: &[&str] = &[
     "adx", "aes", "allow-light-256-bit", "amx-avx512", "amx-bf16", "amx-complex", "amx-fp16", "amx-fp8",
@@ -53,8 +53,9 @@ pub(crate) const FEATURES: &[&str] = &[
     "xsaveopt", "xsaves", "zu",
 ];
 
-/// What LLVM lists as features and is the machine itself. LLVM ends the process when a function changes one of them.
-pub(crate) const MODES: &[&str] = &["16bit-mode", "32bit-mode", "64bit", "64bit-mode"];
+/// What LLVM lists as features and is the machine itself, with the sign that would make it another machine. LLVM ends the
+/// process when a function does that.
+pub(crate) const MODE_CHANGES: &[&str] = &["+16bit-mode", "+32bit-mode", "-64bit", "-64bit-mode"];
 
 #[cfg(test)]
 mod tests {
@@ -86,7 +87,8 @@ mod tests {
                 .collect()
         };
 
-        let mut ours: Vec<&str> = FEATURES.iter().chain(MODES).copied().collect();
+        let mut ours: Vec<&str> = FEATURES.to_vec();
+        ours.extend(MODE_CHANGES.iter().map(|change| &change[1..]));
         ours.sort_unstable();
         let mut theirs = names(features);
         theirs.sort_unstable();

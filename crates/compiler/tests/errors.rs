@@ -139,6 +139,6 @@ fn options() {
 fn bitcode(ir: &[u8]) -> Vec<u8> {
     let context = Context::create();
     let buffer = MemoryBuffer::create_from_memory_range_copy(ir, "f.ll");
-    let module = context.create_module_from_ir(buffer).unwrap();
+    let module = context.create_module_from_ir(buffer).expect("valid IR");
     module.write_bitcode_to_memory().as_slice().to_vec()
 }

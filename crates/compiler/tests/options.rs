@@ -132,6 +132,24 @@ fn layout_and_triple_may_be_missing() {
     bytes("target triple = \"x86_64-alpine-linux-musl\"");
 }
 
+/// A code model that the IR asks for is followed.
+#[test]
+fn code_models() {
+    let compiler = Compiler::new().unwrap();
+    let reached = |model: u32| {
+        let ir = format!(
+            "@x = external global i32
+            define i32 @f() {{ %y = load i32, ptr @x ret i32 %y }}
+            !llvm.module.flags = !{{!0}}
+            !0 = !{{i32 1, !\"Code Model\", i32 {model}}}"
+        );
+        tools::text_relocations(&compiler.compile_ir("f.ll", ir.as_bytes()).unwrap().bytes)
+    };
+    assert_eq!(reached(1), ["x REX_GOTPCRELX"]);
+    assert_eq!(reached(3), ["x REX_GOTPCRELX"]);
+    assert_eq!(reached(4), ["_GLOBAL_OFFSET_TABLE_ GOTPC64", "x GOT64"]);
+}
+
 #[test]
 fn eight_threads_share_a_compiler() {
     let compiler = Compiler::new().unwrap();
@@ -197,12 +215,12 @@ fn time_of_a_tiny_module() {
 
 fn disassembly(compiler: &Compiler, path: &str) -> Option<String> {
     let object = compiler
-        .compile_ir(path, &std::fs::read(tools::fixture(path)).unwrap())
-        .unwrap();
+        .compile_ir(path, &std::fs::read(tools::fixture(path)).expect("fixture"))
+        .expect(path);
     let mut objdump = tools::tool("llvm-objdump-22")?;
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("object.o");
-    std::fs::write(&file, object.bytes).unwrap();
+    std::fs::write(&file, object.bytes).expect("room for a file");
     // The first line names the file.
     Some(
         tools::run(objdump.args(["-d", "--no-show-raw-insn"]).arg(file))

@@ -26,7 +26,7 @@ fn clang_for_any_way_of_linking() {
     for source in tools::fixtures("c") {
         for (level, flags) in [
             (OptLevel::O0, &["-O0"][..]),
-            (OptLevel::O2, &["-O2"]),
+            (OptLevel::O2, &["-O2", "-g"]),
             (OptLevel::O2, &["-O2", "-Xclang", "-disable-llvm-passes"]),
         ] {
             check(&source, level, flags);
@@ -37,9 +37,12 @@ fn clang_for_any_way_of_linking() {
 /// One source for each way of linking: the object links to a shared object with no relocation in its text, and the code is the
 /// same when no pass of clang's has seen what way it was.
 fn check(source: &Path, level: OptLevel, flags: &[&str]) {
-    let folder = tempfile::tempdir().unwrap();
-    let symbolic =
-        !tools::directives(&std::fs::read_to_string(source).unwrap(), "Symbolic").is_empty();
+    let folder = tempfile::tempdir().expect("a folder");
+    let symbolic = !tools::directives(
+        &std::fs::read_to_string(source).expect("fixture"),
+        "Symbolic",
+    )
+    .is_empty();
     let mut reached = Vec::new();
     for mode in ["-fno-pic", "-fPIE", "-fPIC"] {
         let (Some(mut clang), Some(mut lld)) = (tools::tool("clang-22"), tools::tool("ld.lld-22"))
@@ -55,12 +58,15 @@ fn check(source: &Path, level: OptLevel, flags: &[&str]) {
         );
         let what = format!("{} {mode} {flags:?}", source.display());
         let object = compiler(level)
-            .compile_ir("input.bc", &std::fs::read(&bitcode).unwrap())
+            .compile_ir(
+                "input.bc",
+                &std::fs::read(&bitcode).expect("clang's output"),
+            )
             .expect(&what);
 
         let relocations = tools::text_relocations(&object.bytes);
         for relocation in &relocations {
-            let (_, kind) = relocation.split_once(' ').unwrap();
+            let (_, kind) = relocation.split_once(' ').expect("symbol and type");
             assert!(
                 !["64", "32", "32S", "TPOFF32", "GOTTPOFF"].contains(&kind),
                 "{what}: {relocation}"
@@ -69,12 +75,12 @@ fn check(source: &Path, level: OptLevel, flags: &[&str]) {
         reached.push(relocations);
 
         let path = folder.path().join("object.o");
-        std::fs::write(&path, &object.bytes).unwrap();
+        std::fs::write(&path, &object.bytes).expect("room for a file");
         let image = folder.path().join("image.so");
         lld.args(["-shared", "-z", "text", "--fatal-warnings"])
             .args(symbolic.then_some("-Bsymbolic"));
         tools::run(lld.arg("-o").args([&image, &path]));
-        let linked = std::fs::read(&image).unwrap();
+        let linked = std::fs::read(&image).expect("lld's output");
         assert!(!tools::has_text_relocations(&linked), "{what}");
         assert!(
             !tools::has_section(&linked, ".farcall.types"),
@@ -91,5 +97,8 @@ fn check(source: &Path, level: OptLevel, flags: &[&str]) {
 }
 
 fn compiler(level: OptLevel) -> Compiler {
-    Compiler::builder().opt_level(level).build().unwrap()
+    Compiler::builder()
+        .opt_level(level)
+        .build()
+        .expect("default options")
 }

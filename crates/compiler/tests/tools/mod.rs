@@ -110,6 +110,8 @@ fn relocation_name(r_type: u32) -> String {
         (21, "DTPOFF32"),
         (22, "GOTTPOFF"),
         (23, "TPOFF32"),
+        (27, "GOT64"),
+        (29, "GOTPC64"),
         (41, "GOTPCRELX"),
         (42, "REX_GOTPCRELX"),
     ]);
