@@ -21,12 +21,13 @@
 //! # When LLVM gives up
 //!
 //! What LLVM reports becomes an [`Error`]. Some things it does not report: at an intrinsic of another machine, a garbage
-//! collector of unknown name, or a few bugs of its own it calls its fatal-error handler and ends the process if that
+//! collector of unknown name, or a few bugs of its own it calls its fatal-error handler, and ends the process if that
 //! returns. Building a [`Compiler`] installs a handler that does not return in farcall's threads: the compilation's thread
-//! is parked for good and the caller gets [`Error::GaveUp`]. LLVM has one such handler a process. An application that
-//! installs its own (`inkwell::support`) after the first [`Compiler`] is built, and while nothing compiles, takes this over. What kills LLVM without
-//! the handler kills the process: bitcode with changed bits (not truncated bitcode, and not text) can make LLVM access
-//! invalid memory or allocate without bound. IR that nobody vouches for belongs in a process of its own.
+//! is parked for good and the caller gets [`Error::GaveUp`]. LLVM has one such handler a process; an application that
+//! installs its own (`inkwell::support`), after the first [`Compiler`] is built and while nothing compiles, takes this over.
+//!
+//! What kills LLVM without the handler kills the process: bitcode with changed bits (not truncated bitcode, and not text)
+//! can make LLVM access invalid memory or allocate without bound. IR that nobody vouches for belongs in a process of its own.
 
 mod compiler;
 mod error;
