@@ -62,15 +62,21 @@ impl Deframer {
     /// [`Error::FrameTooLong`] once its length has arrived. The stream cannot be followed any
     /// further.
     pub fn next_frame(&mut self) -> Result<Option<&[u8]>> {
-        let Some(length) = self.next_length()? else {
+        let Some(end) = self.frame_end()? else {
             return Ok(None);
         };
         let start = self.start + LENGTH_SIZE;
-        if self.end - start < length {
-            return Ok(None);
-        }
-        self.start = start + length;
-        Ok(Some(&self.buffer[start..self.start]))
+        self.start = end;
+        Ok(Some(&self.buffer[start..end]))
+    }
+
+    /// Whether [`Deframer::next_frame`] has a frame to give.
+    ///
+    /// # Errors
+    ///
+    /// As [`Deframer::next_frame`].
+    pub fn has_frame(&self) -> Result<bool> {
+        Ok(self.frame_end()?.is_some())
     }
 
     /// Room for more bytes; never empty. Say with [`Deframer::filled`] how much was used.
@@ -89,7 +95,7 @@ impl Deframer {
         if self.end == self.buffer.len() {
             let doubled = self.buffer.len().saturating_mul(2).max(SMALL);
             let needed = match self.next_length() {
-                // `length` is within the limit, so the sum fits.
+                // `next_length` gives none that is too large for the sum.
                 Ok(Some(length)) => LENGTH_SIZE + length,
                 _ => SMALL,
             };
@@ -115,6 +121,15 @@ impl Deframer {
         self.start != self.end
     }
 
+    /// Where the next frame ends in `buffer`, once it is there: at most at `end`.
+    fn frame_end(&self) -> Result<Option<usize>> {
+        let received = self.end - self.start;
+        let size = self.next_length()?.map(|length| LENGTH_SIZE + length);
+        Ok(size
+            .filter(|&size| size <= received)
+            .map(|size| self.start + size))
+    }
+
     /// The length of the payload of the next frame, once it is known.
     fn next_length(&self) -> Result<Option<usize>> {
         let Some(length) = self.buffer[self.start..self.end].first_chunk() else {
@@ -128,6 +143,9 @@ impl Deframer {
         if length > self.limit {
             return Err(too_long);
         }
-        usize::try_from(length).map(Some).map_err(|_| too_long)
+        // The end of a frame of this length has to be a number too.
+        let length = usize::try_from(length).ok();
+        let length = length.filter(|&length| length <= usize::MAX / 2);
+        length.map(Some).ok_or(too_long)
     }
 }

@@ -56,7 +56,7 @@ pub enum Request<'data> {
         /// What to pass.
         arguments: Vec<Argument>,
     },
-    /// Unload a module that no other one imports from. Answered by [`Response::Unloaded`].
+    /// Unload a module that no other one imports from and no call is in. Answered by [`Response::Unloaded`].
     Unload {
         /// The module.
         #[serde(borrow)]
@@ -78,6 +78,18 @@ pub enum ModuleName<'data> {
     Digest(Digest),
     /// The newest one that was given this name.
     Name(&'data str),
+}
+
+impl From<Digest> for ModuleName<'_> {
+    fn from(digest: Digest) -> Self {
+        Self::Digest(digest)
+    }
+}
+
+impl<'data> From<&'data str> for ModuleName<'data> {
+    fn from(name: &'data str) -> Self {
+        Self::Name(name)
+    }
 }
 
 /// What a defined symbol is.
@@ -149,7 +161,7 @@ pub enum Response {
         /// Its result.
         value: Value,
     },
-    /// The module is unloaded, or will be when the calls into it have returned.
+    /// The module is unloaded.
     Unloaded,
     /// Modules, in the order in which they were loaded.
     Modules {
@@ -256,7 +268,7 @@ pub enum ErrorKind {
     Arguments,
     /// A definition that cannot be made.
     Definition,
-    /// A module that others import from.
+    /// A module that others import from or a call is in.
     InUse,
     /// More memory than there is or than is given to one request.
     Memory,
