@@ -1,8 +1,20 @@
 //! Calling a function whose type is known only at run time.
+//!
+//! A calling convention that fills integer registers, floating-point registers and the stack each
+//! in order and independently can be served by one function type that fills them all: what a
+//! callee does not expect it does not look at. The System V convention of x86-64 is such (x86-64
+//! psABI, "Parameter Passing"), and the caller removes the stack arguments.
 
-use farcall_image::Signature;
+use std::ffi::c_void;
 
-use crate::{Module, Result};
+use farcall_image::{Parameter, Signature, ValueType};
+
+use crate::{Error, Module, Result};
+
+#[cfg(target_arch = "x86_64")]
+const INTEGER_REGISTERS: usize = 6;
+#[cfg(target_arch = "x86_64")]
+const FLOAT_REGISTERS: usize = 8;
 
 /// The most arguments that a dynamic call passes on the stack, after those in registers.
 pub const MAX_STACK_ARGUMENTS: usize = 16;
@@ -102,7 +114,465 @@ impl Module {
         signature: &Signature,
         arguments: &mut [Argument<'_>],
     ) -> Result<Value> {
-        let _ = (name, signature, arguments);
-        todo!()
+        let function = self.function(name, signature)?;
+        let call = Call::new(signature, arguments).map_err(|source| Error::Call {
+            module: self.name().to_owned(),
+            name: name.to_owned(),
+            signature: Box::new(signature.clone()),
+            source,
+        })?;
+        // SAFETY: the caller's contract; the call is one of this signature.
+        Ok(unsafe { call.make(function) })
+    }
+}
+
+macro_rules! filling_function {
+    ($result:ty) => {
+        unsafe extern "C-unwind" fn(
+            // Integer registers.
+            u64, u64, u64, u64, u64, u64,
+            // Floating-point registers.
+            f64, f64, f64, f64, f64, f64, f64, f64,
+            // Stack slots.
+            u64, u64, u64, u64, u64, u64, u64, u64,
+            u64, u64, u64, u64, u64, u64, u64, u64,
+        ) -> $result
+    };
+}
+
+/// A function that gives an integer or nothing.
+#[cfg(target_arch = "x86_64")]
+type ToInteger = filling_function!(u64);
+/// A function that gives a floating-point number.
+#[cfg(target_arch = "x86_64")]
+type ToFloat = filling_function!(f64);
+
+/// Calls `$function` with what a [`Call`] has for each register and slot.
+macro_rules! spread {
+    ($call:expr, $function:expr) => {{
+        let [i0, i1, i2, i3, i4, i5] = $call.integers.values;
+        let [f0, f1, f2, f3, f4, f5, f6, f7] = $call.floats.values.map(f64::from_bits);
+        let [
+            s0,
+            s1,
+            s2,
+            s3,
+            s4,
+            s5,
+            s6,
+            s7,
+            s8,
+            s9,
+            sa,
+            sb,
+            sc,
+            sd,
+            se,
+            sf,
+        ] = $call.stack.values;
+        // SAFETY: the contract of `Call::make`.
+        unsafe {
+            $function(
+                i0, i1, i2, i3, i4, i5, f0, f1, f2, f3, f4, f5, f6, f7, s0, s1, s2, s3, s4, s5, s6,
+                s7, s8, s9, sa, sb, sc, sd, se, sf,
+            )
+        }
+    }};
+}
+
+/// What registers and stack hold at a call.
+#[derive(Debug)]
+struct Call<'a> {
+    integers: Slots<INTEGER_REGISTERS>,
+    floats: Slots<FLOAT_REGISTERS>,
+    stack: Slots<MAX_STACK_ARGUMENTS>,
+    result: &'a ValueType,
+}
+
+/// Registers or stack slots, filled in order.
+#[derive(Debug)]
+struct Slots<const N: usize> {
+    values: [u64; N],
+    used: usize,
+}
+
+impl<const N: usize> Slots<N> {
+    const EMPTY: Self = Self {
+        values: [0; N],
+        used: 0,
+    };
+
+    /// Fills the next one; `false` when all are used. Counts on.
+    fn push(&mut self, value: u64) -> bool {
+        let slot = self.values.get_mut(self.used);
+        self.used += 1;
+        slot.map(|slot| *slot = value).is_some()
+    }
+}
+
+impl<'a> Call<'a> {
+    fn new(signature: &'a Signature, arguments: &mut [Argument<'_>]) -> Result<Self, CallError> {
+        check_attributes(&signature.result)?;
+        match &signature.result.value_type {
+            ValueType::Int(1..=64) | ValueType::Void => {}
+            ValueType::Float | ValueType::Double | ValueType::Ptr => {}
+            other => return Err(unsupported(other)),
+        }
+        let (expected, found) = (signature.parameters.len(), arguments.len());
+        if signature.variadic && found > expected {
+            return Err(unsupported("an argument after the fixed ones (\"...\")"));
+        }
+        if found != expected {
+            return Err(CallError::Count { expected, found });
+        }
+        let mut call = Self {
+            integers: Slots::EMPTY,
+            floats: Slots::EMPTY,
+            stack: Slots::EMPTY,
+            result: &signature.result.value_type,
+        };
+        for (index, (parameter, argument)) in signature.parameters.iter().zip(arguments).enumerate()
+        {
+            let (value, in_float_register) = word(index + 1, parameter, argument)?;
+            let in_register = if in_float_register {
+                call.floats.push(value)
+            } else {
+                call.integers.push(value)
+            };
+            if !in_register {
+                call.stack.push(value);
+            }
+        }
+        if call.stack.used > MAX_STACK_ARGUMENTS {
+            return Err(CallError::TooMany {
+                count: call.stack.used,
+            });
+        }
+        Ok(call)
+    }
+
+    /// # Safety
+    ///
+    /// A function of the call's signature is at `function`, and the arguments are what it wants.
+    unsafe fn make(&self, function: *const c_void) -> Value {
+        match *self.result {
+            ValueType::Float | ValueType::Double => {
+                // SAFETY: a function takes its arguments from the registers and stack slots that
+                // its own type says, which this type fills among others.
+                let function = unsafe { std::mem::transmute::<*const c_void, ToFloat>(function) };
+                let bits = spread!(self, function).to_bits();
+                if *self.result == ValueType::Float {
+                    // A `float` is the low half of the register.
+                    let [b0, b1, b2, b3, ..] = bits.to_le_bytes();
+                    return Value::Float(f32::from_le_bytes([b0, b1, b2, b3]));
+                }
+                Value::Double(f64::from_bits(bits))
+            }
+            ValueType::Void => {
+                // SAFETY: as above; the result register holds nothing of meaning.
+                let function = unsafe { std::mem::transmute::<*const c_void, ToInteger>(function) };
+                spread!(self, function);
+                Value::Void
+            }
+            ValueType::Int(bits) => {
+                // SAFETY: as above.
+                let function = unsafe { std::mem::transmute::<*const c_void, ToInteger>(function) };
+                Value::Int {
+                    bits,
+                    value: spread!(self, function) & mask(bits),
+                }
+            }
+            // `new` has refused all others.
+            ValueType::Ptr | ValueType::Other(_) => {
+                // SAFETY: as above.
+                let function = unsafe { std::mem::transmute::<*const c_void, ToInteger>(function) };
+                Value::Pointer(spread!(self, function))
+            }
+        }
+    }
+}
+
+/// The argument as a register holds it, and whether that is a floating-point register.
+fn word(
+    index: usize,
+    parameter: &Parameter,
+    argument: &mut Argument<'_>,
+) -> Result<(u64, bool), CallError> {
+    check_attributes(parameter)?;
+    let found = match argument {
+        Argument::Int(_) => "an integer",
+        Argument::Float(_) => "a float",
+        Argument::Double(_) => "a double",
+        Argument::Pointer(_) => "a pointer",
+        Argument::Buffer(_) => "a buffer",
+    };
+    Ok(match (&parameter.value_type, argument) {
+        (&ValueType::Int(bits @ 1..=64), Argument::Int(value)) => {
+            let sign_extend = !parameter.has("zeroext");
+            (extend(*value, bits, sign_extend), false)
+        }
+        // The other half of the register is not looked at.
+        (ValueType::Float, Argument::Float(value)) => (u64::from(value.to_bits()), true),
+        (ValueType::Double, Argument::Double(value)) => (value.to_bits(), true),
+        (ValueType::Ptr, Argument::Pointer(address)) => (*address, false),
+        (ValueType::Ptr, Argument::Buffer(bytes)) => {
+            (bytes.as_mut_ptr().expose_provenance() as u64, false)
+        }
+        (ValueType::Int(1..=64) | ValueType::Float | ValueType::Double | ValueType::Ptr, _) => {
+            return Err(CallError::Kind {
+                index,
+                expected: parameter.value_type.to_string(),
+                found,
+            });
+        }
+        (other, _) => return Err(unsupported(other)),
+    })
+}
+
+/// Refuses the attributes that change where an argument or result is.
+fn check_attributes(parameter: &Parameter) -> Result<(), CallError> {
+    let mut attributes = parameter.attributes.iter();
+    match attributes.find(|it| !matches!(it.as_str(), "zeroext" | "signext" | "noext")) {
+        Some(attribute) => Err(unsupported(attribute)),
+        None => Ok(()),
+    }
+}
+
+fn unsupported(what: impl ToString) -> CallError {
+    CallError::Unsupported {
+        what: what.to_string(),
+    }
+}
+
+/// The low `bits` bits of `value`, 1 to 64, extended to 64.
+fn extend(value: u64, bits: u32, signed: bool) -> u64 {
+    if signed {
+        let unused = 64 - bits;
+        return ((value << unused).cast_signed() >> unused).cast_unsigned();
+    }
+    value & mask(bits)
+}
+
+/// The low `bits` bits, 1 to 64.
+fn mask(bits: u32) -> u64 {
+    u64::MAX >> (64 - bits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FunctionPointer;
+
+    fn call<F: FunctionPointer>(function: F, arguments: &mut [Argument<'_>]) -> Value {
+        let signature = F::signature();
+        let call = Call::new(&signature, arguments).unwrap();
+        // SAFETY: the signature is the function's own; the tests' functions have no contract.
+        unsafe { call.make(crate::load::pointer(function.address() as u64)) }
+    }
+
+    fn error(signature: &str, arguments: &mut [Argument<'_>]) -> String {
+        let signature = signature.parse().unwrap();
+        Call::new(&signature, arguments).unwrap_err().to_string()
+    }
+
+    use Argument::{Buffer, Double, Float, Int, Pointer};
+
+    #[test]
+    fn integers_of_every_width_are_truncated_and_extended() {
+        extern "C" fn widths(a: i8, b: u16, c: i32, d: u64, e: bool) -> i64 {
+            i64::from(a) + i64::from(b) + i64::from(c) + d.cast_signed() + i64::from(e)
+        }
+        let minus_one = u64::MAX;
+        let result = call(
+            widths as extern "C" fn(i8, u16, i32, u64, bool) -> i64,
+            &mut [Int(0x180), Int(5), Int(minus_one), Int(1000), Int(1)],
+        );
+        let value = (-128_i64 + 5 - 1 + 1000 + 1).cast_unsigned();
+        assert_eq!(result, Value::Int { bits: 64, value });
+        assert_eq!(extend(0xff, 8, true), u64::MAX);
+        assert_eq!(extend(0x1ff, 8, false), 0xff);
+        assert_eq!(extend(u64::MAX, 64, true), u64::MAX);
+        assert_eq!(extend(1, 1, true), u64::MAX);
+    }
+
+    #[test]
+    fn narrow_results_come_without_the_rest_of_the_register() {
+        extern "C" fn minus_one() -> i8 {
+            -1
+        }
+        extern "C" fn yes() -> bool {
+            true
+        }
+        let value = call(minus_one as extern "C" fn() -> i8, &mut []);
+        assert_eq!(
+            value,
+            Value::Int {
+                bits: 8,
+                value: 0xff
+            }
+        );
+        let value = call(yes as extern "C" fn() -> bool, &mut []);
+        assert_eq!(value, Value::Int { bits: 1, value: 1 });
+    }
+
+    #[test]
+    fn kinds_mix_in_any_order() {
+        extern "C" fn mixed(a: i32, x: f64, b: i32, y: f32, p: *const u8, z: f64) -> f64 {
+            assert!(p.is_null());
+            f64::from(a) + 10.0 * x + 100.0 * f64::from(b) + 1000.0 * f64::from(y) + 10000.0 * z
+        }
+        let result = call(
+            mixed as extern "C" fn(i32, f64, i32, f32, *const u8, f64) -> f64,
+            &mut [
+                Int(1),
+                Double(2.0),
+                Int(3),
+                Float(4.0),
+                Pointer(0),
+                Double(5.0),
+            ],
+        );
+        assert_eq!(result, Value::Double(54321.0));
+    }
+
+    #[test]
+    fn floats_and_pointers_come_back() {
+        extern "C" fn half(x: f32) -> f32 {
+            x / 2.0
+        }
+        extern "C" fn same(p: *mut u8) -> *mut u8 {
+            p
+        }
+        let value = call(half as extern "C" fn(f32) -> f32, &mut [Float(3.0)]);
+        assert_eq!(value, Value::Float(1.5));
+        let value = call(
+            same as extern "C" fn(*mut u8) -> *mut u8,
+            &mut [Pointer(64)],
+        );
+        assert_eq!(value, Value::Pointer(64));
+    }
+
+    #[test]
+    fn a_buffer_is_changed_in_place() {
+        extern "C" fn fill(bytes: *mut u8, length: usize) {
+            // SAFETY: the test passes a buffer of this length.
+            unsafe { std::ptr::write_bytes(bytes, 7, length) };
+        }
+        let mut bytes = [0; 3];
+        let result = call(
+            fill as extern "C" fn(*mut u8, usize),
+            &mut [Buffer(&mut bytes), Int(3)],
+        );
+        assert_eq!(result, Value::Void);
+        assert_eq!(bytes, [7; 3]);
+    }
+
+    #[test]
+    fn arguments_beyond_the_registers_go_on_the_stack_in_order() {
+        extern "C" fn twelve(
+            a: u64,
+            b: u64,
+            c: u64,
+            d: u64,
+            e: u64,
+            f: u64,
+            g: u8,
+            h: f64,
+            i: u64,
+            j: u64,
+            k: u64,
+            l: f64,
+        ) -> u64 {
+            assert_eq!((h, l), (0.5, 0.25));
+            [a, b, c, d, e, f, u64::from(g), i, j, k]
+                .iter()
+                .fold(0, |all, digit| 10 * all + digit)
+        }
+        type Twelve =
+            extern "C" fn(u64, u64, u64, u64, u64, u64, u8, f64, u64, u64, u64, f64) -> u64;
+        let mut arguments: Vec<_> = (1..=7).map(Int).collect();
+        arguments.extend([Double(0.5), Int(8), Int(9), Int(0), Double(0.25)]);
+        let result = call(twelve as Twelve, &mut arguments);
+        assert_eq!(
+            result,
+            Value::Int {
+                bits: 64,
+                value: 1_234_567_890
+            }
+        );
+
+        // The ninth floating-point argument is the first on the stack.
+        let signature = format!("double ({})", vec!["double"; 24].join(", "));
+        let mut arguments: Vec<_> = (0..24_u8).map(|it| Double(f64::from(it))).collect();
+        let signature: Signature = signature.parse().unwrap();
+        let full = Call::new(&signature, &mut arguments).unwrap();
+        assert_eq!(full.stack.values[0], 8.0_f64.to_bits());
+        assert_eq!(full.stack.values[15], 23.0_f64.to_bits());
+    }
+
+    #[test]
+    fn wrong_calls_are_refused() {
+        for (signature, arguments, expected) in [
+            (
+                "i32 (i32, ptr)",
+                &mut [Int(1)][..],
+                "1 arguments for a function of 2",
+            ),
+            ("void ()", &mut [Int(1)], "1 arguments for a function of 0"),
+            (
+                "void (ptr)",
+                &mut [Int(1)],
+                "argument 1 is an integer, not ptr",
+            ),
+            (
+                "void (i32)",
+                &mut [Double(1.0)],
+                "argument 1 is a double, not i32",
+            ),
+            (
+                "void (float)",
+                &mut [Double(1.0)],
+                "argument 1 is a double, not float",
+            ),
+            (
+                "void (ptr sret)",
+                &mut [Pointer(0)],
+                "sret cannot be passed in a dynamic call",
+            ),
+            (
+                "void (ptr byval)",
+                &mut [Pointer(0)],
+                "byval cannot be passed in a dynamic call",
+            ),
+            (
+                "void (i128)",
+                &mut [Int(0)],
+                "i128 cannot be passed in a dynamic call",
+            ),
+            (
+                "x86_fp80 ()",
+                &mut [],
+                "x86_fp80 cannot be passed in a dynamic call",
+            ),
+            (
+                "{ i64, i64 } ()",
+                &mut [],
+                "{ i64, i64 } cannot be passed in a dynamic call",
+            ),
+            (
+                "void (<4 x i32>)",
+                &mut [Int(0)],
+                "<4 x i32> cannot be passed in a dynamic call",
+            ),
+        ] {
+            assert_eq!(error(signature, arguments), expected, "{signature}");
+        }
+        let many = format!("void ({})", vec!["i64"; 23].join(", "));
+        let mut arguments: Vec<_> = (0..23).map(Int).collect();
+        assert_eq!(
+            error(&many, &mut arguments),
+            "17 arguments go on the stack, but a dynamic call has room for 16"
+        );
+        assert!(error("void (ptr, ...)", &mut [Pointer(0), Int(1)]).contains("..."));
     }
 }

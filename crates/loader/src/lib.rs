@@ -42,11 +42,22 @@
 #![deny(clippy::multiple_unsafe_ops_per_block)]
 
 mod definition;
+mod demangle;
 mod error;
 mod function;
 pub mod invoke;
+mod load;
+mod loaded;
 mod loader;
+mod mapping;
 mod module;
+mod nearest;
+mod program;
+mod relocate;
+mod resolve;
+mod sys;
+mod thread_exit;
+mod tls;
 mod trust;
 
 pub use definition::Definition;

@@ -4,8 +4,14 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::{Definition, FunctionPointer, Module, Result, TrustedImage};
+use farcall_image::Image;
+
+use crate::load::{self, Arguments};
+use crate::resolve::resolve;
+use crate::sys::dynamic::{self, Library};
+use crate::{Definition, Error, FunctionPointer, Module, Result, TrustedImage, program};
 
 /// What the names that images import mean, and the way to load them.
 ///
@@ -23,9 +29,36 @@ use crate::{Definition, FunctionPointer, Module, Result, TrustedImage};
 /// A loader may be shared by threads; loading changes nothing in it that anyone sees.
 #[derive(Debug)]
 pub struct Loader {
-    definitions: HashMap<Vec<u8>, Definition>,
-    host_exports: bool,
-    libraries: Vec<String>,
+    pub(crate) definitions: HashMap<Vec<u8>, Definition>,
+    pub(crate) host_exports: bool,
+    pub(crate) libraries: Vec<NamedLibrary>,
+}
+
+/// A system library that is opened when it is needed.
+#[derive(Debug)]
+pub(crate) struct NamedLibrary {
+    pub(crate) name: String,
+    /// Open as long as a module is bound to it.
+    opened: Mutex<Weak<Library>>,
+}
+
+impl NamedLibrary {
+    /// The library, opened unless it is.
+    ///
+    /// # Errors
+    ///
+    /// The dynamic linker's message.
+    pub(crate) fn open(&self) -> Result<Arc<Library>, String> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(library) = opened.upgrade() {
+            return Ok(library);
+        }
+        let name = dynamic::c_string(self.name.as_bytes());
+        let name = name.ok_or_else(|| "its name has a zero byte".to_owned())?;
+        let library = Arc::new(Library::open(&name)?);
+        *opened = Arc::downgrade(&library);
+        Ok(library)
+    }
 }
 
 impl Default for Loader {
@@ -69,7 +102,10 @@ impl Loader {
 
     /// Adds a system library, named as for `dlopen`: `libm.so.6`.
     pub fn library(&mut self, name: &str) -> &mut Self {
-        self.libraries.push(name.to_owned());
+        self.libraries.push(NamedLibrary {
+            name: name.to_owned(),
+            opened: Mutex::default(),
+        });
         self
     }
 
@@ -79,11 +115,13 @@ impl Loader {
     ///
     /// # Errors
     ///
-    /// An [`Error`](crate::Error) that names the image and what is wrong, with all missing symbols or all
+    /// An [`Error`] that names the image and what is wrong, with all missing symbols or all
     /// mismatched types at once. Nothing is left behind.
     pub fn load(&self, image: &TrustedImage<'_>, scope: &[&Module]) -> Result<Module> {
-        let _ = (image, scope, &self.libraries, self.host_exports);
-        todo!()
+        let published = load::publish(image, || resolve(image, self, scope))?;
+        let module = published.start(Arguments::none())?;
+        tracing::debug!(module = module.name(), "loaded");
+        Ok(module)
     }
 
     /// Loads an image from a file, read into private memory first.
@@ -96,8 +134,18 @@ impl Loader {
     ///
     /// As [`Loader::load`], and when the file cannot be read or is not an image.
     pub unsafe fn load_file(&self, path: impl AsRef<Path>, scope: &[&Module]) -> Result<Module> {
-        let _ = (path.as_ref(), scope);
-        todo!()
+        let name = path.as_ref().display().to_string();
+        let bytes = std::fs::read(path).map_err(|source| Error::Read {
+            path: name.clone(),
+            source,
+        })?;
+        let image = Image::parse(&bytes).map_err(|source| Error::Image {
+            image: name.clone(),
+            source,
+        })?;
+        // SAFETY: the caller's contract.
+        let image = unsafe { TrustedImage::assume_trusted(image) };
+        self.load(&image.named(name), scope)
     }
 
     /// Runs an image's `main` as if the process had been started for it, and ends the process with
@@ -124,7 +172,8 @@ impl Loader {
         scope: &[&Module],
         args: Vec<CString>,
     ) -> Result<Infallible> {
-        let _ = (image, scope, args);
-        todo!()
+        let published = load::publish(image, || resolve(image, self, scope))?;
+        // SAFETY: the caller's contract.
+        unsafe { program::run(published, args) }
     }
 }

@@ -4,18 +4,27 @@ use std::ffi::c_void;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use farcall_image::{Digest, Signature, SymbolKind};
 
-use crate::{Result, UnsafeFunctionPointer};
+use crate::load::pointer;
+use crate::loaded::{Found, Loaded};
+use crate::nearest::nearest;
+use crate::relocate::Value;
+use crate::{Error, Result, UnsafeFunctionPointer};
 
 /// A loaded image: its code and data in this process.
 ///
 /// Dropping it runs its destructors on this thread and returns its memory, or, while another module
 /// imports from it or threads have thread-local destructors of it to run, leaves that to the last
 /// of them.
+///
+/// Threads may share it. Looking up takes no lock.
 #[derive(Debug)]
-pub struct Module {}
+pub struct Module {
+    loaded: Arc<Loaded>,
+}
 
 /// A function of a module.
 #[derive(Debug, Clone, Copy)]
@@ -40,21 +49,39 @@ pub struct Export<'module> {
 }
 
 impl Module {
+    pub(crate) fn new(loaded: Arc<Loaded>) -> Self {
+        Self { loaded }
+    }
+
+    pub(crate) fn loaded(&self) -> &Arc<Loaded> {
+        &self.loaded
+    }
+
     /// The name that messages have for it: the image's.
     #[must_use]
     pub fn name(&self) -> &str {
-        todo!()
+        &self.loaded.name
     }
 
     /// The digest that its image carries.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        todo!()
+        self.loaded.digest
     }
 
     /// Its exports, in the order of its symbol table.
     pub fn exports(&self) -> impl Iterator<Item = Export<'_>> {
-        std::iter::empty()
+        let exports = self.loaded.tables.exports().iter();
+        exports.map(|(index, symbol)| Export {
+            name: symbol.name,
+            kind: symbol.kind,
+            address: match self.loaded.value(&symbol) {
+                Some(Value::Address(address)) => address,
+                _ => symbol.value,
+            },
+            size: symbol.size,
+            value_type: self.loaded.manifest().symbol_type(index),
+        })
     }
 
     /// The function named `name`, as a pointer of type `F`.
@@ -64,30 +91,40 @@ impl Module {
     ///
     /// # Errors
     ///
-    /// [`Error::NoExport`](crate::Error::NoExport) when there is none, and
-    /// [`Error::WrongType`](crate::Error::WrongType) when it is a variable or
+    /// [`Error::NoExport`] when there is none, and [`Error::WrongType`] when it is a variable or
     /// has another type.
     pub fn lookup<F: UnsafeFunctionPointer>(&self, name: &str) -> Result<Symbol<'_, F>> {
-        let _ = name;
-        todo!()
+        let address = self.function(name, &F::signature())?;
+        // SAFETY: the address is that of a function. Calling it is unsafe, and that is where the
+        // caller vouches for its type.
+        let function = unsafe { F::at(address.addr()) };
+        Ok(Symbol {
+            function,
+            module: PhantomData,
+        })
     }
 
     /// The address of the function or variable named `name`. It is good as long as the module lives.
     ///
     /// # Errors
     ///
-    /// [`Error::NoExport`](crate::Error::NoExport) when there is none,
-    /// [`Error::WrongType`](crate::Error::WrongType) when it is thread-local.
+    /// [`Error::NoExport`] when there is none, [`Error::WrongType`] when it is thread-local.
     pub fn address(&self, name: &str) -> Result<*mut c_void> {
-        let _ = name;
-        todo!()
+        match self.export(name)?.value {
+            Value::Address(address) => Ok(pointer(address)),
+            Value::ThreadLocal { .. } => {
+                let expected = "a function or variable that all threads share";
+                Err(self.wrong_type(name, expected, "thread-local".to_owned()))
+            }
+        }
     }
 
     /// The type of the function named `name`, if there is one and the manifest knows its type.
     #[must_use]
     pub fn signature(&self, name: &str) -> Option<Signature> {
-        let _ = name;
-        todo!()
+        let export = self.loaded.export(name.as_bytes())?;
+        let value_type = self.loaded.manifest().symbol_type(export.index)?;
+        value_type.parse().ok()
     }
 
     /// Runs the destructors on this thread and returns all memory.
@@ -97,7 +134,65 @@ impl Module {
     /// [`UnloadError`], with the module, while another module imports from it or threads have
     /// thread-local destructors of it to run.
     pub fn unload(self) -> Result<(), UnloadError> {
-        todo!()
+        let mut loaded = self.loaded;
+        loop {
+            loaded = match Arc::try_unwrap(loaded) {
+                Ok(last) => {
+                    drop(last);
+                    return Ok(());
+                }
+                Err(shared) => shared,
+            };
+            let users = loaded.users();
+            let (importers, thread_destructors) =
+                (users.importers.clone(), users.thread_destructors);
+            drop(users);
+            if !importers.is_empty() || thread_destructors != 0 {
+                return Err(UnloadError {
+                    module: Self { loaded },
+                    importers,
+                    thread_destructors,
+                });
+            }
+            // A user has left the list and is about to let go.
+            std::thread::yield_now();
+        }
+    }
+
+    /// The address of the function named `name`, which has this type as far as the manifest knows.
+    pub(crate) fn function(&self, name: &str, expected: &Signature) -> Result<*mut c_void> {
+        let export = self.export(name)?;
+        let value_type = self.loaded.manifest().symbol_type(export.index);
+        let signature = value_type.map(str::parse::<Signature>);
+        let agree = match (export.symbol.kind, &signature) {
+            (SymbolKind::Data | SymbolKind::Tls, _) => false,
+            (_, Some(Ok(signature))) => expected.is_call_compatible(signature),
+            (_, Some(Err(_))) => false,
+            (_, None) => true,
+        };
+        if !agree {
+            let found = value_type.map_or("a variable".to_owned(), str::to_owned);
+            return Err(self.wrong_type(name, &expected.to_string(), found));
+        }
+        self.address(name)
+    }
+
+    fn export(&self, name: &str) -> Result<Found> {
+        let found = self.loaded.export(name.as_bytes());
+        found.ok_or_else(|| Error::NoExport {
+            module: self.name().to_owned(),
+            name: name.to_owned(),
+            nearest: nearest(name.as_bytes(), self.loaded.export_names()),
+        })
+    }
+
+    fn wrong_type(&self, name: &str, expected: &str, found: String) -> Error {
+        Error::WrongType {
+            module: self.name().to_owned(),
+            name: name.to_owned(),
+            expected: expected.to_owned(),
+            found,
+        }
     }
 }
 
@@ -127,7 +222,15 @@ impl fmt::Debug for UnloadError {
 
 impl fmt::Display for UnloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: in use", self.module.name())
+        write!(f, "{}: in use", self.module.name())?;
+        if !self.importers.is_empty() {
+            write!(f, ": imported by {}", self.importers.join(", "))?;
+        }
+        match self.thread_destructors {
+            0 => Ok(()),
+            1 => f.write_str(": 1 thread-local object has a destructor to run"),
+            count => write!(f, ": {count} thread-local objects have a destructor to run"),
+        }
     }
 }
 

@@ -1,0 +1,28 @@
+//! Names as their source language writes them.
+
+/// The name in C++ or Rust; `None` when it is not mangled.
+pub(crate) fn demangle(name: &str) -> Option<String> {
+    if let Ok(rust) = rustc_demangle::try_demangle(name) {
+        return Some(format!("{rust:#}"));
+    }
+    if !name.starts_with("_Z") {
+        return None;
+    }
+    cpp_demangle::Symbol::new(name).ok()?.demangle().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::demangle;
+
+    #[test]
+    fn names_of_both_languages() {
+        assert_eq!(demangle("_Z3addid").as_deref(), Some("add(int, double)"));
+        assert_eq!(
+            demangle("_ZN3std5alloc17h0123456789abcdefE").as_deref(),
+            Some("std::alloc")
+        );
+        assert_eq!(demangle("printf"), None);
+        assert_eq!(demangle("_Z"), None);
+    }
+}

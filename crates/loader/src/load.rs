@@ -1,0 +1,332 @@
+//! The chain of states that an image goes through: `Image → Mapped → Bound → Published → Module`.
+//! Dropping any of them undoes it.
+
+use std::alloc::Layout;
+use std::ffi::{c_char, c_void};
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use farcall_arch::Machine;
+use farcall_image::{Exports, SymbolKind};
+
+use crate::error::{Error, Result};
+use crate::loaded::{ExitHandlers, Loaded, Tables, UnwindTables, Users};
+use crate::mapping::{Draft, SystemError};
+use crate::relocate::{self, RelocationError, Values};
+use crate::resolve::Resolution;
+use crate::sys::{memory, noexcept, runtime};
+use crate::thread_exit::{self, Registration};
+use crate::tls::{Slot, Template};
+use crate::{Module, TrustedImage};
+
+/// Loads an image up to the point where its constructors would run.
+pub(crate) fn publish(
+    image: &TrustedImage<'_>,
+    resolve: impl FnOnce() -> Result<Resolution>,
+) -> Result<Published> {
+    Mapped::new(image)?.bind(resolve()?)?.publish()
+}
+
+/// An image's bytes in memory.
+struct Mapped<'a, 'data> {
+    image: &'a TrustedImage<'data>,
+    draft: Draft,
+}
+
+/// An image with every import bound and every relocation applied.
+struct Bound<'a, 'data> {
+    image: &'a TrustedImage<'data>,
+    draft: Draft,
+    resolution: Resolution,
+    tls: Option<Slot>,
+    constructors: Vec<u64>,
+    destructors: Vec<u64>,
+}
+
+/// An image that could run, and of which nothing has run.
+pub(crate) struct Published {
+    loaded: Loaded,
+    wants_thread_exit: bool,
+    constructors: Vec<u64>,
+}
+
+/// What constructors and `main` are given, as C programs know it: null-terminated arrays.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arguments {
+    pub(crate) count: i32,
+    pub(crate) values: *const *const c_char,
+}
+
+impl Arguments {
+    /// No arguments, not even a name.
+    pub(crate) fn none() -> Self {
+        struct Null(*const c_char);
+        // SAFETY: a null pointer that is never written.
+        unsafe impl Sync for Null {}
+        static NONE: Null = Null(std::ptr::null());
+        Self {
+            count: 0,
+            values: &raw const NONE.0,
+        }
+    }
+
+    /// `(argc, argv, envp)`.
+    pub(crate) fn words(self) -> [u64; 3] {
+        // SAFETY: reading the pointer; programs that change the environment in another thread at
+        // the same time are wrong already in C.
+        let environment = unsafe { runtime::environ };
+        [
+            u64::from(self.count.cast_unsigned()),
+            self.values.expose_provenance() as u64,
+            environment.expose_provenance() as u64,
+        ]
+    }
+}
+
+impl<'a, 'data> Mapped<'a, 'data> {
+    fn new(image: &'a TrustedImage<'data>) -> Result<Self> {
+        check_form(image)?;
+        let error = |error| system_error(image, error);
+        let mut draft = Draft::new(image.image()).map_err(error)?;
+        let bytes = image.image().bytes();
+        let segments = image.image().segments();
+        for (segment, memory) in segments.iter().zip(draft.segments_mut()) {
+            // What follows the file's bytes is zero already and stays untouched.
+            let (start, _) = memory.split_at_mut(segment.file.len());
+            start.copy_from_slice(&bytes[segment.file.clone()]);
+        }
+        Ok(Self { image, draft })
+    }
+
+    fn bind(self, resolution: Resolution) -> Result<Bound<'a, 'data>> {
+        let Self { image, mut draft } = self;
+        let form = image.image();
+        let slot_error = |source| Error::System {
+            image: image.name().to_owned(),
+            call: "thread-local storage".to_owned(),
+            source,
+        };
+        let tls = form
+            .tls()
+            .map(|_| Slot::new())
+            .transpose()
+            .map_err(slot_error)?;
+        let values = Values {
+            bias: draft.bias(),
+            tls_module: tls.as_ref().map(Slot::identity),
+            imports: &resolution.values,
+        };
+        let mut segments = draft.segments_mut();
+        relocate::apply(form, &mut segments, &values).map_err(|error| Error::Unsupported {
+            image: image.name().to_owned(),
+            what: match error {
+                RelocationError::ThreadLocal => {
+                    "a relocation wants the one address of a thread-local variable"
+                }
+                RelocationError::NotThreadLocal => {
+                    "a thread-local relocation refers to what is not thread-local"
+                }
+            },
+        })?;
+        let constructors = relocate::words(form, &mut segments, form.init_array());
+        let destructors = relocate::words(form, &mut segments, form.fini_array());
+        let bound = Bound {
+            constructors: functions(image, "constructor", constructors, &values)?,
+            destructors: functions(image, "destructor", destructors, &values)?,
+            image,
+            draft,
+            resolution,
+            tls,
+        };
+        Ok(bound)
+    }
+}
+
+impl Bound<'_, '_> {
+    fn publish(self) -> Result<Published> {
+        let Self {
+            image, resolution, ..
+        } = self;
+        let form = image.image();
+        let memory = self
+            .draft
+            .publish(form)
+            .map_err(|error| system_error(image, error))?;
+        let bias = memory.bias();
+
+        // SAFETY: what is made of it is in `Loaded`, which drops the memory last.
+        let first_segment = unsafe { memory.first_segment() };
+        let exports: Exports<'static> = form
+            .exports_in(first_segment)
+            .expect("the first segment in memory is as long as in the file");
+        // SAFETY: as above.
+        let tables = unsafe { Tables::new(exports, &first_segment[form.manifest_range()]) };
+        if let (Some(slot), Some(template)) = (&self.tls, template(image, bias)?) {
+            // SAFETY: `Loaded` drops the slot before the memory.
+            unsafe { slot.publish(template) };
+        }
+        let unwind = form.eh_frame().filter(|records| !records.is_empty());
+        let unwind = unwind.map(|records| {
+            // SAFETY: parsing has walked the records; `Loaded` drops this before the memory.
+            unsafe { UnwindTables::register(bias.wrapping_add(records.start)) }
+        });
+        let imports_any = |names: &[&[u8]]| {
+            let mut imports = form.imports();
+            imports.any(|(_, symbol)| names.contains(&symbol.name))
+        };
+        for provider in &resolution.providers {
+            provider.users().importers.push(image.name().to_owned());
+        }
+        Ok(Published {
+            wants_thread_exit: imports_any(&thread_exit::NAMES),
+            constructors: self.constructors,
+            loaded: Loaded {
+                name: image.name().to_owned(),
+                digest: form.digest(),
+                tables,
+                exit_handlers: ExitHandlers::new(bias, self.destructors, imports_any(&REGISTERING)),
+                users: Mutex::new(Users::default()),
+                providers: resolution.providers,
+                unwind,
+                tls: self.tls,
+                thread_destructors: None,
+                libraries: resolution.libraries,
+                memory,
+            },
+        })
+    }
+}
+
+/// The functions by which an image's code registers handlers that unloading must forget.
+const REGISTERING: [&[u8]; 3] = [
+    b"__cxa_atexit",
+    b"__cxa_at_quick_exit",
+    b"__register_atfork",
+];
+
+impl Published {
+    pub(crate) fn loaded(&self) -> &Loaded {
+        &self.loaded
+    }
+
+    /// Registers the destructors and runs the constructors.
+    pub(crate) fn start(mut self, arguments: Arguments) -> Result<Module> {
+        // SAFETY: the entries are code of an image that someone vouches for; `Loaded` runs the
+        // handlers before it is gone.
+        let registered = unsafe { self.loaded.exit_handlers.register() };
+        registered.map_err(|source| Error::System {
+            image: self.loaded.name.clone(),
+            call: "__cxa_atexit".to_owned(),
+            source,
+        })?;
+        let loaded = Arc::new_cyclic(|weak| {
+            let bias = self.loaded.memory.bias();
+            let registration = || Registration::new(bias, weak.clone());
+            self.loaded.thread_destructors = self.wants_thread_exit.then(registration);
+            self.loaded
+        });
+        let arguments = arguments.words();
+        for constructor in self.constructors {
+            // SAFETY: loading has found the entry to be code, of an image that someone vouches
+            // for; these are the arguments of constructors.
+            unsafe { noexcept::call(constructor, arguments) };
+        }
+        Ok(Module::new(loaded))
+    }
+}
+
+/// Refuses what the form of images allows and this loader does not serve.
+fn check_form(image: &TrustedImage<'_>) -> Result<()> {
+    let unsupported = |what| Error::Unsupported {
+        image: image.name().to_owned(),
+        what,
+    };
+    let form = image.image();
+    let expected = Machine::host().ok_or(unsupported("no machine like this one is known"))?;
+    if form.machine() != expected {
+        return Err(Error::Image {
+            image: image.name().to_owned(),
+            source: farcall_image::Error::WrongMachine {
+                found: form.machine(),
+                expected,
+            },
+        });
+    }
+    if memory::page_size() as u64 > expected.max_page_size() {
+        return Err(unsupported(
+            "this system's pages are larger than those that images are made for",
+        ));
+    }
+    let indirect = |symbol: farcall_image::Symbol<'_>| symbol.kind == SymbolKind::IndirectFunction;
+    if form.all_exports().any(|(_, symbol)| indirect(symbol)) {
+        return Err(unsupported(
+            "it exports an indirect function (STT_GNU_IFUNC)",
+        ));
+    }
+    Ok(())
+}
+
+/// The entries of a table that are functions: all but null and -1, which stand for none.
+fn functions(
+    image: &TrustedImage<'_>,
+    table: &'static str,
+    entries: Vec<u64>,
+    values: &Values<'_>,
+) -> Result<Vec<u64>> {
+    let is_code = |address: u64| {
+        let own = address.wrapping_sub(values.bias);
+        let mut segments = image.image().segments().iter();
+        segments.any(|segment| segment.executable && segment.memory.contains(&own))
+            || values.imports.contains(&relocate::Value::Address(address))
+    };
+    let mut functions = Vec::with_capacity(entries.len());
+    for (index, address) in entries.into_iter().enumerate() {
+        if matches!(address, 0 | u64::MAX) {
+            continue;
+        }
+        if !is_code(address) {
+            return Err(Error::NotCode {
+                image: image.name().to_owned(),
+                table,
+                index,
+                address,
+            });
+        }
+        functions.push(address);
+    }
+    Ok(functions)
+}
+
+/// What each thread's block starts as, once the image is at `bias`.
+fn template(image: &TrustedImage<'_>, bias: u64) -> Result<Option<Template>> {
+    let Some(tls) = image.image().tls() else {
+        return Ok(None);
+    };
+    let layout = || {
+        let size = usize::try_from(tls.memory_size).ok()?;
+        Layout::from_size_align(size, usize::try_from(tls.align).ok()?).ok()
+    };
+    Ok(Some(Template {
+        address: bias.wrapping_add(tls.vaddr),
+        initialized: tls.file.len(),
+        layout: layout().ok_or_else(|| Error::System {
+            image: image.name().to_owned(),
+            call: format!("thread-local storage of {} bytes", tls.memory_size),
+            source: io::ErrorKind::OutOfMemory.into(),
+        })?,
+    }))
+}
+
+fn system_error(image: &TrustedImage<'_>, error: SystemError) -> Error {
+    Error::System {
+        image: image.name().to_owned(),
+        call: error.call,
+        source: error.source,
+    }
+}
+
+/// The pointer that a word of this process's is.
+pub(crate) fn pointer(address: u64) -> *mut c_void {
+    let address = usize::try_from(address).expect("it is an address in this process");
+    std::ptr::with_exposed_provenance_mut(address)
+}

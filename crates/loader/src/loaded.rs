@@ -1,0 +1,262 @@
+//! What a module owns. Modules that import from it share it.
+
+use std::ffi::c_void;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use farcall_image::{Digest, Exports, Manifest, Symbol, SymbolIndex, SymbolKind};
+
+use crate::mapping::Published;
+use crate::relocate::Value;
+use crate::sys::dynamic::Library;
+use crate::sys::{noexcept, runtime};
+use crate::thread_exit::Registration;
+use crate::tls::Slot;
+
+/// A published image. Its last owner runs its destructors and returns its memory.
+///
+/// Fields are dropped in order: what runs or describes code first, the memory last.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) name: String,
+    pub(crate) digest: Digest,
+    pub(crate) tables: Tables,
+    pub(crate) exit_handlers: ExitHandlers,
+    pub(crate) users: Mutex<Users>,
+    pub(crate) providers: Vec<Arc<Loaded>>,
+    #[expect(dead_code, reason = "held for its drop")]
+    pub(crate) unwind: Option<UnwindTables>,
+    pub(crate) tls: Option<Slot>,
+    pub(crate) thread_destructors: Option<Registration>,
+    #[expect(dead_code, reason = "held open")]
+    pub(crate) libraries: Vec<Arc<Library>>,
+    pub(crate) memory: Published,
+}
+
+/// Who keeps a module that its owner has dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Users {
+    /// The names of the modules that import from it.
+    pub(crate) importers: Vec<String>,
+    /// The number of thread-local objects whose destructor has not run.
+    pub(crate) thread_destructors: usize,
+}
+
+/// An export that was found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) index: SymbolIndex,
+    pub(crate) symbol: Symbol<'static>,
+    pub(crate) value: Value,
+}
+
+impl Loaded {
+    /// The export named `name`. The result does not outlive the module, whatever its lifetime says.
+    pub(crate) fn export(&self, name: &[u8]) -> Option<Found> {
+        let index = self.tables.exports.lookup(name)?;
+        let symbol = self.tables.exports.symbol(index)?;
+        let value = self.value(&symbol)?;
+        Some(Found {
+            index,
+            symbol,
+            value,
+        })
+    }
+
+    /// What an export is at run time; `None` for a thread-local one of a module that has none.
+    pub(crate) fn value(&self, symbol: &Symbol<'_>) -> Option<Value> {
+        if symbol.kind == SymbolKind::Tls {
+            return Some(Value::ThreadLocal {
+                module: self.tls.as_ref()?.identity(),
+                offset: symbol.value,
+            });
+        }
+        if symbol.is_absolute {
+            return Some(Value::Address(symbol.value));
+        }
+        Some(Value::Address(
+            self.memory.bias().wrapping_add(symbol.value),
+        ))
+    }
+
+    pub(crate) fn export_names(&self) -> impl Iterator<Item = &[u8]> {
+        self.tables.exports.iter().map(|(_, symbol)| symbol.name)
+    }
+
+    pub(crate) fn manifest(&self) -> &Manifest<'_> {
+        self.tables.manifest()
+    }
+
+    pub(crate) fn users(&self) -> MutexGuard<'_, Users> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn begin_thread_destructor(&self) {
+        self.users().thread_destructors += 1;
+    }
+
+    pub(crate) fn end_thread_destructor(&self) {
+        let mut users = self.users();
+        users.thread_destructors = users.thread_destructors.saturating_sub(1);
+    }
+
+    /// Runs the destructors and lets go of the modules that this one imports from; gives those.
+    fn end(&mut self) -> Vec<Arc<Self>> {
+        self.exit_handlers.run();
+        let providers = std::mem::take(&mut self.providers);
+        for provider in &providers {
+            let importers = &mut provider.users().importers;
+            if let Some(position) = importers.iter().position(|name| *name == self.name) {
+                importers.swap_remove(position);
+            }
+        }
+        providers
+    }
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        // A chain of modules may be longer than a stack is deep, so that it is not left to the
+        // providers' own drop.
+        let mut pending = self.end();
+        while let Some(provider) = pending.pop() {
+            if let Some(mut last) = Arc::into_inner(provider) {
+                pending.append(&mut last.end());
+            }
+        }
+    }
+}
+
+/// The tables for looking up names and types, in the module's own first segment.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    /// Borrows from the mapping, which [`Loaded`] drops after this.
+    exports: Exports<'static>,
+    manifest_bytes: &'static [u8],
+    /// Decoded at the first question about a type.
+    manifest: OnceLock<Manifest<'static>>,
+}
+
+impl Tables {
+    /// # Safety
+    ///
+    /// The bytes that both borrow stay as long as the tables.
+    pub(crate) unsafe fn new(exports: Exports<'static>, manifest_bytes: &'static [u8]) -> Self {
+        Self {
+            exports,
+            manifest_bytes,
+            manifest: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn exports(&self) -> Exports<'_> {
+        self.exports
+    }
+
+    fn manifest(&self) -> &Manifest<'_> {
+        self.manifest.get_or_init(|| {
+            Manifest::decode(self.manifest_bytes).expect("parsing the image has decoded it")
+        })
+    }
+}
+
+/// What runs when an image is unloaded or the process exits: the handlers that its code registers
+/// with `__cxa_atexit`, the last one first, and then its destructor table.
+#[derive(Debug)]
+pub(crate) struct ExitHandlers {
+    /// The image's `__dso_handle`.
+    dso_handle: u64,
+    destructors: Box<Destructors>,
+    /// Whether the C library may know handlers of the image.
+    registered: bool,
+}
+
+/// The addresses of the destructors, in the table's order.
+#[derive(Debug)]
+struct Destructors(Vec<u64>);
+
+impl ExitHandlers {
+    /// `registers` says whether the image's code can register handlers.
+    pub(crate) fn new(dso_handle: u64, destructors: Vec<u64>, registers: bool) -> Self {
+        Self {
+            dso_handle,
+            destructors: Box::new(Destructors(destructors)),
+            registered: registers,
+        }
+    }
+
+    /// Registers the destructor table. Called before any code of the image runs, so that the table
+    /// comes after all handlers that the code registers.
+    ///
+    /// # Safety
+    ///
+    /// The table's entries are functions without arguments that may be called at exit, and once
+    /// this is dropped the handlers have [run](Self::run).
+    pub(crate) unsafe fn register(&mut self) -> Result<(), std::io::Error> {
+        if self.destructors.0.is_empty() {
+            return Ok(());
+        }
+        let argument = (&raw const *self.destructors).cast_mut().cast::<c_void>();
+        // SAFETY: the box stays where it is until the handlers have run.
+        let result = unsafe { runtime::__cxa_atexit(run_destructors, argument, self.dso_handle()) };
+        if result != 0 {
+            return Err(std::io::ErrorKind::OutOfMemory.into());
+        }
+        self.registered = true;
+        Ok(())
+    }
+
+    /// Runs and forgets all handlers of the image.
+    fn run(&mut self) {
+        if !std::mem::take(&mut self.registered) {
+            return;
+        }
+        // SAFETY: the image is still loaded, and so is what it imports.
+        unsafe { runtime::__cxa_finalize(self.dso_handle()) };
+    }
+
+    fn dso_handle(&self) -> *mut c_void {
+        let address = usize::try_from(self.dso_handle).expect("it is an address in this process");
+        std::ptr::with_exposed_provenance_mut(address)
+    }
+}
+
+unsafe extern "C" fn run_destructors(argument: *mut c_void) {
+    // SAFETY: `ExitHandlers::register` registered it with this argument, and it is called once.
+    let destructors = unsafe { &*argument.cast::<Destructors>() };
+    for &destructor in destructors.0.iter().rev() {
+        // SAFETY: loading has found the entry to be code; it takes no arguments.
+        unsafe { noexcept::call(destructor, [0; 3]) };
+    }
+}
+
+/// Unwind tables that the unwinder knows, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct UnwindTables {
+    begin: u64,
+}
+
+impl UnwindTables {
+    /// Makes the records at `begin` known.
+    ///
+    /// # Safety
+    ///
+    /// The records are well formed, end in a zero word, and stay as long as this.
+    pub(crate) unsafe fn register(begin: u64) -> Self {
+        let tables = Self { begin };
+        // SAFETY: the caller's contract.
+        unsafe { runtime::__register_frame(tables.begin()) };
+        tables
+    }
+
+    fn begin(&self) -> *const c_void {
+        let address = usize::try_from(self.begin).expect("it is an address in this process");
+        std::ptr::with_exposed_provenance(address)
+    }
+}
+
+impl Drop for UnwindTables {
+    fn drop(&mut self) {
+        // SAFETY: `register` registered them.
+        unsafe { runtime::__deregister_frame(self.begin()) };
+    }
+}

@@ -1,0 +1,128 @@
+//! The host's own dynamic linker.
+
+use std::ffi::{CStr, CString, c_int, c_void};
+use std::ops::Range;
+
+/// A system library that is open in this process.
+#[derive(Debug)]
+pub(crate) struct Library {
+    /// What `dlopen` gave, as a number so that threads may share it. `dlsym` and `dlclose` may be
+    /// called by any thread.
+    handle: usize,
+}
+
+impl Library {
+    /// Opens a library by the name that `dlopen` knows it by.
+    ///
+    /// # Errors
+    ///
+    /// The dynamic linker's message.
+    pub(crate) fn open(name: &CStr) -> Result<Self, String> {
+        // SAFETY: the name is a C string. The library's constructors run: the host asked for it by
+        // name.
+        let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
+        if handle.is_null() {
+            return Err(last_error());
+        }
+        Ok(Self {
+            handle: handle.expose_provenance(),
+        })
+    }
+
+    /// The address of a symbol of the library or of those that it needs.
+    pub(crate) fn symbol(&self, name: &CStr) -> Option<u64> {
+        symbol(std::ptr::with_exposed_provenance_mut(self.handle), name)
+    }
+}
+
+impl Drop for Library {
+    fn drop(&mut self) {
+        // SAFETY: `open` made the handle, and nothing is bound to the library any more. A failure
+        // leaves it open, which harms nobody.
+        unsafe { libc::dlclose(std::ptr::with_exposed_provenance_mut(self.handle)) };
+    }
+}
+
+/// The address of a symbol that the program or a library loaded with it exports.
+pub(crate) fn global_symbol(name: &CStr) -> Option<u64> {
+    symbol(libc::RTLD_DEFAULT, name)
+}
+
+fn symbol(handle: *mut c_void, name: &CStr) -> Option<u64> {
+    // SAFETY: the handle is open, the name a C string.
+    let address = unsafe { libc::dlsym(handle, name.as_ptr()) };
+    (!address.is_null()).then_some(address.expose_provenance() as u64)
+}
+
+fn last_error() -> String {
+    // SAFETY: the message belongs to this thread until its next call of this family.
+    let message = unsafe { libc::dlerror() };
+    if message.is_null() {
+        return "unknown reason".to_owned();
+    }
+    // SAFETY: a message is a C string.
+    let message = unsafe { CStr::from_ptr(message) };
+    message.to_string_lossy().into_owned()
+}
+
+/// The thread-local variables of a library of the host's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HostTls {
+    /// The identity of the library, as the host's `__tls_get_addr` knows it.
+    pub(crate) module: u64,
+    /// The addresses of this thread's copy.
+    pub(crate) block: Range<u64>,
+}
+
+/// The library of the host's whose thread-local variable is at `address` in this thread.
+pub(crate) fn host_tls_at(address: u64) -> Option<HostTls> {
+    struct Search {
+        address: u64,
+        found: Option<HostTls>,
+    }
+
+    unsafe extern "C" fn visit(
+        info: *mut libc::dl_phdr_info,
+        size: usize,
+        search: *mut c_void,
+    ) -> c_int {
+        if size < size_of::<libc::dl_phdr_info>() {
+            return 0;
+        }
+        // SAFETY: the dynamic linker gives a whole record, as its size says.
+        let info = unsafe { &*info };
+        // SAFETY: `dl_iterate_phdr` hands on the pointer that it was given below.
+        let search = unsafe { &mut *search.cast::<Search>() };
+        // SAFETY: the record's table has this many entries.
+        let headers =
+            unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
+        let tls = headers
+            .iter()
+            .find(|header| header.p_type == libc::PT_TLS)
+            .filter(|_| !info.dlpi_tls_data.is_null());
+        if let Some(tls) = tls {
+            let start = info.dlpi_tls_data.expose_provenance() as u64;
+            let block = start..start.saturating_add(tls.p_memsz);
+            if block.contains(&search.address) {
+                search.found = Some(HostTls {
+                    module: info.dlpi_tls_modid as u64,
+                    block,
+                });
+            }
+        }
+        c_int::from(search.found.is_some())
+    }
+
+    let mut search = Search {
+        address,
+        found: None,
+    };
+    // SAFETY: `visit` treats its arguments as the interface says and does not unwind.
+    unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut search).cast()) };
+    search.found
+}
+
+/// The C string with these bytes; `None` when one of them is zero.
+pub(crate) fn c_string(bytes: &[u8]) -> Option<CString> {
+    CString::new(bytes).ok()
+}

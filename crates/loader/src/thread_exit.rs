@@ -1,0 +1,96 @@
+//! Destructors of thread-local objects.
+//!
+//! An image registers them with its `__dso_handle`, by which the C library would find the shared
+//! object to keep loaded until they have run. It does not know our images, so this does it: a
+//! pending destructor keeps its module.
+
+use std::collections::BTreeMap;
+use std::ffi::{c_int, c_void};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::loaded::Loaded;
+use crate::sys::runtime;
+
+/// The modules that register destructors, by load bias, which is their `__dso_handle`.
+static MODULES: Mutex<BTreeMap<u64, Weak<Loaded>>> = Mutex::new(BTreeMap::new());
+
+/// The names by which images import [`thread_atexit`].
+pub(crate) const NAMES: [&[u8]; 2] = [b"__cxa_thread_atexit", b"__cxa_thread_atexit_impl"];
+
+/// A module that may register destructors, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    bias: u64,
+}
+
+impl Registration {
+    pub(crate) fn new(bias: u64, module: Weak<Loaded>) -> Self {
+        modules().insert(bias, module);
+        Self { bias }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        modules().remove(&self.bias);
+    }
+}
+
+struct Pending {
+    destructor: unsafe extern "C" fn(*mut c_void),
+    object: *mut c_void,
+    module: Arc<Loaded>,
+}
+
+/// The `__cxa_thread_atexit` of images: calls `destructor(object)` when this thread ends. Gives 0,
+/// or no memory.
+///
+/// # Safety
+///
+/// `dso_handle` is that of the image that calls, and the destructor may be called with the object
+/// when this thread ends.
+pub(crate) unsafe extern "C" fn thread_atexit(
+    destructor: unsafe extern "C" fn(*mut c_void),
+    object: *mut c_void,
+    dso_handle: *mut c_void,
+) -> c_int {
+    let bias = dso_handle.addr() as u64;
+    let Some(module) = modules().get(&bias).and_then(Weak::upgrade) else {
+        // The module is being unloaded and will not be there when the thread ends. An object that
+        // is never destroyed is the smaller evil.
+        return 0;
+    };
+    module.begin_thread_destructor();
+    let pending = Box::into_raw(Box::new(Pending {
+        destructor,
+        object,
+        module,
+    }));
+    // An address of the loader's own keeps the shared object that it is in, if it is in one.
+    let own = (&raw const MODULES).cast_mut().cast();
+    // SAFETY: `run` takes the pointer that is registered with it, once.
+    let result = unsafe { runtime::__cxa_thread_atexit_impl(run, pending.cast(), own) };
+    if result != 0 {
+        // SAFETY: it was not registered, so that nobody else has the pointer.
+        drop_pending(unsafe { Box::from_raw(pending) });
+    }
+    result
+}
+
+unsafe extern "C" fn run(pending: *mut c_void) {
+    // SAFETY: `thread_atexit` made it and registered it once.
+    let pending = unsafe { Box::from_raw(pending.cast::<Pending>()) };
+    // SAFETY: the image asked for this call, and its module is loaded.
+    unsafe { (pending.destructor)(pending.object) };
+    drop_pending(pending);
+}
+
+fn drop_pending(pending: Box<Pending>) {
+    pending.module.end_thread_destructor();
+    // The last use of a module that was dropped unloads it here.
+    drop(pending);
+}
+
+fn modules() -> MutexGuard<'static, BTreeMap<u64, Weak<Loaded>>> {
+    MODULES.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,432 @@
+//! Thread-local variables of images.
+//!
+//! Code asks for a variable by a pair in the image's GOT: a module's identity and an offset in its
+//! block. The identity is either the host's, which its own `__tls_get_addr` serves, or one that
+//! [`Slot`] hands out, told apart by the top bit. Each thread has a table of the blocks that it
+//! has used, by slot; a block is allocated at its first use. The table's entry carries the
+//! generation of the slot, so that a slot that is used again never shows the old block.
+//!
+//! The fast path reads this thread's table and takes no lock. The first use of a block by a thread,
+//! the end of a thread, and the load and unload of an image with thread-local variables take one
+//! lock for all.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::ffi::c_void;
+use std::io;
+use std::ptr;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::sys::runtime;
+
+/// Set in the identities that are ours. The host numbers its libraries from 1.
+const OURS: u64 = 1 << 63;
+
+/// A GOT pair: what code hands to `__tls_get_addr`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TlsIndex {
+    pub(crate) module: u64,
+    pub(crate) offset: u64,
+}
+
+/// What each thread's block starts as.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Template {
+    /// The address of the bytes that it starts with; the rest is zero.
+    pub(crate) address: u64,
+    /// How many those are.
+    pub(crate) initialized: usize,
+    /// Its size and alignment.
+    pub(crate) layout: Layout,
+}
+
+/// An image's identity among those with thread-local variables. Dropping it frees the blocks of all
+/// threads.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    index: u32,
+    generation: u32,
+}
+
+/// A slot of the table of all images.
+#[derive(Debug)]
+struct Entry {
+    /// Counts the uses of the slot, in 31 bits. The first is 1.
+    generation: u32,
+    live: Option<Live>,
+}
+
+/// An image that has the slot.
+#[derive(Debug)]
+struct Live {
+    /// `None` until the image is published.
+    template: Option<Template>,
+    /// The blocks of all threads, by address.
+    blocks: HashSet<usize>,
+}
+
+static ENTRIES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+
+thread_local! {
+    /// This thread's blocks by slot. It has no destructor of its own, because C++ destructors that
+    /// still use it run in an order among Rust's that nobody controls; `end_thread` frees it.
+    static BLOCKS: Cell<*mut Vec<Block>> = const { Cell::new(ptr::null_mut()) };
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Block {
+    /// 0 for none.
+    generation: u32,
+    address: *mut u8,
+}
+
+const NO_BLOCK: Block = Block {
+    generation: 0,
+    address: ptr::null_mut(),
+};
+
+impl Slot {
+    /// Takes a slot.
+    pub(crate) fn new() -> io::Result<Self> {
+        thread_end_key()?;
+        let mut entries = entries();
+        let free = entries.iter().position(|entry| entry.live.is_none());
+        let index = free.unwrap_or(entries.len());
+        if free.is_none() {
+            entries.push(Entry {
+                generation: 0,
+                live: None,
+            });
+        }
+        let too_many = || io::Error::from(io::ErrorKind::OutOfMemory);
+        let slot_index = u32::try_from(index).map_err(|_| too_many())?;
+        let entry = entries.get_mut(index).ok_or_else(too_many)?;
+        // Generation 0 stands for no block, so it is skipped after 2^31 uses.
+        entry.generation = (entry.generation % (u32::MAX >> 1)) + 1;
+        entry.live = Some(Live {
+            template: None,
+            blocks: HashSet::new(),
+        });
+        Ok(Self {
+            index: slot_index,
+            generation: entry.generation,
+        })
+    }
+
+    /// The identity that the image's GOT holds.
+    pub(crate) fn identity(&self) -> u64 {
+        OURS | u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// Says what each thread's block starts as.
+    ///
+    /// # Safety
+    ///
+    /// The template's bytes are readable as long as the slot lives.
+    pub(crate) unsafe fn publish(&self, template: Template) {
+        if let Some(live) = live(&mut entries(), self.index, self.generation) {
+            live.template = Some(template);
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let live = {
+            let mut entries = entries();
+            let entry = entries.get_mut(index(self.index));
+            entry.and_then(|entry| entry.live.take())
+        };
+        let Some(Live {
+            template: Some(template),
+            blocks,
+        }) = live
+        else {
+            return;
+        };
+        for address in blocks {
+            free(ptr::with_exposed_provenance_mut(address), template);
+        }
+    }
+}
+
+/// The `__tls_get_addr` of images.
+///
+/// # Safety
+///
+/// `index` is a pair whose identity is the host's or that of a published, loaded image, and whose
+/// offset is that of one of its variables.
+pub(crate) unsafe extern "C" fn tls_get_addr(pair: *const TlsIndex) -> *mut c_void {
+    // SAFETY: the caller's contract.
+    let TlsIndex { module, offset } = unsafe { *pair };
+    if module & OURS == 0 {
+        // SAFETY: the identity is the host's.
+        return unsafe { runtime::__tls_get_addr(pair) };
+    }
+    let (slot, generation) = split(module);
+    let block = match cached(slot, generation) {
+        Some(block) => block,
+        None => first_use(slot, generation),
+    };
+    block.wrapping_add(index_of(offset)).cast()
+}
+
+/// This thread's block of the slot, if it has been used.
+fn cached(slot: u32, generation: u32) -> Option<*mut u8> {
+    let blocks = BLOCKS.get();
+    if blocks.is_null() {
+        return None;
+    }
+    // SAFETY: the table is this thread's own, and no reference to it outlives a function here.
+    let blocks = unsafe { &*blocks };
+    let block = blocks.get(index(slot))?;
+    (block.generation == generation).then_some(block.address)
+}
+
+/// Allocates this thread's block of the slot.
+#[cold]
+fn first_use(slot: u32, generation: u32) -> *mut u8 {
+    let mut table = entries();
+    let Some(live) = live(&mut table, slot, generation) else {
+        // Only code of an image that is not loaded any more can come here.
+        std::process::abort();
+    };
+    let Some(template) = live.template else {
+        std::process::abort();
+    };
+    let block = allocate(template);
+    live.blocks.insert(block.expose_provenance());
+    drop(table);
+
+    let blocks = BLOCKS.get();
+    let blocks = if blocks.is_null() {
+        start_thread()
+    } else {
+        blocks
+    };
+    // SAFETY: as in `cached`; nothing else refers to the table now.
+    let blocks = unsafe { &mut *blocks };
+    let slot = index(slot);
+    if blocks.len() <= slot {
+        blocks.resize(slot + 1, NO_BLOCK);
+    }
+    blocks[slot] = Block {
+        generation,
+        address: block,
+    };
+    block
+}
+
+fn allocate(template: Template) -> *mut u8 {
+    if template.layout.size() == 0 {
+        return ptr::without_provenance_mut(template.layout.align());
+    }
+    // SAFETY: the size is not zero.
+    let block = unsafe { alloc_zeroed(template.layout) };
+    if block.is_null() {
+        handle_alloc_error(template.layout);
+    }
+    let bytes = ptr::with_exposed_provenance::<u8>(index_of(template.address));
+    // SAFETY: the image's form says that a block is at least as large as what it starts with;
+    // `Slot::publish` that those bytes are readable.
+    unsafe { ptr::copy_nonoverlapping(bytes, block, template.initialized) };
+    block
+}
+
+fn free(block: *mut u8, template: Template) {
+    if template.layout.size() == 0 {
+        return;
+    }
+    // SAFETY: `allocate` made the block with this layout; each block is removed from its image's
+    // set before it is freed, so this happens once.
+    unsafe { dealloc(block, template.layout) };
+}
+
+/// Gives this thread its table, and sees to its end.
+fn start_thread() -> *mut Vec<Block> {
+    let blocks = Box::into_raw(Box::default());
+    BLOCKS.set(blocks);
+    if let Ok(key) = thread_end_key() {
+        // SAFETY: the key exists. If there is no memory, the table is not freed, no more.
+        unsafe { libc::pthread_setspecific(key, ptr::without_provenance(FIRST_ROUND)) };
+    }
+    blocks
+}
+
+/// The C library calls destructors of keys in at least this many rounds (POSIX,
+/// `PTHREAD_DESTRUCTOR_ITERATIONS`), as long as they set their keys again.
+const ROUNDS: usize = 4;
+const FIRST_ROUND: usize = 1;
+
+/// The key whose destructor frees a thread's blocks.
+fn thread_end_key() -> io::Result<libc::pthread_key_t> {
+    static KEY: OnceLock<Result<libc::pthread_key_t, i32>> = OnceLock::new();
+    let key = KEY.get_or_init(|| {
+        let mut key = 0;
+        // SAFETY: the destructor treats its argument as a number.
+        match unsafe { libc::pthread_key_create(&raw mut key, Some(end_thread)) } {
+            0 => Ok(key),
+            error => Err(error),
+        }
+    });
+    (*key).map_err(io::Error::from_raw_os_error)
+}
+
+/// Frees this thread's blocks, in the last round, so that destructors of other keys can use them.
+unsafe extern "C" fn end_thread(round: *mut c_void) {
+    let round = round.addr();
+    if round < ROUNDS
+        && let Ok(key) = thread_end_key()
+    {
+        // SAFETY: the key exists.
+        unsafe { libc::pthread_setspecific(key, ptr::without_provenance(round + 1)) };
+        return;
+    }
+    let blocks = BLOCKS.replace(ptr::null_mut());
+    if blocks.is_null() {
+        return;
+    }
+    // SAFETY: `start_thread` made the table, and this thread has forgotten it.
+    let blocks = unsafe { Box::from_raw(blocks) };
+    let mut entries = entries();
+    for (slot, block) in (0..).zip(blocks.iter()) {
+        if let Some(live) = live(&mut entries, slot, block.generation)
+            && let Some(template) = live.template
+            && live.blocks.remove(&block.address.addr())
+        {
+            free(block.address, template);
+        }
+    }
+}
+
+fn entries() -> MutexGuard<'static, Vec<Entry>> {
+    // No code that can panic runs under the lock, so it is never poisoned in between two writes.
+    ENTRIES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The image that has the slot in this generation.
+fn live(entries: &mut [Entry], slot: u32, generation: u32) -> Option<&mut Live> {
+    let entry = entries.get_mut(index(slot))?;
+    if entry.generation != generation {
+        return None;
+    }
+    entry.live.as_mut()
+}
+
+/// The slot and the generation of an identity of ours.
+fn split(identity: u64) -> (u32, u32) {
+    let [s0, s1, s2, s3, g0, g1, g2, g3] = (identity & !OURS).to_le_bytes();
+    (
+        u32::from_le_bytes([s0, s1, s2, s3]),
+        u32::from_le_bytes([g0, g1, g2, g3]),
+    )
+}
+
+/// Lossless: an index is 32 bits at most, and an address 64.
+fn index(slot: u32) -> usize {
+    usize::try_from(slot).unwrap_or(usize::MAX)
+}
+
+/// Lossless: the loader runs where an address has 64 bits.
+fn index_of(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn published(bytes: &'static [u8], size: usize, align: usize) -> Slot {
+        let slot = Slot::new().unwrap();
+        let template = Template {
+            address: bytes.as_ptr().expose_provenance() as u64,
+            initialized: bytes.len(),
+            layout: Layout::from_size_align(size, align).unwrap(),
+        };
+        // SAFETY: the bytes are static.
+        unsafe { slot.publish(template) };
+        slot
+    }
+
+    fn address(slot: &Slot, offset: u64) -> *mut u8 {
+        let pair = TlsIndex {
+            module: slot.identity(),
+            offset,
+        };
+        // SAFETY: the slot is published, and tests ask for offsets in the block.
+        unsafe { tls_get_addr(&raw const pair) }.cast()
+    }
+
+    fn read(slot: &Slot, offset: u64) -> u8 {
+        // SAFETY: the block is this thread's own.
+        unsafe { *address(slot, offset) }
+    }
+
+    fn write(slot: &Slot, offset: u64, value: u8) {
+        // SAFETY: the block is this thread's own.
+        unsafe { *address(slot, offset) = value };
+    }
+
+    fn n_blocks(slot: &Slot) -> usize {
+        live(&mut entries(), slot.index, slot.generation)
+            .unwrap()
+            .blocks
+            .len()
+    }
+
+    #[test]
+    fn each_thread_starts_with_the_template() {
+        let slot = published(&[7, 8], 100, 64);
+        assert_eq!(address(&slot, 0).addr() % 64, 0);
+        assert_eq!([0, 1, 2, 99].map(|at| read(&slot, at)), [7, 8, 0, 0]);
+        write(&slot, 1, 9);
+        std::thread::scope(|scope| {
+            scope.spawn(|| assert_eq!(read(&slot, 1), 8));
+        });
+        assert_eq!(read(&slot, 1), 9);
+    }
+
+    #[test]
+    fn the_end_of_a_thread_frees_its_block() {
+        let slot = published(&[1], 8, 8);
+        std::thread::scope(|scope| {
+            let used = scope.spawn(|| {
+                read(&slot, 0);
+                n_blocks(&slot)
+            });
+            assert_eq!(used.join().unwrap(), 1);
+        });
+        // A scope ends with its threads' closures; their keys' destructors may run after that.
+        for _ in 0..1000 {
+            if n_blocks(&slot) == 0 {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        panic!("the block was not freed");
+    }
+
+    #[test]
+    fn a_slot_used_again_shows_its_own_template() {
+        let old = published(&[1], 8, 8);
+        let identity = old.identity();
+        assert_eq!(read(&old, 0), 1);
+        write(&old, 0, 5);
+        drop(old);
+        // Other tests take slots too, so the same one comes again only sooner or later.
+        for _ in 0..1000 {
+            let new = published(&[2], 8, 8);
+            assert_ne!(new.identity(), identity);
+            assert_eq!(read(&new, 0), 2);
+        }
+    }
+
+    #[test]
+    fn identities_are_not_the_hosts() {
+        let slot = Slot::new().unwrap();
+        assert_ne!(slot.identity() & OURS, 0);
+        assert_eq!(split(slot.identity()), (slot.index, slot.generation));
+    }
+}
