@@ -1,0 +1,81 @@
+//! What the loader's tests share: images made of C and C++.
+
+#![allow(
+    dead_code,
+    unsafe_code,
+    clippy::unwrap_used,
+    reason = "each test binary uses a part; a test that cannot go on is to panic; loading runs code"
+)]
+
+use farcall_image::Image;
+use farcall_linker::Linker;
+use farcall_loader::{Error, Loader, Module, TrustedImage};
+use farcall_testkit::tools;
+
+/// What every C source starts with: `TYPE(add, "i32 (i32, i32)")` gives a symbol a type, as the
+/// compiler of IR does.
+const PRELUDE: &str = r#"
+#define TYPE(name, type) __asm__(".pushsection .farcall.types,\"e\",@progbits\n" \
+    ".asciz \"" #name "\"\n.asciz \"" type "\"\n.popsection");
+#line 1
+"#;
+
+/// The image of one source. `name` ends in `.c` or `.cpp`.
+pub(crate) fn image(name: &str, source: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let source_path = folder.path().join(name);
+    let object = folder.path().join("object.o");
+    std::fs::write(&source_path, format!("{PRELUDE}{source}")).unwrap();
+    let args = [
+        "-fPIC",
+        "-O1",
+        "-c",
+        source_path.to_str().unwrap(),
+        "-o",
+        object.to_str().unwrap(),
+    ];
+    tools::run("clang-22", &args).unwrap();
+    let bytes = std::fs::read(object).unwrap();
+    let object_name = name.replace(".cpp", ".o").replace(".c", ".o");
+    Linker::new().add(object_name, &bytes).link().unwrap()
+}
+
+/// Loads an image that a test has made.
+pub(crate) fn load_bytes(
+    loader: &Loader,
+    name: &str,
+    bytes: &[u8],
+    scope: &[&Module],
+) -> Result<Module, Error> {
+    // SAFETY: the tests link their images themselves, from sources that keep the contract.
+    let trusted = unsafe { TrustedImage::assume_trusted(Image::parse(bytes).unwrap()) };
+    loader.load(&trusted.named(name), scope)
+}
+
+/// Loads one source.
+pub(crate) fn load(
+    loader: &Loader,
+    name: &str,
+    source: &str,
+    scope: &[&Module],
+) -> Result<Module, Error> {
+    load_bytes(loader, name, &image(name, source), scope)
+}
+
+/// Calls a function without arguments that gives an `int`.
+pub(crate) fn call(module: &Module, name: &str) -> i32 {
+    let function = module
+        .lookup::<unsafe extern "C-unwind" fn() -> i32>(name)
+        .unwrap();
+    // SAFETY: the tests' functions have this type and no other contract.
+    unsafe { function() }
+}
+
+/// A loader that finds what C and C++ programs use.
+pub(crate) fn system_loader() -> Loader {
+    let mut loader = Loader::new();
+    for library in ["libc.so.6", "libm.so.6", "libgcc_s.so.1", "libstdc++.so.6"] {
+        loader.library(library);
+    }
+    loader
+}

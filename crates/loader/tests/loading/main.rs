@@ -1,0 +1,16 @@
+//! Loading images made of C and C++, in this process.
+
+#![allow(
+    unsafe_code,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on is to panic; calling what was loaded is what is tested"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod binding;
+mod exceptions;
+mod lifetime;
+mod threads;
+mod types;
