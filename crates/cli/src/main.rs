@@ -1,2 +1,83 @@
-//! The farcall command.
-fn main() {}
+//! The `farcall` command.
+
+#![deny(unsafe_code)]
+
+mod arguments;
+mod build;
+mod call;
+mod compile_process;
+mod executor;
+mod input;
+mod inspect;
+mod libraries;
+mod run;
+mod timings;
+mod trusted;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use timings::Timings;
+
+/// Compile LLVM IR once, run it in any process, on any machine.
+#[derive(Debug, Parser)]
+#[command(name = "farcall", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Log to standard error; more with each v
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Print the time of each stage to standard error
+    #[arg(long, global = true)]
+    timings: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build an image from IR (.ll, .bc), objects (.o) and archives (.a)
+    Build(build::Build),
+    /// Run a program: build what must be built, load it here and call its main
+    Run(run::Run),
+    /// Call a function of an image, here or in an executor
+    Call(call::Call),
+    /// Print what an image is made of
+    Inspect(inspect::Inspect),
+    /// Run an executor: load and call what controllers ship
+    Executor(executor::Executor),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    start_log(arguments.verbose);
+    let mut timings = Timings::new(arguments.timings);
+    let verbose = arguments.verbose;
+    let result = match arguments.command {
+        Command::Build(build) => build.execute(&mut timings, verbose),
+        Command::Run(run) => run.execute(&mut timings, verbose),
+        Command::Call(call) => call.execute(&mut timings),
+        Command::Inspect(inspect) => inspect.execute(),
+        Command::Executor(executor) => executor.execute(),
+    };
+    timings.print();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("farcall: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => tracing::Level::INFO,
+        2 => tracing::Level::DEBUG,
+        _ => tracing::Level::TRACE,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .init();
+}

@@ -1,1 +1,33 @@
-//! See Cargo.toml.
+#![doc = include_str!("../../../README.md")]
+#![forbid(unsafe_code)]
+
+pub use farcall_compiler::{Compiler, Object, OptLevel, inkwell};
+pub use farcall_executor::{Executor, RemoteModule};
+pub use farcall_image::{Digest, Image, Machine, Signature};
+pub use farcall_linker::Linker;
+pub use farcall_loader::{Definition, Loader, Module, Symbol, TrustedImage};
+
+/// From LLVM IR to objects: the only part that needs LLVM.
+pub mod compiler {
+    pub use farcall_compiler::*;
+}
+/// From objects and archives to an image.
+pub mod linker {
+    pub use farcall_linker::*;
+}
+/// The image: its form, its manifest, its digest.
+pub mod image {
+    pub use farcall_image::*;
+}
+/// From an image to running code in this process.
+pub mod loader {
+    pub use farcall_loader::*;
+}
+/// Running code in other processes: executors and their controllers.
+pub mod executor {
+    pub use farcall_executor::*;
+}
+/// What controllers and executors say to each other.
+pub mod protocol {
+    pub use farcall_protocol::*;
+}

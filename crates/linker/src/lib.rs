@@ -36,6 +36,7 @@ pub use error::{Error, Errors, Place, Result};
 #[derive(Debug, Default, Clone)]
 pub struct Linker<'data> {
     inputs: Vec<(String, &'data [u8])>,
+    exports: Vec<String>,
 }
 
 impl<'data> Linker<'data> {
@@ -51,6 +52,13 @@ impl<'data> Linker<'data> {
     /// Members of an archive are linked when something refers to a name that they define.
     pub fn add(&mut self, name: impl Into<String>, bytes: &'data [u8]) -> &mut Self {
         self.inputs.push((name.into(), bytes));
+        self
+    }
+
+    /// Exports `name`, if an input defines it, however it was declared: `main` of a program that
+    /// hides its names.
+    pub fn export(&mut self, name: impl Into<String>) -> &mut Self {
+        self.exports.push(name.into());
         self
     }
 
@@ -73,7 +81,7 @@ impl<'data> Linker<'data> {
             }
         }
         let machine = input::common_machine(&objects)?;
-        let resolved = resolve::resolve(machine, objects, &archives)?;
+        let resolved = resolve::resolve(machine, objects, &archives, &self.exports)?;
         let scanned = scan::scan(&resolved)?;
         let layout = layout::layout(&resolved, &scanned)?;
         write::write(&resolved, &scanned, &layout)

@@ -198,6 +198,7 @@ pub(crate) fn resolve<'data>(
     machine: Machine,
     objects: Vec<Object<'data>>,
     archives: &[Archive<'data>],
+    exports: &[String],
 ) -> Result<Resolved<'data>, Errors> {
     let mut resolver = Resolver::new(machine, archives);
     for object in objects {
@@ -207,6 +208,7 @@ pub(crate) fn resolve<'data>(
     resolver.add_runtime_functions();
     resolver.define_linker_symbols();
     resolver.check()?;
+    resolver.export(exports);
     Ok(resolver.resolved)
 }
 
@@ -394,6 +396,21 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
             let global = &mut resolved.globals[id];
             global.definition = Definition::Linker(symbol);
             global.visibility = global.visibility.max(Visibility::Hidden);
+        }
+    }
+
+    /// Makes names visible outside, whatever the objects say.
+    fn export(&mut self, names: &[String]) {
+        for name in names {
+            let Some(&id) = self.ids.get(name.as_bytes()) else {
+                continue;
+            };
+            let global = &mut self.resolved.globals[id];
+            if global.visibility > Visibility::Protected
+                && global.definition != Definition::Undefined
+            {
+                global.visibility = Visibility::Protected;
+            }
         }
     }
 

@@ -83,6 +83,7 @@ const UNSAFE: &[(&str, Unsafe)] = &[
     ("farcall-capi", Unsafe::Anywhere),
     ("farcall-executor", Unsafe::In(&["src/exec.rs"])),
     ("farcall-compiler", Unsafe::In(&["src/llvm.rs"])),
+    ("farcall-cli", Unsafe::In(&["src/trusted.rs"])),
 ];
 
 enum Unsafe {

@@ -1,0 +1,151 @@
+//! `farcall call`.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use farcall::executor::{self, Address, Executor};
+use farcall::loader::invoke;
+use farcall::{Image, Signature};
+
+use crate::arguments::{self, Argument};
+use crate::libraries;
+use crate::timings::Timings;
+use crate::trusted::{invoke as invoke_here, trusted};
+
+/// What `farcall call` was asked.
+#[derive(Debug, Args)]
+pub(crate) struct Call {
+    /// The image
+    image: PathBuf,
+    /// The function
+    function: String,
+    /// Its arguments: numbers; for a ptr a text (passed with a zero at its end), str:TEXT,
+    /// hex:BYTES, @FILE, out:SIZE (printed after the call) or null
+    #[arg(
+        value_name = "ARG",
+        allow_negative_numbers = true,
+        allow_hyphen_values = true
+    )]
+    arguments: Vec<String>,
+    /// Call it in this executor: unix:PATH or tcp:HOST:PORT
+    #[arg(long, value_name = "ADDRESS")]
+    on: Option<Address>,
+    /// The function's type, for an image that does not know it: 'i32 (i32, ptr)'
+    #[arg(long, value_name = "TYPE")]
+    signature: Option<Signature>,
+    /// Search this system library too
+    #[arg(short = 'l', value_name = "NAME")]
+    libraries: Vec<String>,
+}
+
+impl Call {
+    pub(crate) fn execute(self, timings: &mut Timings) -> anyhow::Result<()> {
+        let name = self.image.display().to_string();
+        let bytes = std::fs::read(&self.image).with_context(|| name.clone())?;
+        let image = Image::parse(&bytes).with_context(|| name.clone())?;
+        let signature = self.signature(&image).with_context(|| name.clone())?;
+        let mut arguments = arguments::read(&signature, &self.arguments)
+            .with_context(|| format!("{} is {signature}", self.function))?;
+        let value = match &self.on {
+            None => self.call_here(image, name, &signature, &mut arguments, timings)?,
+            Some(address) => self.call_on(address, &image, &signature, &mut arguments, timings)?,
+        };
+        let mut out = std::io::stdout().lock();
+        if let Some(line) = arguments::show(value, &signature.result) {
+            writeln!(out, "{line}")?;
+        }
+        for argument in &arguments {
+            if let Argument::Out(buffer) = argument {
+                writeln!(out, "{}", arguments::show_buffer(buffer))?;
+            }
+        }
+        out.flush()?;
+        Ok(())
+    }
+
+    /// The function's type: the manifest's, or for an image that has none the one given.
+    fn signature(&self, image: &Image<'_>) -> anyhow::Result<Signature> {
+        let function = &self.function;
+        let index = image.exports().lookup(function.as_bytes());
+        let index = index.with_context(|| no_export(image, function))?;
+        let known = image
+            .manifest()
+            .symbol_type(index)
+            .map(str::parse::<Signature>);
+        match (known, &self.signature) {
+            (Some(Ok(known)), Some(given)) if !known.is_call_compatible(given) => {
+                anyhow::bail!("{function} is {known}, not {given}")
+            }
+            (Some(Ok(known)), _) => Ok(known),
+            (Some(Err(_)), _) => anyhow::bail!("{function} is not a function"),
+            (None, Some(given)) => Ok(given.clone()),
+            (None, None) => anyhow::bail!(
+                "the image does not know the type of {function}: give it with --signature, as in --signature 'i32 (i32, ptr)'"
+            ),
+        }
+    }
+
+    fn call_here(
+        &self,
+        image: Image<'_>,
+        name: String,
+        signature: &Signature,
+        arguments: &mut [Argument],
+        timings: &mut Timings,
+    ) -> anyhow::Result<invoke::Value> {
+        let loader = libraries::loader(&self.libraries)?;
+        let module = timings.stage("load", || loader.load(&trusted(image, name), &[]))?;
+        let mut arguments: Vec<invoke::Argument<'_>> = (arguments.iter_mut())
+            .map(|argument| match argument {
+                Argument::Int(value) => invoke::Argument::Int(*value),
+                Argument::Float(value) => invoke::Argument::Float(*value),
+                Argument::Double(value) => invoke::Argument::Double(*value),
+                Argument::Null => invoke::Argument::Pointer(0),
+                Argument::Bytes(bytes) | Argument::Out(bytes) => invoke::Argument::Buffer(bytes),
+            })
+            .collect();
+        let call = || invoke_here(&module, &self.function, signature, &mut arguments);
+        let value = timings.stage("call", call)?;
+        // What the function printed comes before its result.
+        let _ = std::io::stdout().flush();
+        Ok(value)
+    }
+
+    fn call_on(
+        &self,
+        address: &Address,
+        image: &Image<'_>,
+        signature: &Signature,
+        arguments: &mut [Argument],
+        timings: &mut Timings,
+    ) -> anyhow::Result<executor::Value> {
+        if !self.libraries.is_empty() {
+            anyhow::bail!("-l names libraries of this process; it cannot be used with --on");
+        }
+        let mut remote = timings.stage("connect", || Executor::connect(address))?;
+        let module = timings.stage("load", || remote.load(image))?;
+        let mut arguments: Vec<executor::Argument<'_>> = (arguments.iter_mut())
+            .map(|argument| match argument {
+                Argument::Int(value) => executor::Argument::Int(*value),
+                Argument::Float(value) => executor::Argument::Float(*value),
+                Argument::Double(value) => executor::Argument::Double(*value),
+                Argument::Null => executor::Argument::Pointer(0),
+                Argument::Bytes(bytes) => executor::Argument::In(bytes),
+                Argument::Out(bytes) => executor::Argument::Out(bytes),
+            })
+            .collect();
+        let signature = signature.to_string();
+        let call = || remote.call(&module, &self.function, Some(&signature), &mut arguments);
+        Ok(timings.stage("call", call)?)
+    }
+}
+
+fn no_export(image: &Image<'_>, function: &str) -> String {
+    let mut names: Vec<String> = (image.all_exports())
+        .map(|(_, symbol)| String::from_utf8_lossy(symbol.name).into_owned())
+        .collect();
+    names.truncate(10);
+    format!("it exports no {function}; it exports {}", names.join(", "))
+}

@@ -1,0 +1,117 @@
+//! `farcall-compile`: compiles IR for `farcall`, in a process of its own.
+//!
+//! Only this program of the two maps LLVM, which costs every process that does 14 ms and 55 MB,
+//! and only this one dies when LLVM crashes.
+//!
+//! It writes the objects to standard output, in the order of the inputs, each as its size in bytes
+//! (a little-endian `u64`) and its bytes. What is wrong goes to standard error.
+
+#![forbid(unsafe_code)]
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::Context as _;
+use clap::Parser;
+use farcall::{Compiler, Object, OptLevel};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "farcall-compile",
+    version,
+    about = "Compiles LLVM IR for farcall"
+)]
+struct Arguments {
+    /// Files of IR: text or bitcode
+    #[arg(required = true)]
+    inputs: Vec<String>,
+    /// 0, 1, 2 or 3
+    #[arg(short = 'O', default_value_t = 2)]
+    level: u8,
+    /// LLVM's name of the CPU to compile for
+    #[arg(long)]
+    cpu: Option<String>,
+    /// LLVM's features to add or to leave out: +avx2,-bmi
+    #[arg(long, allow_hyphen_values = true)]
+    features: Option<String>,
+    /// Log to standard error
+    #[arg(short, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let level = match arguments.verbose {
+        0 => tracing::Level::WARN,
+        1 => tracing::Level::DEBUG,
+        _ => tracing::Level::TRACE,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .init();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("farcall: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let level = match arguments.level {
+        0 => OptLevel::O0,
+        1 => OptLevel::O1,
+        2 => OptLevel::O2,
+        3 => OptLevel::O3,
+        other => anyhow::bail!("-O{other}: there are the levels 0 to 3"),
+    };
+    let mut builder = Compiler::builder().opt_level(level);
+    if let Some(cpu) = &arguments.cpu {
+        builder = builder.cpu(cpu);
+    }
+    if let Some(features) = &arguments.features {
+        builder = builder.features(features);
+    }
+    let objects = compile_all(&builder.build()?, &arguments.inputs)?;
+    let mut out = std::io::stdout().lock();
+    for object in objects {
+        out.write_all(&(object.bytes.len() as u64).to_le_bytes())?;
+        out.write_all(&object.bytes)?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// Compiles the files on all cores. The first file, in their order, that fails is the error.
+fn compile_all(compiler: &Compiler, inputs: &[String]) -> anyhow::Result<Vec<Object>> {
+    let compile = |input: &String| {
+        let ir = std::fs::read(input).with_context(|| input.clone())?;
+        anyhow::Ok(compiler.compile_ir(input, &ir)?)
+    };
+    let next = AtomicUsize::new(0);
+    let n_threads = std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(inputs.len());
+    let worker = || {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(input) = inputs.get(index) else {
+                return done;
+            };
+            done.push((index, compile(input)));
+        }
+    };
+    let mut results: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..n_threads).map(|_| scope.spawn(worker)).collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("no worker panics"))
+            .collect()
+    });
+    results.sort_by_key(|&(index, _)| index);
+    results.into_iter().map(|(_, result)| result).collect()
+}

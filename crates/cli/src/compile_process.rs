@@ -1,0 +1,108 @@
+//! Compiling IR in a process of its own: see `farcall-compile`.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::input::Input;
+
+/// How to compile.
+#[derive(Debug, Args)]
+pub(crate) struct CompileOptions {
+    /// Optimise IR: 0, 1, 2 or 3
+    #[arg(short = 'O', value_name = "LEVEL", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=3))]
+    level: u8,
+    /// Compile IR for this CPU (LLVM's name, such as x86-64-v3; native: this machine's)
+    #[arg(long)]
+    cpu: Option<String>,
+    /// Compile IR with or without these CPU features: +avx2,-bmi
+    #[arg(long, allow_hyphen_values = true)]
+    features: Option<String>,
+}
+
+/// Compiles IR files to objects, in their order.
+pub(crate) fn compile(
+    inputs: &[&Input],
+    options: &CompileOptions,
+    verbose: u8,
+) -> anyhow::Result<Vec<Vec<u8>>> {
+    let program = program()?;
+    let mut command = Command::new(&program);
+    command.arg(format!("-O{}", options.level));
+    if let Some(cpu) = &options.cpu {
+        command.arg("--cpu").arg(cpu);
+    }
+    if let Some(features) = &options.features {
+        command.arg(format!("--features={features}"));
+    }
+    if verbose > 0 {
+        command.arg(format!("-{}", "v".repeat(verbose.into())));
+    }
+    command
+        .arg("--")
+        .args(inputs.iter().map(|input| &input.path));
+    command.stdin(Stdio::null()).stderr(Stdio::inherit());
+
+    let progress = progress(inputs);
+    let output = command
+        .output()
+        .with_context(|| program.display().to_string())?;
+    progress.finish_and_clear();
+    if !output.status.success() {
+        if output.status.code().is_some() {
+            // It has said why.
+            std::process::exit(1);
+        }
+        let names: Vec<String> = inputs.iter().map(|input| input.name()).collect();
+        anyhow::bail!(
+            "{}: the compiler crashed ({})",
+            names.join(", "),
+            output.status
+        );
+    }
+    split(&output.stdout, inputs.len()).context("farcall-compile gave something else than objects")
+}
+
+/// `farcall-compile`, which is installed beside this program.
+fn program() -> anyhow::Result<PathBuf> {
+    let this = std::env::current_exe().context("cannot find this program's own file")?;
+    let program = this.with_file_name("farcall-compile");
+    if !program.exists() {
+        anyhow::bail!(
+            "{}: not found: IR cannot be compiled without it",
+            program.display()
+        );
+    }
+    Ok(program)
+}
+
+/// A spinner, where someone looks at it.
+fn progress(inputs: &[&Input]) -> ProgressBar {
+    let progress = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+        progress.set_style(style);
+    }
+    progress.set_message(match inputs {
+        [input] => format!("compiling {}", input.name()),
+        inputs => format!("compiling {} files", inputs.len()),
+    });
+    progress.enable_steady_tick(Duration::from_millis(120));
+    progress
+}
+
+/// The objects in the program's output.
+fn split(mut output: &[u8], count: usize) -> Option<Vec<Vec<u8>>> {
+    let mut objects = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (size, rest) = output.split_first_chunk()?;
+        let (object, rest) =
+            rest.split_at_checked(usize::try_from(u64::from_le_bytes(*size)).ok()?)?;
+        objects.push(object.to_vec());
+        output = rest;
+    }
+    output.is_empty().then_some(objects)
+}

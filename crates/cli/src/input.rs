@@ -1,0 +1,64 @@
+//! What a file given on the command line is.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+/// A file that was read.
+#[derive(Debug)]
+pub(crate) struct Input {
+    pub(crate) path: PathBuf,
+    pub(crate) kind: Kind,
+    pub(crate) bytes: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// LLVM IR, as text or as bitcode.
+    Ir,
+    /// An object or an archive.
+    Object,
+    /// An ELF shared object: an image, if it is well-formed.
+    Image,
+}
+
+impl Input {
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+        let kind = kind(path, &bytes).with_context(|| path.display().to_string())?;
+        Ok(Self {
+            path: path.to_owned(),
+            kind,
+            bytes,
+        })
+    }
+
+    /// The path, for messages.
+    pub(crate) fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+/// The first bytes tell; where they do not, the name's ending says what the file is meant to be, so
+/// that the error about it comes from who reads such files.
+fn kind(path: &Path, bytes: &[u8]) -> anyhow::Result<Kind> {
+    const ET_DYN: u8 = 3;
+    if bytes.starts_with(b"\x7fELF") {
+        return Ok(if bytes.get(16) == Some(&ET_DYN) {
+            Kind::Image
+        } else {
+            Kind::Object
+        });
+    }
+    if bytes.starts_with(b"!<arch>\n") || bytes.starts_with(b"!<thin>\n") {
+        return Ok(Kind::Object);
+    }
+    if bytes.starts_with(b"BC\xc0\xde") || bytes.starts_with(&[0xde, 0xc0, 0x17, 0x0b]) {
+        return Ok(Kind::Ir);
+    }
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("ll" | "bc") => Ok(Kind::Ir),
+        Some("o" | "a") => Ok(Kind::Object),
+        _ => anyhow::bail!("neither IR (.ll, .bc), nor an object, an archive or an image"),
+    }
+}

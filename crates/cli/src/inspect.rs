@@ -1,0 +1,38 @@
+//! `farcall inspect`.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use farcall::Image;
+
+/// What `farcall inspect` was asked.
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// The image
+    image: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Inspect {
+    pub(crate) fn execute(self) -> anyhow::Result<()> {
+        let name = self.image.display().to_string();
+        let bytes = std::fs::read(&self.image).with_context(|| name.clone())?;
+        let image = Image::parse(&bytes).with_context(|| name.clone())?;
+        let verified = image.verify_digest();
+        let description = image.describe();
+        let mut text = if self.json {
+            serde_json::to_string_pretty(&description)?
+        } else {
+            description.to_string()
+        };
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        std::io::stdout().write_all(text.as_bytes())?;
+        verified.context(name)
+    }
+}

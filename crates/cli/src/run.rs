@@ -1,0 +1,108 @@
+//! `farcall run`.
+
+use std::collections::HashSet;
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use farcall::{Image, Module};
+
+use crate::build::{link, read};
+use crate::compile_process::CompileOptions;
+use crate::input::{Input, Kind};
+use crate::libraries;
+use crate::timings::Timings;
+use crate::trusted::{run_program, trusted};
+
+/// What `farcall run` was asked.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The program: IR (.ll, .bc), objects (.o), archives (.a), images
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+    /// Search this system library too
+    #[arg(short = 'l', value_name = "NAME")]
+    libraries: Vec<String>,
+    #[command(flatten)]
+    options: CompileOptions,
+    /// The program's arguments
+    #[arg(last = true, value_name = "ARGS")]
+    arguments: Vec<OsString>,
+}
+
+impl Run {
+    /// Returns only errors: the program's end is the process's.
+    pub(crate) fn execute(self, timings: &mut Timings, verbose: u8) -> anyhow::Result<()> {
+        let inputs = timings.stage("read", || read(&self.inputs))?;
+        let (ready, raw): (Vec<&Input>, Vec<&Input>) =
+            inputs.iter().partition(|input| input.kind == Kind::Image);
+        let name = inputs[0].name();
+        let built = match raw.is_empty() {
+            true => None,
+            false => Some(link(&raw, &self.options, timings, verbose)?),
+        };
+        let mut images = Vec::new();
+        if let (Some(built), Some(first)) = (&built, raw.first()) {
+            images.push((first.name(), Image::parse(built)?));
+        }
+        for input in ready {
+            let image = Image::parse(&input.bytes).with_context(|| input.name())?;
+            images.push((input.name(), image));
+        }
+        let main = images
+            .iter()
+            .position(|(_, image)| image.exports().lookup(b"main").is_some());
+        let (program_name, program) = match main {
+            Some(main) => images.remove(main),
+            None => anyhow::bail!("{name}: it has no function main"),
+        };
+
+        let loader = libraries::loader(&self.libraries)?;
+        let mut modules: Vec<Module> = Vec::new();
+        timings.stage("load", || {
+            for index in order(&images) {
+                let (name, image) = images[index].clone();
+                let scope: Vec<&Module> = modules.iter().collect();
+                modules.push(loader.load(&trusted(image, name), &scope)?);
+            }
+            anyhow::Ok(())
+        })?;
+        timings.print();
+
+        let mut arguments = vec![c_string(self.inputs[0].as_os_str().as_bytes().to_vec())?];
+        for argument in self.arguments {
+            arguments.push(c_string(argument.into_vec())?);
+        }
+        let scope: Vec<&Module> = modules.iter().collect();
+        match run_program(&loader, &trusted(program, program_name), &scope, arguments)? {}
+    }
+}
+
+fn c_string(bytes: Vec<u8>) -> anyhow::Result<CString> {
+    CString::new(bytes).context("an argument holds a zero byte")
+}
+
+/// An order in which images can be loaded: each after those that define what it imports. Images
+/// that need each other stay in the order given, and loading them says what is missing.
+fn order(images: &[(String, Image<'_>)]) -> Vec<usize> {
+    let imports: Vec<HashSet<&[u8]>> = (images.iter())
+        .map(|(_, image)| image.imports().map(|(_, symbol)| symbol.name).collect())
+        .collect();
+    let needs = |user: usize, definer: usize| {
+        let exports = images[definer].1.exports();
+        user != definer
+            && imports[user]
+                .iter()
+                .any(|name| exports.lookup(name).is_some())
+    };
+    let mut left: Vec<usize> = (0..images.len()).collect();
+    let mut ordered = Vec::with_capacity(left.len());
+    while !left.is_empty() {
+        let is_ready = |&user: &usize| !left.iter().any(|&definer| needs(user, definer));
+        let next = left.iter().position(is_ready).unwrap_or(0);
+        ordered.push(left.remove(next));
+    }
+    ordered
+}

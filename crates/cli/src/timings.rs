@@ -1,0 +1,44 @@
+//! `--timings`: how long each stage took.
+
+use std::time::{Duration, Instant};
+
+/// The stages so far.
+#[derive(Debug)]
+pub(crate) struct Timings {
+    is_wanted: bool,
+    stages: Vec<(String, Duration, Option<usize>)>,
+}
+
+impl Timings {
+    pub(crate) fn new(is_wanted: bool) -> Self {
+        Self {
+            is_wanted,
+            stages: Vec::new(),
+        }
+    }
+
+    /// Runs a stage and notes its time.
+    pub(crate) fn stage<T>(&mut self, name: impl Into<String>, stage: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = stage();
+        self.stages.push((name.into(), start.elapsed(), None));
+        result
+    }
+
+    /// Notes how many bytes the last stage gave.
+    pub(crate) fn bytes(&mut self, bytes: usize) {
+        if let Some(last) = self.stages.last_mut() {
+            last.2 = Some(bytes);
+        }
+    }
+
+    /// Prints the stages, if that is wanted and not done yet.
+    pub(crate) fn print(&mut self) {
+        for (name, time, bytes) in self.stages.drain(..) {
+            if self.is_wanted {
+                let bytes = bytes.map_or(String::new(), |bytes| format!("  {bytes:>10} bytes"));
+                eprintln!("{name:<10} {:>12.3} ms{bytes}", time.as_secs_f64() * 1000.0);
+            }
+        }
+    }
+}
