@@ -71,17 +71,17 @@ impl Buffers {
             kind: ErrorKind::Memory,
             message: format!("buffers of a call: more than the limit of {limit} bytes"),
         };
-        let mut total = 0_usize;
+        let (mut total, mut padded) = (0_usize, 0_usize);
         for argument in arguments {
-            let size = padded_size(argument).ok_or_else(too_much)?;
+            let size = size(argument).ok_or_else(too_much)?;
+            let with_padding = size.checked_next_multiple_of(ALIGN).ok_or_else(too_much)?;
             total = total.checked_add(size).ok_or_else(too_much)?;
+            padded = padded.checked_add(with_padding).ok_or_else(too_much)?;
         }
-        // Padding does not count against the limit: it is at most ALIGN for each argument.
-        let padding = ALIGN.saturating_mul(arguments.len());
-        if usize::try_from(limit).is_ok_and(|limit| total > limit.saturating_add(padding)) {
+        if u64::try_from(total).map_or(true, |total| total > limit.into()) {
             return Err(too_much());
         }
-        let mut memory = Memory::zeroed(total)?;
+        let mut memory = Memory::zeroed(padded)?;
         for (argument, buffer) in arguments.iter().zip(split(arguments, memory.bytes_mut())) {
             if matches!(argument, Argument::In { .. } | Argument::InOut { .. }) {
                 let (bytes, rest) = body.split_at_checked(buffer.len()).ok_or_else(wrong_body)?;
@@ -141,10 +141,6 @@ fn size(argument: &Argument) -> Option<usize> {
         }
         _ => Some(0),
     }
-}
-
-fn padded_size(argument: &Argument) -> Option<usize> {
-    size(argument)?.checked_next_multiple_of(ALIGN)
 }
 
 fn wrong_body() -> Failure {

@@ -504,11 +504,13 @@ impl Entry {
         Ok(Symbol {
             address,
             kind: match export.as_ref().map(|export| export.kind) {
-                None | Some(SymbolKind::Unknown) => farcall_protocol::SymbolKind::Unknown,
                 Some(SymbolKind::Data) => farcall_protocol::SymbolKind::Data,
-                Some(SymbolKind::Tls) => farcall_protocol::SymbolKind::Tls,
                 Some(SymbolKind::Function | SymbolKind::IndirectFunction) => {
                     farcall_protocol::SymbolKind::Function
+                }
+                // `address` gives none for a thread-local variable.
+                None | Some(SymbolKind::Unknown | SymbolKind::Tls) => {
+                    farcall_protocol::SymbolKind::Unknown
                 }
             },
             value_type: export.and_then(|export| export.value_type.map(str::to_owned)),

@@ -18,6 +18,10 @@ use crate::{Error, Result};
 /// is written by itself.
 const SMALL_BODY: usize = 16 << 10;
 
+/// The longest message of a failure, in bytes: one that names thousands of symbols tells no more
+/// than one that names a thousand.
+const MAX_MESSAGE_SIZE: usize = 256 << 10;
+
 /// How an executor serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
@@ -125,8 +129,9 @@ impl Service {
             });
             match answer {
                 Ok((response, body)) => respond(writer, id, &response, &body, *peer_limit)?,
-                Err(failure) => {
+                Err(mut failure) => {
                     tracing::debug!("request {id}: {failure}");
+                    shorten(&mut failure.message);
                     respond(writer, id, &Response::Failed(failure), &[], *peer_limit)?;
                 }
             }
@@ -281,6 +286,16 @@ fn respond(
         return Ok(write_frame(writer, head, &[])?);
     }
     Ok(write_frame(writer, head, &[body])?)
+}
+
+/// Cuts `message` to [`MAX_MESSAGE_SIZE`], saying so.
+fn shorten(message: &mut String) {
+    let end = message.floor_char_boundary(MAX_MESSAGE_SIZE);
+    let n_cut = message.len() - end;
+    if n_cut > 0 {
+        message.truncate(end);
+        message.push_str(&format!("… ({n_cut} bytes more)"));
+    }
 }
 
 fn wire_value(value: farcall_loader::invoke::Value) -> Value {

@@ -3,10 +3,13 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use signal_hook::low_level::pipe;
 
 /// Becomes readable, and stays so, when the process is to stop.
@@ -20,10 +23,15 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// Takes SIGTERM and SIGINT as requests to stop.
+    /// Takes SIGTERM and SIGINT as requests to stop. A second one ends the process at once, for the
+    /// case that stopping takes for ever.
     pub(crate) fn on_signals() -> io::Result<Self> {
         let (reader, writer) = UnixStream::pair()?;
+        let is_second = Arc::new(AtomicBool::new(false));
         for signal in [SIGTERM, SIGINT] {
+            // In this order: the first signal finds the flag not set, and sets it.
+            flag::register_conditional_shutdown(signal, 1, is_second.clone())?;
+            flag::register(signal, is_second.clone())?;
             pipe::register(signal, writer.try_clone()?)?;
         }
         Ok(Self { reader, writer })

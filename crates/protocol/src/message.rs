@@ -35,7 +35,7 @@ pub enum Request<'data> {
         #[serde(borrow)]
         definition: Definition<'data>,
     },
-    /// Find an export. Answered by [`Response::Found`].
+    /// Find an export that is not thread-local. Answered by [`Response::Found`].
     Lookup {
         /// The module.
         #[serde(borrow)]
@@ -196,8 +196,6 @@ pub enum SymbolKind {
     Function,
     /// A variable.
     Data,
-    /// A thread-local variable; its address is the asking connection's.
-    Tls,
 }
 
 /// What a function returned.

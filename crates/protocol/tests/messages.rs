@@ -93,7 +93,6 @@ fn responses() -> Vec<Response> {
         found(SymbolKind::Unknown, None),
         found(SymbolKind::Function, Some("void ()")),
         found(SymbolKind::Data, Some("[4 x i32]")),
-        found(SymbolKind::Tls, None),
         returned(Value::Void),
         returned(Value::Int {
             bits: 64,

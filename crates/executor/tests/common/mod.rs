@@ -1,0 +1,213 @@
+//! What the executor's tests share.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test file uses a part; a test that cannot go on is to panic"
+)]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use farcall_executor::{Address, Error, ErrorKind, Executor, Failure, Options, Service};
+use farcall_linker::Linker;
+use farcall_protocol::{Hello, Response, decode};
+
+/// The end of a controller and the thread that serves the other one.
+pub struct Served {
+    pub stream: UnixStream,
+    pub thread: JoinHandle<Result<(), Error>>,
+}
+
+/// Serves one end of a socket pair.
+pub fn serve(service: &Service) -> Served {
+    let (stream, other) = UnixStream::pair().unwrap();
+    // A test that would wait for ever is to fail.
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let service = service.clone();
+    let thread = thread::spawn(move || {
+        let mut reader = other.try_clone().unwrap();
+        let mut writer = other;
+        service.serve(&mut reader, &mut writer)
+    });
+    Served { stream, thread }
+}
+
+/// A controller of `service`.
+pub fn controller(service: &Service) -> Executor {
+    let stream = serve(service).stream;
+    Executor::over(stream.try_clone().unwrap(), stream).unwrap()
+}
+
+/// A service that takes frames of up to 1 MiB.
+pub fn small_service() -> Service {
+    Service::new(Options {
+        frame_limit: 1 << 20,
+    })
+}
+
+/// The frame of a controller's hello.
+pub fn hello() -> Vec<u8> {
+    let mut frame = Vec::new();
+    let hello = Hello {
+        software: "a test".to_owned(),
+        machine: String::new(),
+        frame_limit: 1 << 20,
+        modules: Vec::new(),
+    };
+    hello.encode(&mut frame).unwrap();
+    frame
+}
+
+pub fn frame(payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap();
+    [&length.to_le_bytes(), payload].concat()
+}
+
+impl Served {
+    /// Sends bytes, which the executor may not want to have.
+    pub fn send(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
+    }
+
+    pub fn read_frame(&mut self) -> Vec<u8> {
+        let mut length = [0; 4];
+        self.stream.read_exact(&mut length).unwrap();
+        let mut payload = vec![0; u32::from_le_bytes(length) as usize];
+        self.stream.read_exact(&mut payload).unwrap();
+        payload
+    }
+
+    pub fn read_response(&mut self) -> (u64, Response) {
+        let payload = self.read_frame();
+        let received = decode::<Response>(&payload).unwrap();
+        (received.id, received.message)
+    }
+
+    /// Waits until the executor has closed the connection, and gives its reason.
+    pub fn closed(mut self) -> Error {
+        let mut rest = Vec::new();
+        let _ = self.stream.read_to_end(&mut rest);
+        assert_eq!(rest, b"", "the connection is closed");
+        self.thread.join().unwrap().unwrap_err()
+    }
+
+    /// Hangs up.
+    pub fn hang_up(self) -> Result<(), Error> {
+        self.stream.shutdown(Shutdown::Both).unwrap();
+        self.thread.join().unwrap()
+    }
+}
+
+/// An image of one C source. The test has asked for `clang-22`.
+pub fn image(source: &str) -> Vec<u8> {
+    let object = object(source);
+    Linker::new().add("module.o", &object).link().unwrap()
+}
+
+pub fn object(source: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let [c, object] = ["module.c", "module.o"].map(|name| folder.path().join(name));
+    fs::write(&c, source).unwrap();
+    let [c_arg, object_arg] = [&c, &object].map(|path| path.to_str().unwrap());
+    let args = ["-O1", "-fPIC", "-c", c_arg, "-o", object_arg];
+    farcall_testkit::tools::run("clang-22", &args).unwrap();
+    fs::read(object).unwrap()
+}
+
+/// The failure that a request ended in.
+#[track_caller]
+pub fn failure<T: std::fmt::Debug>(result: Result<T, Error>) -> Failure {
+    match result {
+        Err(Error::Failed(failure)) => failure,
+        other => panic!("not a failure: {other:?}"),
+    }
+}
+
+#[track_caller]
+pub fn assert_fails<T: std::fmt::Debug>(result: Result<T, Error>, kind: ErrorKind, part: &str) {
+    let failure = failure(result);
+    assert_eq!(failure.kind, kind, "{failure}");
+    assert!(failure.message.contains(part), "{failure}");
+}
+
+/// A running `farcall-executor`, killed at the end of the test.
+pub struct Process {
+    pub child: Child,
+    pub address: Address,
+    pub stdout: BufReader<ChildStdout>,
+}
+
+pub fn command(listen: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_farcall-executor"));
+    command
+        .args(["--listen", listen])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Starts an executor and waits until it listens.
+pub fn start(listen: &str) -> Process {
+    let mut child = command(listen).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    let Some(address) = line.trim_end().strip_prefix("listening on ") else {
+        let mut stderr = String::new();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut stderr)
+            .unwrap();
+        panic!("{line:?} {stderr:?}");
+    };
+    Process {
+        address: address.parse().unwrap(),
+        child,
+        stdout,
+    }
+}
+
+impl Process {
+    pub fn connect(&self) -> Executor {
+        Executor::connect(&self.address).unwrap()
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, signal).unwrap();
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn ended(&mut self) -> ExitStatus {
+        ended(&mut self.child)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn ended(child: &mut Child) -> ExitStatus {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "it goes on");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
