@@ -1,12 +1,14 @@
 //! Listening on a Unix socket or a TCP port.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -176,14 +178,7 @@ fn bind_unix(address: &Address, path: &Path) -> Result<(UnixListener, SocketFile
         address: address.clone(),
         source,
     };
-    // Executors that start at the same time take turns, so that none takes the socket that another
-    // has just made for a stale one. The lock goes with the file that it is held on.
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let lock = File::open(folder).map_err(listen)?;
-    lock.lock().map_err(listen)?;
+    let _turn = take_turn(path).map_err(listen)?;
 
     match fs::symlink_metadata(path) {
         Ok(metadata) if !metadata.file_type().is_socket() => {
@@ -206,6 +201,30 @@ fn bind_unix(address: &Address, path: &Path) -> Result<(UnixListener, SocketFile
         Err(_) => {}
     }
     bind_new(path).map_err(listen)
+}
+
+/// Waits until no other executor is about to listen in the same folder, so that none takes the
+/// socket that another has just made for a stale one. The turn ends with the file given.
+fn take_turn(path: &Path) -> io::Result<File> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let folder = File::open(folder)?;
+    let start = Instant::now();
+    while let Err(TryLockError::WouldBlock) = folder.try_lock() {
+        // A turn takes a moment. Whoever holds the lock for longer is no executor, and shall not
+        // keep this one from starting.
+        if start.elapsed() > Duration::from_secs(2) {
+            tracing::warn!(
+                "{}: the folder is locked by another program",
+                path.display()
+            );
+            break;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(folder)
 }
 
 /// Makes the socket's file and listens. There is no file at `path`.

@@ -300,10 +300,7 @@ impl Modules {
         let name = module.name().to_owned();
         let Err(error) = module.unload() else {
             tracing::info!("{name}: unloaded");
-            let mut state = self.lock();
-            if !state.by_digest.contains_key(&digest) {
-                state.names.retain(|_, named| *named != digest);
-            }
+            self.lock().names.retain(|_, named| *named != digest);
             return Ok(());
         };
         let failure = Failure {
