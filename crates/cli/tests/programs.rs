@@ -318,7 +318,7 @@ impl Program {
             let image = scratch.0.join(&self.name);
             let digit = level.to_string().replace('O', "");
             let mut command = Command::new(farcall);
-            command.arg("build").args(&inputs).args(libs());
+            command.arg("build").args(&inputs);
             command.arg("-o").arg(&image).args(["-O", &digit]);
             repeat = shown(&command, &scratch, &files[0]);
             let output = command.output().map_err(text)?;

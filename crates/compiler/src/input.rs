@@ -198,7 +198,7 @@ fn target_machine(
     };
     let target = Target::from_triple(triple).map_err(|message| no_target(message.to_string()))?;
     let cpu = generation.cpu;
-    target
+    let machine = target
         .create_target_machine(
             triple,
             &cpu.name,
@@ -207,5 +207,7 @@ fn target_machine(
             RelocMode::PIC,
             model,
         )
-        .ok_or_else(|| no_target("no code generator".to_owned()))
+        .ok_or_else(|| no_target("no code generator".to_owned()))?;
+    llvm::use_init_array(&machine);
+    Ok(machine)
 }

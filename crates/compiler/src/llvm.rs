@@ -27,11 +27,12 @@ use inkwell::{
     context::{AsContextRef, Context},
     memory_buffer::MemoryBuffer,
     module::Module,
-    targets::{InitializationConfig, Target},
+    targets::{InitializationConfig, Target, TargetMachine},
 };
 use llvm_sys::{
     LLVMDiagnosticSeverity, LLVMLinkage, LLVMModuleFlagBehavior, core::*,
     error_handling::LLVMInstallFatalErrorHandler, ir_reader::LLVMParseIRInContext2, prelude::*,
+    target_machine::LLVMTargetMachineRef,
 };
 
 pub(crate) use global::{Global, GlobalKind, Place, Shape, Type, globals};
@@ -46,6 +47,17 @@ pub(crate) fn initialize() {
         // installation; `Once` excludes one by this crate, and the crate's documentation tells the application.
         unsafe { LLVMInstallFatalErrorHandler(Some(on_fatal_error)) };
     });
+}
+
+unsafe extern "C" {
+    // `shim.cpp`, compiled against the headers of the LLVM that is linked.
+    fn farcall_use_init_array(machine: LLVMTargetMachineRef);
+}
+
+/// Has constructors run from `.init_array`.
+pub(crate) fn use_init_array(machine: &TargetMachine) {
+    // SAFETY: the pointer is that of a live target machine, which nobody else uses: it is not `Sync`.
+    unsafe { farcall_use_init_array(machine.as_mut_ptr()) };
 }
 
 /// Takes LLVM's reason for going no further.

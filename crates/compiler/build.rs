@@ -1,0 +1,26 @@
+//! Builds the C++ shim against the headers of the LLVM that `llvm-sys` found.
+
+use std::process::Command;
+
+fn main() {
+    let config =
+        std::env::var("DEP_LLVM_22_CONFIG_PATH").expect("llvm-sys tells where llvm-config is");
+    let include = Command::new(config)
+        .arg("--includedir")
+        .output()
+        .expect("llvm-config runs");
+    let include = String::from_utf8(include.stdout).expect("a path in UTF-8");
+    println!("cargo::rerun-if-changed=src/llvm/shim.cpp");
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .flag("-fno-exceptions")
+        .flag("-fno-rtti")
+        .flag("-isystem")
+        .flag(include.trim())
+        .define("__STDC_CONSTANT_MACROS", None)
+        .define("__STDC_FORMAT_MACROS", None)
+        .define("__STDC_LIMIT_MACROS", None)
+        .file("src/llvm/shim.cpp")
+        .compile("farcall_llvm_shim");
+}
