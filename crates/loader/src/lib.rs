@@ -41,6 +41,9 @@
 )]
 #![deny(clippy::multiple_unsafe_ops_per_block)]
 
+#[cfg(not(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64")))]
+compile_error!("the loader runs on x86-64 Linux with glibc");
+
 mod definition;
 mod demangle;
 mod error;

@@ -1,6 +1,7 @@
 //! What a module owns. Modules that import from it share it.
 
 use std::ffi::c_void;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use farcall_image::{Digest, Exports, Manifest, Symbol, SymbolIndex, SymbolKind};
@@ -15,7 +16,6 @@ use crate::tls::Slot;
 /// A published image. Its last owner runs its destructors and returns its memory.
 ///
 /// Fields are dropped in order: what runs or describes code first, the memory last.
-#[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) name: String,
     pub(crate) digest: Digest,
@@ -110,6 +110,16 @@ impl Loaded {
             }
         }
         providers
+    }
+}
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded")
+            .field("name", &self.name)
+            .field("digest", &self.digest)
+            .field("bias", &format_args!("{:#x}", self.memory.bias()))
+            .finish_non_exhaustive()
     }
 }
 

@@ -87,7 +87,8 @@ impl Module {
     /// The function named `name`, as a pointer of type `F`.
     ///
     /// Its type is compared with the manifest's; the manifest of an image that was built from
-    /// machine code knows no types, and then the caller alone vouches for it when calling.
+    /// machine code knows no types, and then the caller alone vouches for it when calling. A
+    /// function that may throw is an `unsafe extern "C-unwind" fn`.
     ///
     /// # Errors
     ///
@@ -235,3 +236,17 @@ impl fmt::Display for UnloadError {
 }
 
 impl std::error::Error for UnloadError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_and_loaders_are_shared_by_threads() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Module>();
+        shared::<crate::Loader>();
+        shared::<Symbol<'_, unsafe extern "C" fn()>>();
+        shared::<crate::Error>();
+    }
+}

@@ -50,6 +50,14 @@ pub(crate) struct Slot {
     generation: u32,
 }
 
+/// The images that have thread-local variables, by slot.
+#[derive(Debug)]
+struct Table {
+    entries: Vec<Entry>,
+    /// The slots that no image has.
+    free: Vec<u32>,
+}
+
 /// A slot of the table of all images.
 #[derive(Debug)]
 struct Entry {
@@ -67,7 +75,10 @@ struct Live {
     blocks: HashSet<usize>,
 }
 
-static ENTRIES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+static TABLE: Mutex<Table> = Mutex::new(Table {
+    entries: Vec::new(),
+    free: Vec::new(),
+});
 
 thread_local! {
     /// This thread's blocks by slot. It has no destructor of its own, because C++ destructors that
@@ -91,18 +102,20 @@ impl Slot {
     /// Takes a slot.
     pub(crate) fn new() -> io::Result<Self> {
         thread_end_key()?;
-        let mut entries = entries();
-        let free = entries.iter().position(|entry| entry.live.is_none());
-        let index = free.unwrap_or(entries.len());
-        if free.is_none() {
-            entries.push(Entry {
-                generation: 0,
-                live: None,
-            });
-        }
-        let too_many = || io::Error::from(io::ErrorKind::OutOfMemory);
-        let slot_index = u32::try_from(index).map_err(|_| too_many())?;
-        let entry = entries.get_mut(index).ok_or_else(too_many)?;
+        let mut table = table();
+        let index = match table.free.pop() {
+            Some(index) => index,
+            None => {
+                let index = u32::try_from(table.entries.len());
+                let index = index.map_err(|_| io::ErrorKind::OutOfMemory)?;
+                table.entries.push(Entry {
+                    generation: 0,
+                    live: None,
+                });
+                index
+            }
+        };
+        let entry = &mut table.entries[to_usize(index)];
         // Generation 0 stands for no block, so it is skipped after 2^31 uses.
         entry.generation = (entry.generation % (u32::MAX >> 1)) + 1;
         entry.live = Some(Live {
@@ -110,7 +123,7 @@ impl Slot {
             blocks: HashSet::new(),
         });
         Ok(Self {
-            index: slot_index,
+            index,
             generation: entry.generation,
         })
     }
@@ -126,7 +139,7 @@ impl Slot {
     ///
     /// The template's bytes are readable as long as the slot lives.
     pub(crate) unsafe fn publish(&self, template: Template) {
-        if let Some(live) = live(&mut entries(), self.index, self.generation) {
+        if let Some(live) = table().live(self.index, self.generation) {
             live.template = Some(template);
         }
     }
@@ -135,9 +148,9 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         let live = {
-            let mut entries = entries();
-            let entry = entries.get_mut(index(self.index));
-            entry.and_then(|entry| entry.live.take())
+            let mut table = table();
+            table.free.push(self.index);
+            table.entries[to_usize(self.index)].live.take()
         };
         let Some(Live {
             template: Some(template),
@@ -170,7 +183,7 @@ pub(crate) unsafe extern "C" fn tls_get_addr(pair: *const TlsIndex) -> *mut c_vo
         Some(block) => block,
         None => first_use(slot, generation),
     };
-    block.wrapping_add(index_of(offset)).cast()
+    block.wrapping_add(to_usize(offset)).cast()
 }
 
 /// This thread's block of the slot, if it has been used.
@@ -181,15 +194,15 @@ fn cached(slot: u32, generation: u32) -> Option<*mut u8> {
     }
     // SAFETY: the table is this thread's own, and no reference to it outlives a function here.
     let blocks = unsafe { &*blocks };
-    let block = blocks.get(index(slot))?;
+    let block = blocks.get(to_usize(slot))?;
     (block.generation == generation).then_some(block.address)
 }
 
 /// Allocates this thread's block of the slot.
 #[cold]
 fn first_use(slot: u32, generation: u32) -> *mut u8 {
-    let mut table = entries();
-    let Some(live) = live(&mut table, slot, generation) else {
+    let mut table = table();
+    let Some(live) = table.live(slot, generation) else {
         // Only code of an image that is not loaded any more can come here.
         std::process::abort();
     };
@@ -208,7 +221,7 @@ fn first_use(slot: u32, generation: u32) -> *mut u8 {
     };
     // SAFETY: as in `cached`; nothing else refers to the table now.
     let blocks = unsafe { &mut *blocks };
-    let slot = index(slot);
+    let slot = to_usize(slot);
     if blocks.len() <= slot {
         blocks.resize(slot + 1, NO_BLOCK);
     }
@@ -228,7 +241,7 @@ fn allocate(template: Template) -> *mut u8 {
     if block.is_null() {
         handle_alloc_error(template.layout);
     }
-    let bytes = ptr::with_exposed_provenance::<u8>(index_of(template.address));
+    let bytes = ptr::with_exposed_provenance::<u8>(to_usize(template.address));
     // SAFETY: the image's form says that a block is at least as large as what it starts with;
     // `Slot::publish` that those bytes are readable.
     unsafe { ptr::copy_nonoverlapping(bytes, block, template.initialized) };
@@ -290,9 +303,9 @@ unsafe extern "C" fn end_thread(round: *mut c_void) {
     }
     // SAFETY: `start_thread` made the table, and this thread has forgotten it.
     let blocks = unsafe { Box::from_raw(blocks) };
-    let mut entries = entries();
+    let mut table = table();
     for (slot, block) in (0..).zip(blocks.iter()) {
-        if let Some(live) = live(&mut entries, slot, block.generation)
+        if let Some(live) = table.live(slot, block.generation)
             && let Some(template) = live.template
             && live.blocks.remove(&block.address.addr())
         {
@@ -301,18 +314,20 @@ unsafe extern "C" fn end_thread(round: *mut c_void) {
     }
 }
 
-fn entries() -> MutexGuard<'static, Vec<Entry>> {
-    // No code that can panic runs under the lock, so it is never poisoned in between two writes.
-    ENTRIES.lock().unwrap_or_else(PoisonError::into_inner)
+fn table() -> MutexGuard<'static, Table> {
+    // A panic under the lock leaves the table whole, so that poison means nothing.
+    TABLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The image that has the slot in this generation.
-fn live(entries: &mut [Entry], slot: u32, generation: u32) -> Option<&mut Live> {
-    let entry = entries.get_mut(index(slot))?;
-    if entry.generation != generation {
-        return None;
+impl Table {
+    /// The image that has the slot in this generation.
+    fn live(&mut self, slot: u32, generation: u32) -> Option<&mut Live> {
+        let entry = self.entries.get_mut(to_usize(slot))?;
+        if entry.generation != generation {
+            return None;
+        }
+        entry.live.as_mut()
     }
-    entry.live.as_mut()
 }
 
 /// The slot and the generation of an identity of ours.
@@ -324,14 +339,9 @@ fn split(identity: u64) -> (u32, u32) {
     )
 }
 
-/// Lossless: an index is 32 bits at most, and an address 64.
-fn index(slot: u32) -> usize {
-    usize::try_from(slot).unwrap_or(usize::MAX)
-}
-
 /// Lossless: the loader runs where an address has 64 bits.
-fn index_of(offset: u64) -> usize {
-    usize::try_from(offset).unwrap_or(usize::MAX)
+fn to_usize(value: impl Into<u64>) -> usize {
+    usize::try_from(value.into()).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -370,7 +380,8 @@ mod tests {
     }
 
     fn n_blocks(slot: &Slot) -> usize {
-        live(&mut entries(), slot.index, slot.generation)
+        table()
+            .live(slot.index, slot.generation)
             .unwrap()
             .blocks
             .len()

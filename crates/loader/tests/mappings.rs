@@ -9,6 +9,7 @@
 mod common;
 
 use common::{call, image, load_bytes, system_loader};
+use farcall_image::Image;
 use farcall_testkit::require_tools;
 
 fn maps() -> String {
@@ -17,6 +18,18 @@ fn maps() -> String {
 
 fn n_mappings() -> usize {
     maps().lines().count()
+}
+
+/// Gives the last segment 512 GiB of zeros, which no linker would.
+fn make_huge(image: &mut [u8]) {
+    let word = |at: usize| u64::from_le_bytes(image[at..at + 8].try_into().unwrap());
+    let (table, count) = (word(32), u16::from_le_bytes([image[56], image[57]]));
+    let headers = (0..count).map(|index| usize::try_from(table).unwrap() + 56 * usize::from(index));
+    let mut loads = headers
+        .rev()
+        .filter(|&at| image[at..at + 4] == [1, 0, 0, 0]);
+    let last = loads.next().unwrap();
+    image[last + 40..last + 48].copy_from_slice(&(1_u64 << 39).to_le_bytes());
 }
 
 #[test]
@@ -48,6 +61,20 @@ fn nothing_is_left_and_nothing_is_writable_and_executable() {
         "fails.c",
         "int nobody_has_this(void); int f(void) { return nobody_has_this(); }",
     );
+    // Some systems promise any amount of memory, unless they are told otherwise.
+    let limit = libc::rlimit {
+        rlim_cur: 64 << 30,
+        rlim_max: 64 << 30,
+    };
+    // SAFETY: lowers a limit of this process.
+    let result = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
+    assert_eq!(result, 0);
+    let mut huge = image("huge.c", "int variable;");
+    make_huge(&mut huge);
+    let message = format!(
+        "huge: mmap of {} bytes: Cannot allocate memory (os error 12)",
+        Image::parse(&huge).unwrap().span()
+    );
     let loader = system_loader();
     let round = || {
         let module = load_bytes(&loader, "works", &works, &[]).unwrap();
@@ -55,6 +82,10 @@ fn nothing_is_left_and_nothing_is_writable_and_executable() {
         assert!(!maps().lines().any(|line| line.contains(" rwx")));
         module.unload().unwrap();
         load_bytes(&loader, "fails", &fails, &[]).unwrap_err();
+        let error = load_bytes(&loader, "huge", &huge, &[])
+            .unwrap_err()
+            .to_string();
+        assert_eq!(error, message);
     };
     // The first rounds open libraries and warm the allocator up.
     for _ in 0..5 {

@@ -20,11 +20,13 @@ pub(crate) fn page_size() -> usize {
 }
 
 /// Takes `length` bytes of address space that nothing may be done with and that cost no memory.
+///
+/// The system counts pages against its limits when they become writable. `MAP_NORESERVE` would
+/// make it promise what it may not have, and end the process instead of giving an error.
 pub(crate) fn reserve(length: usize) -> io::Result<NonNull<u8>> {
-    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+    let (protection, flags) = (ProtFlags::empty(), MapFlags::PRIVATE);
     // SAFETY: a new mapping, at an address that the system chooses.
-    let address =
-        unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), length, ProtFlags::empty(), flags) };
+    let address = unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), length, protection, flags) };
     let address = address.map_err(io::Error::from)?;
     Ok(NonNull::new(address.cast()).expect("the system maps nothing at null unless asked to"))
 }

@@ -8,7 +8,7 @@ use std::arch::global_asm;
 
 #[cfg(target_arch = "x86_64")]
 global_asm!(
-    ".text",
+    ".pushsection .text.farcall_call_noexcept,\"ax\",@progbits",
     ".hidden farcall_call_noexcept",
     ".globl farcall_call_noexcept",
     ".type farcall_call_noexcept, @function",
@@ -24,6 +24,7 @@ global_asm!(
     "pop rbp",  //
     "ret",      //
     ".size farcall_call_noexcept, . - farcall_call_noexcept",
+    ".popsection",
 );
 
 unsafe extern "C" {

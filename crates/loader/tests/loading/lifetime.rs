@@ -149,3 +149,49 @@ fn a_module_dropped_on_the_thread_that_has_its_objects_goes_with_the_thread() {
     thread.join().unwrap();
     assert_eq!(said(4), [7, -1]);
 }
+
+#[test]
+fn entries_of_the_constructor_table_are_code_or_nothing() {
+    require_tools!("clang-22");
+    let source = |entry: &str| {
+        format!(
+            "void say(int, int); static void f(void) {{ say(5, 1); }}
+             __attribute__((section(\".init_array\"), used)) static void (*table[])(void) =
+                 {{ 0, (void (*)(void))-1L, f, (void (*)(void)){entry} }};"
+        )
+    };
+    load(&loader(), "table.c", &source("f"), &[]).unwrap();
+    assert_eq!(said(5), [1, 1]);
+    let error = load(&loader(), "table.c", &source("0x1234"), &[]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "table.c: entry 3 of the constructor table, 0x1234, is not code"
+    );
+    assert_eq!(said(5), [1, 1]);
+}
+
+#[test]
+fn fork_handlers_go_with_their_module() {
+    require_tools!("clang-22");
+    let source = "#include <pthread.h>
+        void say(int, int);
+        static void prepare(void) { say(6, 1); }
+        int set(void) { return pthread_atfork(prepare, 0, 0); }";
+    let module = load(&loader(), "fork.c", source, &[]).unwrap();
+    assert_eq!(call(&module, "set"), 0);
+    let fork = || {
+        // SAFETY: the child does nothing but end.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: runs no handlers.
+            unsafe { libc::_exit(0) };
+        }
+        // SAFETY: waits for the child that was made.
+        unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+    };
+    fork();
+    assert_eq!(said(6), [1]);
+    module.unload().unwrap();
+    fork();
+    assert_eq!(said(6), [1]);
+}
