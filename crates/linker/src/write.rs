@@ -502,7 +502,9 @@ impl Writer<'_, '_> {
     /// Appends the section header table and its names, and writes the file header.
     fn write_section_headers(&mut self) {
         let mut names = vec![0];
-        let mut headers = vec![section_header(0, elf::SHT_NULL, 0, 0, 0, 0)];
+        let mut null = section_header(0, elf::SHT_NULL, 0, 0, 0, 0);
+        null.sh_addralign = U64::new(LE, 0);
+        let mut headers = vec![null];
         let index_of = |synthetic| {
             let content = Content::Synthetic(synthetic);
             let found = self
