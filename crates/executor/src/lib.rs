@@ -25,8 +25,11 @@
 
 mod address;
 mod client;
+mod definitions;
+mod entry;
 mod error;
 mod exec;
+mod failures;
 mod listener;
 mod memory;
 mod modules;

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use farcall_executor::{Listen, Options, run};
@@ -46,6 +46,7 @@ fn main() -> ExitCode {
             if let Some(level) = level {
                 tracing_subscriber::fmt()
                     .with_max_level(level)
+                    .with_ansi(std::io::stderr().is_terminal())
                     .with_writer(std::io::stderr)
                     .init();
             }

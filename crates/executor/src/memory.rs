@@ -150,6 +150,11 @@ fn wrong_body() -> Failure {
     }
 }
 
+/// Lossless: farcall runs where a size has at most 64 bits.
+pub(crate) fn number(size: usize) -> u64 {
+    u64::try_from(size).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,25 +3,18 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use farcall_image::{Digest, Image, Machine, Signature, SymbolKind};
+use farcall_image::{Digest, Image, Machine, Signature};
 use farcall_loader::invoke::Value;
-use farcall_loader::{Error as LoadError, Loader, Module, TrustedImage};
+use farcall_loader::{Error as LoadError, Module, TrustedImage};
 use farcall_protocol::{
     Argument, Definition, ErrorKind, Failure, MAX_ANNOUNCED_MODULES, ModuleInfo, ModuleName, Symbol,
 };
 
+use crate::definitions::{Defined, Definitions, Prepared, Wanted};
+use crate::entry::{Entry, Needs};
 use crate::exec;
-use crate::memory::{Buffers, Memory};
-
-/// The system's C and C++ libraries: what a compiler driver links without being asked. Each is
-/// opened when a name was found nowhere before it.
-const LIBRARIES: [&str; 5] = [
-    "libc.so.6",
-    "libm.so.6",
-    "libpthread.so.0",
-    "libgcc_s.so.1",
-    "libstdc++.so.6",
-];
+use crate::failures::{in_use, loading, not_meant, unknown};
+use crate::memory::{Buffers, Memory, number};
 
 /// What a list of modules may take in one response, in bytes of their names and a little for each.
 const LIST_SIZE: usize = 512 << 10;
@@ -49,42 +42,10 @@ struct State {
     /// `by_digest[d] == n` exactly if `modules[n].module.digest() == d`.
     by_digest: HashMap<Digest, u64>,
     names: HashMap<String, Digest>,
-    definitions: HashMap<String, Defined>,
+    definitions: Definitions,
     /// The digests that are being loaded or unloaded, by one thread each.
     busy: HashSet<Digest>,
     next: u64,
-}
-
-/// A module, and what it must not outlive: fields drop in order.
-#[derive(Debug)]
-struct Entry {
-    module: Module,
-    needs: Needs,
-    size: usize,
-    n_exports: usize,
-    order: u64,
-}
-
-/// What the values of a module's definitions live in.
-#[derive(Debug, Default)]
-struct Needs {
-    memory: Vec<Arc<Memory>>,
-    modules: Vec<Arc<Entry>>,
-}
-
-/// A definition of a controller's.
-#[derive(Debug, Clone)]
-enum Defined {
-    Number(u64),
-    Function(u64, Signature),
-    Memory(Arc<Memory>),
-    Export { module: Digest, name: String },
-}
-
-/// A loader with the definitions that an image wants.
-struct Prepared {
-    loader: Loader,
-    needs: Needs,
 }
 
 /// A digest that this thread alone loads or unloads.
@@ -131,10 +92,13 @@ impl Modules {
     ) -> Result<bool, Failure> {
         check_name(name)?;
         let shown = shown(name, digest);
-        let image = check_image(bytes, digest).map_err(|error| Failure {
+        let image = check_image(bytes).map_err(|error| Failure {
             kind: ErrorKind::Image,
             message: format!("{shown}: {error}"),
         })?;
+        if image.digest() != digest {
+            return Err(not_meant(&shown, image.digest()));
+        }
 
         let mut state = self.wait_for(digest);
         if state.by_digest.contains_key(&digest) {
@@ -142,14 +106,12 @@ impl Modules {
             return Ok(true);
         }
         let scope = state.scope(scope)?;
-        let prepared = state.prepare(&image, false)?;
+        let prepared = state.prepare(Wanted::ImportsOf(&image))?;
         let _busy = self.occupy(&mut state, digest);
         drop(state);
 
         let image = exec::trust(image, &shown);
-        let (module, needs) = self.bind(&image, &scope, prepared)?;
-        // Before the digest is free again: what only this load held can be unloaded then.
-        drop(scope);
+        let (module, needs) = self.bind(&image, scope, prepared)?;
         let n_exports = module.exports().count();
         tracing::info!(
             "{shown}: loaded, {} bytes, {n_exports} exports",
@@ -172,21 +134,22 @@ impl Modules {
     }
 
     /// Loads the image, and gives the module with what it must not outlive.
+    ///
+    /// Takes `scope`, so that it is let go of while the digest is still busy: see `unload`.
     fn bind(
         &self,
         image: &TrustedImage<'_>,
-        scope: &[Arc<Entry>],
-        prepared: Prepared,
+        scope: Vec<Arc<Entry>>,
+        mut prepared: Prepared,
     ) -> Result<(Module, Needs), Failure> {
         let scope: Vec<&Module> = scope.iter().map(|entry| &entry.module).collect();
-        let mut prepared = prepared;
         let mut loaded = prepared.loader.load(image, &scope);
         if let Err(LoadError::Missing { .. }) = loaded {
             // Once more with all definitions, so that the message can name similar ones.
-            prepared = self.lock().prepare(image.image(), true)?;
+            prepared = self.lock().prepare(Wanted::All)?;
             loaded = prepared.loader.load(image, &scope);
         }
-        Ok((loaded.map_err(failure)?, prepared.needs))
+        Ok((loaded.map_err(loading)?, prepared.needs))
     }
 
     /// Defines a symbol. Returns its value.
@@ -230,7 +193,7 @@ impl Modules {
                 (Defined::Export { module, name }, address?)
             }
         };
-        self.lock().definitions.insert(name.to_owned(), defined);
+        self.lock().definitions.insert(name, defined);
         Ok(address)
     }
 
@@ -257,7 +220,7 @@ impl Modules {
             None => entry.signature(function)?,
         };
         let value = exec::call(&entry.module, function, &signature, arguments, &mut buffers)
-            .map_err(failure)?;
+            .map_err(loading)?;
         Ok((value, buffers.into_body(arguments)))
     }
 
@@ -433,114 +396,15 @@ impl State {
         scope.iter().map(entry).collect()
     }
 
-    /// A loader with the definitions that `image` imports, or with all.
-    fn prepare(&self, image: &Image<'_>, all: bool) -> Result<Prepared, Failure> {
-        let mut prepared = Prepared {
-            loader: Loader::new(),
-            needs: Needs::default(),
-        };
-        for library in LIBRARIES {
-            prepared.loader.library(library);
-        }
-        if all {
-            for (name, defined) in &self.definitions {
-                self.add(&mut prepared, name, defined)?;
-            }
-            return Ok(prepared);
-        }
-        for (_, import) in image.imports() {
-            let name = std::str::from_utf8(import.name).ok();
-            if let Some((name, defined)) =
-                name.and_then(|name| self.definitions.get_key_value(name))
-            {
-                self.add(&mut prepared, name, defined)?;
-            }
-        }
-        Ok(prepared)
-    }
-
-    fn add(&self, prepared: &mut Prepared, name: &str, defined: &Defined) -> Result<(), Failure> {
-        use farcall_loader::Definition;
-        let definition = match defined {
-            Defined::Number(value) => Definition::absolute(*value),
-            Defined::Function(address, signature) => exec::function_at(*address, signature.clone()),
-            Defined::Memory(memory) => {
-                prepared.needs.memory.push(memory.clone());
-                exec::variable_in(memory)
-            }
-            Defined::Export {
-                module,
-                name: export,
-            } => {
-                // The module may have gone since; then the name means nothing.
-                let Some(entry) = self.get(*module) else {
-                    return Ok(());
-                };
-                prepared.needs.modules.push(entry.clone());
-                let address = entry.address(export)?;
-                match entry.module.signature(export) {
-                    Some(signature) => exec::function_at(address, signature),
-                    None => Definition::absolute(address),
-                }
-            }
-        };
-        prepared.loader.define(name, definition);
-        Ok(())
+    /// A loader with the definitions wanted.
+    fn prepare(&self, wanted: Wanted<'_>) -> Result<Prepared, Failure> {
+        self.definitions.prepare(wanted, |digest| self.get(digest))
     }
 }
 
-impl Entry {
-    fn address(&self, name: &str) -> Result<u64, Failure> {
-        let address = self.module.address(name).map_err(failure)?;
-        Ok(number(address.expose_provenance()))
-    }
-
-    fn export(&self, name: &str) -> Result<Symbol, Failure> {
-        let address = self.address(name)?;
-        let export = (self.module.exports()).find(|export| export.name == name.as_bytes());
-        Ok(Symbol {
-            address,
-            kind: match export.as_ref().map(|export| export.kind) {
-                Some(SymbolKind::Data) => farcall_protocol::SymbolKind::Data,
-                Some(SymbolKind::Function | SymbolKind::IndirectFunction) => {
-                    farcall_protocol::SymbolKind::Function
-                }
-                // `address` gives none for a thread-local variable.
-                None | Some(SymbolKind::Unknown | SymbolKind::Tls) => {
-                    farcall_protocol::SymbolKind::Unknown
-                }
-            },
-            value_type: export.and_then(|export| export.value_type.map(str::to_owned)),
-        })
-    }
-
-    /// The type of a function that the image knows the type of.
-    fn signature(&self, function: &str) -> Result<Signature, Failure> {
-        if let Some(signature) = self.module.signature(function) {
-            return Ok(signature);
-        }
-        // Says when there is no such function.
-        self.address(function)?;
-        Err(Failure {
-            kind: ErrorKind::Arguments,
-            message: format!(
-                "{}: {function}: the image does not know its type: a signature such as \
-                 \"i32 (i32, ptr)\" is needed",
-                self.module.name()
-            ),
-        })
-    }
-}
-
-fn check_image(bytes: &[u8], digest: Digest) -> farcall_image::Result<Image<'_>> {
+fn check_image(bytes: &[u8]) -> farcall_image::Result<Image<'_>> {
     let image = Image::parse(bytes)?;
     image.verify_digest()?;
-    if image.digest() != digest {
-        return Err(farcall_image::Error::DigestMismatch {
-            expected: digest,
-            found: image.digest(),
-        });
-    }
     match Machine::host() {
         Some(expected) if image.machine() != expected => Err(farcall_image::Error::WrongMachine {
             found: image.machine(),
@@ -570,47 +434,4 @@ fn shown(name: &str, digest: Digest) -> String {
     } else {
         name.to_owned()
     }
-}
-
-fn unknown(module: ModuleName<'_>) -> Failure {
-    let module = match module {
-        ModuleName::Digest(digest) => digest.to_string(),
-        ModuleName::Name(name) => name.to_owned(),
-    };
-    Failure {
-        kind: ErrorKind::UnknownModule,
-        message: format!("{module}: no such module is loaded"),
-    }
-}
-
-fn in_use(name: &str, users: &[&str]) -> Failure {
-    let users = if users.is_empty() {
-        "a call".to_owned()
-    } else {
-        users.join(", ")
-    };
-    Failure {
-        kind: ErrorKind::InUse,
-        message: format!("{name}: in use by {users}"),
-    }
-}
-
-/// What a controller is told of the loader's error.
-fn failure(error: LoadError) -> Failure {
-    let kind = match error {
-        LoadError::Image { .. } | LoadError::Unsupported { .. } => ErrorKind::Image,
-        LoadError::NoExport { .. } => ErrorKind::UnknownSymbol,
-        LoadError::WrongType { .. } | LoadError::Call { .. } => ErrorKind::Arguments,
-        LoadError::System { .. } => ErrorKind::Memory,
-        _ => ErrorKind::Load,
-    };
-    Failure {
-        kind,
-        message: error.to_string(),
-    }
-}
-
-/// Lossless: farcall runs where a size has at most 64 bits.
-fn number(size: usize) -> u64 {
-    u64::try_from(size).unwrap_or(u64::MAX)
 }

@@ -1,37 +1,21 @@
-//! Images in an executor: shipped once, bound, called, unloaded, by one controller after the other.
+//! Images in an executor: shipped once, bound, unloaded, by one controller after the other.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
 
 mod common;
 
-use std::io::Read as _;
-use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use common::{assert_fails, controller, ended, failure, image, object, small_service, start};
-use farcall_executor::{
-    Argument, Definition, ErrorKind, Executor, LoadOptions, ModuleName, Service, SymbolKind, Value,
+use common::{
+    assert_fails, controller, failure, hello, image, int, number, object, serve, small_service,
 };
-use farcall_image::Image;
+use farcall_executor::{
+    Argument, Definition, ErrorKind, Executor, LoadOptions, Service, SymbolKind, Value,
+};
+use farcall_image::{Digest, Image};
 use farcall_linker::Linker;
+use farcall_protocol::{Request, Response, encode};
 use farcall_testkit::require_tools;
-
-const fn int(bits: u32, value: u64) -> Value {
-    Value::Int { bits, value }
-}
-
-/// Calls a function without arguments that returns an `int`.
-fn number<'a>(
-    executor: &mut Executor,
-    module: impl Into<ModuleName<'a>>,
-    function: &'a str,
-) -> u64 {
-    match executor.call(module, function, Some("i32 ()"), &mut []) {
-        Ok(Value::Int { bits: 32, value }) => value,
-        other => panic!("{function}: {other:?}"),
-    }
-}
 
 /// An image of more than 64 KiB, with a counter.
 fn large_image() -> Vec<u8> {
@@ -41,77 +25,6 @@ fn large_image() -> Vec<u8> {
          int next(void) { return ++count; }
          int last(void) { return table[99999]; }",
     )
-}
-
-#[test]
-fn arguments_and_results_of_every_kind() {
-    require_tools!("clang-22");
-    let bytes = image(
-        "#include <stdint.h>
-         int8_t negate(int8_t x) { return -x; }
-         uint64_t wide(uint64_t x) { return x + 1; }
-         float half(float x) { return x / 2; }
-         double mixed(int a, double b, float c, long d) { return a + b * c - d; }
-         void *same(void *p) { return p; }
-         void nothing(void) {}
-         long sum(const long *p, long n) { long s = 0; while (n--) s += *p++; return s; }
-         void fill(char *p, int n) { for (int i = 0; i < n; i++) p[i] = i; }
-         void twice(unsigned char *p, int n) { while (n--) *p++ *= 2; }
-         int many(int a, int b, int c, int d, int e, int f, int g, int h) { return g * 10 + h; }
-         int copy(const char *from, int unused, char *to, double d, char *both)
-         { for (int i = 0; i < 3; i++) { to[i] = from[i]; both[i] += from[i]; } return (int) d; }",
-    );
-    let mut executor = controller(&small_service());
-    let module = executor.load(&Image::parse(&bytes).unwrap()).unwrap();
-    let mut call = |function, signature, arguments: &mut [Argument<'_>]| {
-        executor
-            .call(&module, function, Some(signature), arguments)
-            .unwrap()
-    };
-    use Argument::{Double, Float, In, InOut, Int, Out, Pointer};
-    let signature = "signext i8 (i8 signext)";
-    assert_eq!(call("negate", signature, &mut [Int(5)]), int(8, 0xfb));
-    assert_eq!(call("wide", "i64 (i64)", &mut [Int(u64::MAX)]), int(64, 0));
-    assert_eq!(
-        call("half", "float (float)", &mut [Float(3.0)]),
-        Value::Float(1.5)
-    );
-    let mut arguments = [Int(1), Double(2.0), Float(3.0), Int(4)];
-    let signature = "double (i32, double, float, i64)";
-    assert_eq!(call("mixed", signature, &mut arguments), Value::Double(3.0));
-    let pointer = call("same", "ptr (ptr)", &mut [Pointer(0x1234)]);
-    assert_eq!(pointer, Value::Pointer(0x1234));
-    assert_eq!(call("nothing", "void ()", &mut []), Value::Void);
-    let longs: Vec<u8> = (1..=1000_i64).flat_map(i64::to_le_bytes).collect();
-    let mut arguments = [In(&longs), Int(1000)];
-    assert_eq!(
-        call("sum", "i64 (ptr, i64)", &mut arguments),
-        int(64, 500_500)
-    );
-    let mut out = [9; 4];
-    call("fill", "void (ptr, i32)", &mut [Out(&mut out), Int(3)]);
-    assert_eq!(out, [0, 1, 2, 0]);
-    let mut both = vec![3; 200_000];
-    call(
-        "twice",
-        "void (ptr, i32)",
-        &mut [InOut(&mut both), Int(199_999)],
-    );
-    assert!(both[..199_999].iter().all(|&byte| byte == 6) && both[199_999] == 3);
-    let mut arguments: [Argument<'_>; 8] = std::array::from_fn(|n| Int(n as u64));
-    let signature = "i32 (i32, i32, i32, i32, i32, i32, i32, i32)";
-    assert_eq!(call("many", signature, &mut arguments), int(32, 67));
-    let (mut to, mut both) = ([0; 3], *b"\x01\x01\x01");
-    let mut arguments = [
-        In(b"abc"),
-        Int(0),
-        Out(&mut to),
-        Double(8.5),
-        InOut(&mut both),
-    ];
-    let signature = "i32 (ptr, i32, ptr, double, ptr)";
-    assert_eq!(call("copy", signature, &mut arguments), int(32, 8));
-    assert_eq!((&to, &both), (b"abc", b"bcd"));
 }
 
 #[test]
@@ -389,46 +302,31 @@ fn a_changed_image_is_refused() {
 }
 
 #[test]
-fn calls_from_four_connections_run_at_the_same_time() {
+fn another_image_than_the_one_asked_for_is_refused() {
     require_tools!("clang-22");
-    let service = small_service();
-    // Each call waits for the other three.
-    let bytes = image(
-        "static _Atomic int arrived;
-         int meet(void) { int n = ++arrived; while (arrived < 4) {} return n; }
-         static _Atomic long total;
-         long add(long n) { return total += n; }",
+    let bytes = image("int f(void) { return 1; }");
+    let request = Request::Load {
+        digest: Digest::from_bytes([1; 32]),
+        size: bytes.len() as u64,
+        name: "wanted",
+        scope: None,
+    };
+    let mut frame = hello();
+    encode(&mut frame, 1, &request, bytes.len(), 1 << 20).unwrap();
+    frame.extend(bytes);
+    let mut served = serve(&small_service());
+    served.send(&frame);
+    served.read_frame();
+    let (1, Response::Failed(failure)) = served.read_response() else {
+        panic!("it was loaded");
+    };
+    assert_eq!(failure.kind, ErrorKind::Image);
+    assert!(
+        failure
+            .message
+            .starts_with("wanted: not the image that was meant")
     );
-    let parsed = Image::parse(&bytes).unwrap();
-    let mut threads = Vec::new();
-    for _ in 0..4 {
-        let mut executor = controller(&service);
-        let module = executor.load(&parsed).unwrap();
-        threads.push(thread::spawn(move || {
-            let met = number(&mut executor, &module, "meet");
-            for n in 0..500 {
-                let add = Some("i64 (i64)");
-                executor
-                    .call(&module, "add", add, &mut [Argument::Int(n)])
-                    .unwrap();
-            }
-            met
-        }));
-    }
-    let mut met: Vec<_> = threads
-        .into_iter()
-        .map(|each| each.join().unwrap())
-        .collect();
-    met.sort_unstable();
-    assert_eq!(met, [1, 2, 3, 4]);
-    let mut executor = controller(&service);
-    let total = executor.call(
-        parsed.digest(),
-        "add",
-        Some("i64 (i64)"),
-        &mut [Argument::Int(0)],
-    );
-    assert_eq!(total.unwrap(), int(64, 4 * 499 * 500 / 2));
+    served.hang_up().unwrap();
 }
 
 #[test]
@@ -454,171 +352,6 @@ fn an_image_that_many_load_at_once_is_loaded_once() {
     let mut loads: Vec<_> = loads.into_iter().map(|each| each.join().unwrap()).collect();
     loads.sort_unstable();
     assert_eq!(loads, [(false, 1), (true, 1), (true, 1), (true, 1)]);
-}
-
-#[test]
-fn a_module_in_a_call_is_not_unloaded() {
-    require_tools!("clang-22");
-    let service = small_service();
-    let bytes = image(
-        "static _Atomic int state;
-         int wait(void) { state = 1; while (state == 1) {} return 5; }
-         int look(void) { return state; }
-         int release(void) { state = 2; return 0; }",
-    );
-    let mut executor = controller(&service);
-    let module = executor.load(&Image::parse(&bytes).unwrap()).unwrap();
-    let mut caller = controller(&service);
-    let call = thread::spawn(move || number(&mut caller, &module, "wait"));
-    while number(&mut executor, &module, "look") == 0 {
-        thread::yield_now();
-    }
-    assert_fails(
-        executor.unload(&module),
-        ErrorKind::InUse,
-        "in use by a call",
-    );
-    number(&mut executor, &module, "release");
-    assert_eq!(call.join().unwrap(), 5);
-    // The caller has its answer a moment before the executor lets go of the module.
-    let start = Instant::now();
-    while executor.unload(&module).is_err() {
-        assert!(start.elapsed() < Duration::from_secs(10));
-    }
-}
-
-#[test]
-fn buffers_over_the_limits_are_refused() {
-    require_tools!("clang-22");
-    let mut executor = controller(&small_service());
-    let bytes = image("void f(void *p) {}");
-    let module = executor.load(&Image::parse(&bytes).unwrap()).unwrap();
-    let mut out = vec![0; (1 << 20) + 1];
-    let result = executor.call(
-        &module,
-        "f",
-        Some("void (ptr)"),
-        &mut [Argument::Out(&mut out)],
-    );
-    assert_fails(result, ErrorKind::Memory, "limit of 1048576 bytes");
-    let mut out = vec![1; 1 << 20];
-    let result = executor.call(
-        &module,
-        "f",
-        Some("void (ptr)"),
-        &mut [Argument::Out(&mut out)],
-    );
-    assert_eq!(result.unwrap(), Value::Void);
-    assert!(out.iter().all(|&byte| byte == 0));
-}
-
-#[test]
-fn what_shipped_code_prints_is_not_in_the_protocol() {
-    require_tools!("clang-22");
-    let bytes = image(
-        "#include <stdio.h>
-         #include <stdlib.h>
-         int talk(void) { printf(\"printed\\n\"); fflush(stdout); return getchar(); }
-         static void bye(void) { puts(\"destroyed\"); fflush(stdout); }
-         __attribute__((destructor)) static void fini(void) { bye(); }",
-    );
-    let mut child = Command::new(env!("CARGO_BIN_EXE_farcall-executor"))
-        .arg("--stdio")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let (stdout, stdin) = (child.stdout.take().unwrap(), child.stdin.take().unwrap());
-    let mut executor = Executor::over(stdout, stdin).unwrap();
-    let module = executor.load(&Image::parse(&bytes).unwrap()).unwrap();
-    // getchar() finds the end of its input, not a frame.
-    assert_eq!(number(&mut executor, &module, "talk"), u64::from(u32::MAX));
-    executor.ping().unwrap();
-    drop(executor);
-    assert_eq!(ended(&mut child).code(), Some(0));
-    let mut stderr = String::new();
-    child
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_string(&mut stderr)
-        .unwrap();
-    assert_eq!(stderr, "printed\ndestroyed\n");
-}
-
-#[test]
-fn two_processes_run_one_image_and_stop_with_their_destructors() {
-    require_tools!("clang-22");
-    let bytes = image(
-        "#include <stdio.h>
-         static int count;
-         int next(void) { return ++count; }
-         __attribute__((destructor)) static void fini(void) { fprintf(stderr, \"%d calls\\n\", count); }",
-    );
-    let parsed = Image::parse(&bytes).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let unix = format!("unix:{}", folder.path().join("socket").display());
-    for (listen, n_calls) in [(unix.as_str(), 3), ("tcp:127.0.0.1:0", 5)] {
-        let mut process = start(listen);
-        let mut executor = process.connect();
-        let module = executor.load(&parsed).unwrap();
-        for n in 1..=n_calls {
-            assert_eq!(number(&mut executor, &module, "next"), n);
-        }
-        process.signal(rustix::process::Signal::TERM);
-        assert_eq!(process.ended().code(), Some(0));
-        let mut stderr = String::new();
-        process
-            .child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut stderr)
-            .unwrap();
-        assert_eq!(stderr, format!("{n_calls} calls\n"));
-    }
-}
-
-#[test]
-fn a_second_signal_ends_an_executor_whose_destructors_do_not() {
-    require_tools!("clang-22");
-    let bytes = image(
-        "#include <unistd.h>
-         __attribute__((destructor)) static void fini(void) { write(2, \".\", 1); for (;;) pause(); }",
-    );
-    let mut process = start("tcp:127.0.0.1:0");
-    process
-        .connect()
-        .load(&Image::parse(&bytes).unwrap())
-        .unwrap();
-    process.signal(rustix::process::Signal::TERM);
-    let mut stderr = [0];
-    let stream = process.child.stderr.as_mut().unwrap();
-    stream.read_exact(&mut stderr).unwrap();
-    process.signal(rustix::process::Signal::TERM);
-    assert_eq!(process.ended().code(), Some(1));
-}
-
-#[test]
-fn a_crash_of_shipped_code_ends_the_executor_and_the_controller_is_told() {
-    require_tools!("clang-22");
-    let bytes = image("#include <stdlib.h>\nint crash(void) { abort(); }");
-    let folder = tempfile::tempdir().unwrap();
-    let listen = format!("unix:{}", folder.path().join("socket").display());
-    let mut process = start(&listen);
-    let mut executor = process.connect();
-    let module = executor.load(&Image::parse(&bytes).unwrap()).unwrap();
-    let error = executor
-        .call(&module, "crash", Some("i32 ()"), &mut [])
-        .unwrap_err();
-    assert!(error.to_string().starts_with("connection"), "{error}");
-    assert_eq!(process.ended().code(), None);
-    // Another one takes its place.
-    start(&listen)
-        .connect()
-        .load(&Image::parse(&bytes).unwrap())
-        .unwrap();
 }
 
 #[test]

@@ -15,7 +15,9 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use farcall_executor::{Address, Error, ErrorKind, Executor, Failure, Options, Service};
+use farcall_executor::{
+    Address, Error, ErrorKind, Executor, Failure, ModuleName, Options, Service, Value,
+};
 use farcall_linker::Linker;
 use farcall_protocol::{Hello, Response, decode};
 
@@ -121,6 +123,23 @@ pub fn object(source: &str) -> Vec<u8> {
     let args = ["-O1", "-fPIC", "-c", c_arg, "-o", object_arg];
     farcall_testkit::tools::run("clang-22", &args).unwrap();
     fs::read(object).unwrap()
+}
+
+/// An integer result.
+pub const fn int(bits: u32, value: u64) -> Value {
+    Value::Int { bits, value }
+}
+
+/// Calls a function without arguments that returns an `int`.
+pub fn number<'a>(
+    executor: &mut Executor,
+    module: impl Into<ModuleName<'a>>,
+    function: &'a str,
+) -> u64 {
+    match executor.call(module, function, Some("i32 ()"), &mut []) {
+        Ok(Value::Int { bits: 32, value }) => value,
+        other => panic!("{function}: {other:?}"),
+    }
 }
 
 /// The failure that a request ended in.
