@@ -95,3 +95,28 @@ fn eight_threads_load_call_and_unload() {
         }
     });
 }
+
+#[test]
+fn threads_end_while_modules_come_and_go() {
+    require_tools!("clang-22");
+    let bytes = image("counters.c", COUNTERS);
+    let loader = Loader::new();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..100 {
+                    let module = load_bytes(&loader, "counters", &bytes, &[]).unwrap();
+                    let first = || assert_eq!(call(&module, "next"), 41);
+                    // A scope does not wait for the ends of its threads, only for their closures,
+                    // so that these free their blocks while the module goes.
+                    std::thread::scope(|scope| {
+                        scope.spawn(first);
+                        scope.spawn(first);
+                    });
+                    first();
+                    module.unload().unwrap();
+                }
+            });
+        }
+    });
+}
