@@ -13,9 +13,8 @@ use farcall_executor::{
     Argument, Definition, ErrorKind, Executor, LoadOptions, Service, SymbolKind, Value,
 };
 use farcall_image::{Digest, Image};
-use farcall_linker::Linker;
 use farcall_protocol::{Request, Response, encode};
-use farcall_testkit::require_tools;
+use farcall_testkit::{Linker, require_tools};
 
 /// An image of more than 64 KiB, with a counter.
 fn large_image() -> Vec<u8> {

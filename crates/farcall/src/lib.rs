@@ -1,5 +1,5 @@
-#![doc = include_str!("../../../README.md")]
 #![forbid(unsafe_code)]
+#![doc = include_str!("../../../README.md")]
 
 pub use farcall_compiler::{Compiler, Object, OptLevel, inkwell};
 pub use farcall_executor::{Executor, RemoteModule};

@@ -36,6 +36,10 @@ pub(crate) unsafe fn run(published: Published, args: Vec<CString>) -> Result<Inf
         count,
         values: values.as_mut_ptr().cast::<*const c_char>().cast_const(),
     };
+    // SAFETY: it takes nothing and always succeeds.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: this thread's variable. A program starts with no error behind it.
+    unsafe { *errno = 0 };
     let module = published.start(arguments)?;
     // The handlers that run at exit need it to the end.
     std::mem::forget(module);

@@ -33,3 +33,7 @@ pub mod tools;
 
 pub use error::Error;
 pub use program::{Level, Program};
+
+/// Our own linker, with the feature `link`.
+#[cfg(feature = "link")]
+pub use farcall_linker::Linker;

@@ -45,7 +45,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("farcall-cli", STAGES_AND_FRONT),
     ("farcall-capi", STAGES_AND_FRONT),
     ("farcall-python", STAGES_AND_FRONT),
-    (TESTKIT, &[]),
+    // For the tests of what runs images: a feature that is off unless a test asks for it.
+    (
+        TESTKIT,
+        &["farcall-arch", "farcall-image", "farcall-linker"],
+    ),
     ("xtask", &[TESTKIT]),
 ];
 

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use farcall_executor::{
     Address, Error, ErrorKind, Executor, Failure, ModuleName, Options, Service, Value,
 };
-use farcall_linker::Linker;
 use farcall_protocol::{Hello, Response, decode};
+use farcall_testkit::Linker;
 
 /// The end of a controller and the thread that serves the other one.
 pub struct Served {

@@ -8,9 +8,8 @@
 )]
 
 use farcall_image::Image;
-use farcall_linker::Linker;
 use farcall_loader::{Error, Loader, Module, TrustedImage};
-use farcall_testkit::tools;
+use farcall_testkit::{Linker, tools};
 
 /// What every C source starts with: `TYPE(add, "i32 (i32, i32)")` gives a symbol a type, as the
 /// compiler of IR does.
