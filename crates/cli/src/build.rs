@@ -8,6 +8,7 @@ use farcall::Linker;
 
 use crate::compile_process::{CompileOptions, compile};
 use crate::input::{Input, Kind};
+use crate::libraries;
 use crate::timings::Timings;
 
 /// What `farcall build` was asked.
@@ -47,8 +48,8 @@ pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
     paths.iter().map(|path| Input::read(path)).collect()
 }
 
-/// Compiles what is IR and links all of it to one image. A program's `main` is exported, however it
-/// was declared.
+/// Compiles what is IR and links all of it to one image, with what it needs of the compiler's own
+/// archive. A program's `main` is exported, however it was declared.
 pub(crate) fn link(
     inputs: &[&Input],
     options: &CompileOptions,
@@ -74,6 +75,10 @@ pub(crate) fn link(
             _ => &input.bytes,
         };
         linker.add(input.name(), bytes);
+    }
+    let runtime = libraries::compiler_runtime();
+    if let Some((name, bytes)) = &runtime {
+        linker.library(name.as_str(), bytes);
     }
     let image = timings.stage("link", || linker.link())?;
     timings.bytes(image.len());

@@ -30,6 +30,31 @@ pub(crate) fn loader(named: &[String]) -> anyhow::Result<Loader> {
     Ok(loader)
 }
 
+/// The compilers' runtime archive, with its name, where there is one: a compiler driver links from
+/// it what the machine has no instruction for, such as 128-bit division.
+pub(crate) fn compiler_runtime() -> Option<(String, Vec<u8>)> {
+    const FOLDERS: &[&str] = &[
+        "/usr/lib/gcc/x86_64-linux-gnu",
+        "/usr/lib/gcc/x86_64-pc-linux-gnu",
+    ];
+    let versions = FOLDERS
+        .iter()
+        .filter_map(|folder| std::fs::read_dir(folder).ok())
+        .flatten();
+    let paths = versions.filter_map(|version| Some(version.ok()?.path().join("libgcc.a")));
+    let number = |path: &PathBuf| -> Option<u32> {
+        path.parent()?
+            .file_name()?
+            .to_str()?
+            .split('.')
+            .next()?
+            .parse()
+            .ok()
+    };
+    let newest = paths.filter(|path| path.exists()).max_by_key(number)?;
+    Some((newest.display().to_string(), std::fs::read(&newest).ok()?))
+}
+
 /// The file of library `name`: `z` is `libz.so` or `libz.so.VERSION`; a file's name is itself.
 fn find(name: &str) -> anyhow::Result<String> {
     if name.contains('/') || name.contains(".so") {

@@ -36,6 +36,7 @@ pub use error::{Error, Errors, Place, Result};
 #[derive(Debug, Default, Clone)]
 pub struct Linker<'data> {
     inputs: Vec<(String, &'data [u8])>,
+    libraries: Vec<(String, &'data [u8])>,
     exports: Vec<String>,
 }
 
@@ -49,9 +50,17 @@ impl<'data> Linker<'data> {
     /// Adds an object or an archive; which of the two, the bytes tell.
     ///
     /// `name` is how errors call it, such as its path; only its last component enters the image.
-    /// Members of an archive are linked when something refers to a name that they define.
+    /// Members of an archive are linked when something refers to a name that they define; all of
+    /// them when there are only archives and nothing says which.
     pub fn add(&mut self, name: impl Into<String>, bytes: &'data [u8]) -> &mut Self {
         self.inputs.push((name.into(), bytes));
+        self
+    }
+
+    /// Adds an archive of which only what is needed is ever linked, after all inputs: a compiler's
+    /// runtime.
+    pub fn library(&mut self, name: impl Into<String>, bytes: &'data [u8]) -> &mut Self {
+        self.libraries.push((name.into(), bytes));
         self
     }
 
@@ -75,12 +84,15 @@ impl<'data> Linker<'data> {
         let mut archives = Vec::new();
         for (name, bytes) in &self.inputs {
             if Archive::is_archive(bytes) {
-                archives.push(Archive::parse(name, bytes)?);
+                archives.push(Archive::parse(name, bytes, false)?);
             } else {
                 objects.push(Object::parse(name.clone(), bytes)?);
             }
         }
-        let machine = input::common_machine(&objects)?;
+        for (name, bytes) in &self.libraries {
+            archives.push(Archive::parse(name, bytes, true)?);
+        }
+        let machine = input::common_machine(&objects, &archives)?;
         let resolved = resolve::resolve(machine, objects, &archives, &self.exports)?;
         let scanned = scan::scan(&resolved)?;
         let layout = layout::layout(&resolved, &scanned)?;

@@ -10,6 +10,7 @@ use object::elf;
 
 use crate::error::{Error, Errors, Place, Result};
 use crate::input::{Archive, Binding, InputSymbol, Object, Placement, SymbolType, Visibility};
+use crate::output::is_array;
 use crate::synthetic::{LinkerSymbol, runtime_object};
 
 /// The objects of the image and what their names mean.
@@ -163,16 +164,33 @@ impl<'data> Resolved<'data> {
             .unwrap_or(own)
     }
 
+    /// The size in bytes of what an object's symbol stands for; that of a common symbol is the
+    /// largest that any object wants.
+    pub(crate) fn size(&self, object: usize, symbol: usize) -> u64 {
+        let definition = self.definition_of(object, symbol);
+        let global = self.global_id(object, symbol);
+        match (definition.placement, global) {
+            (Placement::Common, Some(id)) => self.globals[id]
+                .common
+                .map_or(definition.size, |common| common.size),
+            _ => definition.size,
+        }
+    }
+
     /// Whether a global is exported.
     pub(crate) fn is_export(&self, id: GlobalId) -> bool {
         matches!(
             self.globals[id].visibility,
             Visibility::Default | Visibility::Protected
         ) && matches!(self.globals[id].definition, Definition::Symbol { .. })
+            && self.global_target(id) != Target::Discarded
     }
 
     /// The name of an object's symbol, for errors; a section's symbol has its section's name.
     pub(crate) fn symbol_name(&self, object: usize, symbol: usize) -> String {
+        if symbol == 0 {
+            return "no symbol".to_owned();
+        }
         let object = &self.objects[object];
         let symbol = &object.symbols[symbol];
         match (symbol.symbol_type, symbol.placement) {
@@ -203,6 +221,10 @@ pub(crate) fn resolve<'data>(
     let mut resolver = Resolver::new(machine, archives);
     for object in objects {
         resolver.add(object);
+    }
+    resolver.want(exports);
+    if resolver.resolved.objects.is_empty() && resolver.wanted.is_empty() {
+        resolver.link_whole()?;
     }
     resolver.link_members()?;
     resolver.add_runtime_functions();
@@ -267,12 +289,13 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
             ids.push(id);
             let global = &mut self.resolved.globals[id];
             global.visibility = global.visibility.max(symbol.visibility);
-            // A definition in a group that lost is a reference to the winner's.
+            // A definition in a group that lost is a reference to the winner's, and no weak one: its
+            // object relies on there being a definition.
             let is_lost = matches!(symbol.placement, Placement::Section(section)
                 if !kept[section] && object.sections[section].is_alloc());
             if is_lost || !symbol.is_definition() {
                 let was_wanted = global.is_needed;
-                global.is_needed |= symbol.binding != Binding::Weak;
+                global.is_needed |= is_lost || symbol.binding != Binding::Weak;
                 if global.is_needed && !was_wanted && global.definition == Definition::Undefined {
                     self.wanted.push(id);
                 }
@@ -339,6 +362,32 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
         }
     }
 
+    /// Looks for names in the archives as if an object referred to them.
+    fn want(&mut self, names: &[String]) {
+        for name in names {
+            let member = self
+                .members
+                .get_key_value(name.as_bytes())
+                .map(|(&name, _)| name);
+            let Some(name) = member else { continue };
+            let id = self.global(name, 0);
+            if self.resolved.globals[id].definition == Definition::Undefined {
+                self.wanted.push(id);
+            }
+        }
+    }
+
+    /// Links all members of the archives that were given as inputs, for want of anything that says
+    /// which.
+    fn link_whole(&mut self) -> Result<()> {
+        for archive in self.archives.iter().filter(|archive| !archive.is_library) {
+            for object in archive.objects() {
+                self.add(object?);
+            }
+        }
+        Ok(())
+    }
+
     /// Links archive members until no wanted name is defined by one.
     fn link_members(&mut self) -> Result<()> {
         let mut linked = HashMap::<(usize, usize), (), FixedState>::default();
@@ -358,7 +407,11 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
                     return Err(Error::MixedMachines {
                         object: object.name,
                         machine: object.machine,
-                        first_object: self.resolved.objects[0].name.clone(),
+                        first_object: self
+                            .resolved
+                            .objects
+                            .first()
+                            .map_or(String::new(), |first| first.name.clone()),
                         first_machine: self.resolved.machine,
                     });
                 }
@@ -445,9 +498,8 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
             for symbol in &object.symbols {
                 let is_kept =
                     matches!(symbol.placement, Placement::Section(section) if kept[section]);
-                if is_kept && symbol.symbol_type == SymbolType::IndirectFunction {
+                if let Some(reason) = symbol_refusal(object, symbol, is_kept) {
                     let (object, symbol) = (object.name.clone(), symbol.display_name());
-                    let reason = "indirect functions (IFUNC) are not supported yet";
                     self.errors.push(Error::Symbol {
                         object,
                         symbol,
@@ -459,6 +511,9 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
         Errors::check(std::mem::take(&mut self.errors))
     }
 }
+
+/// What images allow: threads' blocks are allocated one by one.
+const MAX_TLS_ALIGN: u64 = 1 << 16;
 
 /// Whether a section enters the image unless its group loses.
 fn enters_image(section: &crate::input::Section<'_>) -> bool {
@@ -483,6 +538,12 @@ fn refusal(section: &crate::input::Section<'_>, is_kept: bool) -> Option<&'stati
     if section.has_flag(elf::SHF_COMPRESSED) {
         return Some("it is loaded, so it cannot be compressed");
     }
+    if section.has_flag(elf::SHF_TLS) && section.align > MAX_TLS_ALIGN {
+        return Some("thread-local variables cannot be aligned to more than 65536 bytes");
+    }
+    if is_array(section) && (section.is_nobits() || !section.size.is_multiple_of(8)) {
+        return Some("it is no array of pointers");
+    }
     if section.section_type == elf::SHT_PREINIT_ARRAY {
         return Some("pre-initialisers run only in executables");
     }
@@ -494,6 +555,33 @@ fn refusal(section: &crate::input::Section<'_>, is_kept: bool) -> Option<&'stati
     let is_init = section.name == b".init" || section.name == b".fini";
     is_init
         .then_some("code in this section belongs to a C runtime's start files, which no image has")
+}
+
+/// Why a symbol cannot be linked, if it cannot. `is_kept` tells whether its section is.
+fn symbol_refusal(
+    object: &Object<'_>,
+    symbol: &InputSymbol<'_>,
+    is_kept: bool,
+) -> Option<&'static str> {
+    let is_tls = symbol.symbol_type == SymbolType::Tls;
+    match symbol.placement {
+        Placement::Section(section) if is_kept => {
+            let section = &object.sections[section];
+            if symbol.symbol_type == SymbolType::IndirectFunction {
+                Some("indirect functions (IFUNC) are not supported yet")
+            } else if is_tls && !section.has_flag(elf::SHF_TLS) {
+                Some("it is thread-local, but its section is not")
+            } else if symbol.binding != Binding::Local && symbol.value > section.size {
+                Some("its value lies outside its section")
+            } else {
+                None
+            }
+        }
+        Placement::Common | Placement::Absolute if is_tls => {
+            Some("thread-local variables cannot be common or absolute")
+        }
+        _ => None,
+    }
 }
 
 fn section_exists(objects: &[Object<'_>], kept: &[Vec<bool>], name: &[u8]) -> bool {

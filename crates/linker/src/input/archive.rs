@@ -1,5 +1,8 @@
 //! Archives (`ar`).
 
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
 use object::read::archive::ArchiveFile;
 
 use crate::error::{Error, Result};
@@ -9,6 +12,8 @@ use crate::input::Object;
 #[derive(Debug)]
 pub(crate) struct Archive<'data> {
     name: String,
+    /// Whether its members are linked on demand only, even when there is no other input.
+    pub(crate) is_library: bool,
     members: Vec<(String, &'data [u8])>,
     /// Names that members define and the member of each, in the order of the archive's own index.
     pub(crate) definitions: Vec<(&'data [u8], usize)>,
@@ -19,7 +24,7 @@ impl<'data> Archive<'data> {
         bytes.starts_with(b"!<arch>\n") || bytes.starts_with(b"!<thin>\n")
     }
 
-    pub(crate) fn parse(name: &str, bytes: &'data [u8]) -> Result<Self> {
+    pub(crate) fn parse(name: &str, bytes: &'data [u8], is_library: bool) -> Result<Self> {
         let malformed = |error: object::read::Error| Error::MalformedArchive {
             archive: name.to_owned(),
             reason: error.to_string(),
@@ -30,25 +35,40 @@ impl<'data> Archive<'data> {
                 archive: name.to_owned(),
             });
         }
-        let mut members = Vec::new();
-        for member in file.members() {
-            let member = member.map_err(malformed)?;
-            let member_name = String::from_utf8_lossy(member.name()).into_owned();
-            let data = member.data(bytes).map_err(malformed)?;
-            members.push((format!("{name}({member_name})"), data));
-        }
         let mut archive = Self {
             name: name.to_owned(),
-            members,
+            is_library,
+            members: Vec::new(),
             definitions: Vec::new(),
         };
-        archive.index()?;
+        let mut offsets = HashMap::<u64, usize, FixedState>::default();
+        for member in file.members() {
+            let member = member.map_err(malformed)?;
+            let member_name = String::from_utf8_lossy(member.name());
+            let data = member.data(bytes).map_err(malformed)?;
+            offsets.insert(member.file_range().0, archive.members.len());
+            archive
+                .members
+                .push((format!("{name}({member_name})"), data));
+        }
+        match file.symbols().map_err(malformed)? {
+            Some(symbols) => {
+                for symbol in symbols {
+                    let symbol = symbol.map_err(malformed)?;
+                    let member = file.member(symbol.offset()).map_err(malformed)?;
+                    if let Some(&member) = offsets.get(&member.file_range().0) {
+                        archive.definitions.push((symbol.name(), member));
+                    }
+                }
+            }
+            None => archive.index_members()?,
+        }
         Ok(archive)
     }
 
-    /// Collects what the members define from their symbol tables: the archive's own index is
-    /// missing where `ar` did not know the members' format, and may be wrong.
-    fn index(&mut self) -> Result<()> {
+    /// Collects what the members define, for an archive without an index: `ar` makes none for
+    /// members that it does not know.
+    fn index_members(&mut self) -> Result<()> {
         for (index, (name, bytes)) in self.members.iter().enumerate() {
             if bytes.starts_with(b"BC\xc0\xde") {
                 return Err(Error::Bitcode {
@@ -68,6 +88,15 @@ impl<'data> Archive<'data> {
                 .extend(defined.map(|symbol| (symbol.name, index)));
         }
         Ok(())
+    }
+
+    /// Reads the members that are objects, in their order.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = Result<Object<'data>>> {
+        let objects = self
+            .members
+            .iter()
+            .filter(|(_, bytes)| bytes.starts_with(b"\x7fELF"));
+        objects.map(|(name, bytes)| Object::parse(name.clone(), bytes))
     }
 
     /// Reads the member at `index`.

@@ -12,9 +12,15 @@ pub(crate) use object::{Binding, InputSymbol, Object, Placement, Section, Symbol
 
 use crate::error::{Error, Result};
 
-/// The machine that all objects are for.
-pub(crate) fn common_machine(objects: &[Object<'_>]) -> Result<Machine> {
-    let first = objects.first().ok_or(Error::NoInputs)?;
+/// The machine that all objects are for; that of the archives' first member when there are none.
+pub(crate) fn common_machine(objects: &[Object<'_>], archives: &[Archive<'_>]) -> Result<Machine> {
+    let Some(first) = objects.first() else {
+        let mut inputs = archives.iter().filter(|archive| !archive.is_library);
+        let first = inputs
+            .find_map(|archive| archive.objects().next())
+            .ok_or(Error::NoInputs)?;
+        return Ok(first?.machine);
+    };
     match objects
         .iter()
         .find(|object| object.machine != first.machine)

@@ -203,7 +203,16 @@ fn read<'data>(name: &str, bytes: &'data [u8]) -> Result<Object<'data>, ReadErro
         sections.push(section(&table, header, bytes)?);
     }
     let symbol_table = table.symbols(LE, bytes, elf::SHT_SYMTAB)?;
-    let (symbols, first_global) = symbols(&table, &symbol_table, sections.len())?;
+    let (mut symbols, first_global) = symbols(&table, &symbol_table, sections.len())?;
+    for symbol in &mut symbols {
+        // Assemblers leave it to the section to say what a label names.
+        if let Placement::Section(section) = symbol.placement
+            && symbol.symbol_type != SymbolType::Section
+            && sections[section].has_flag(elf::SHF_TLS)
+        {
+            symbol.symbol_type = SymbolType::Tls;
+        }
+    }
     attach_relocations(name, &table, bytes, &mut sections, symbols.len())?;
     let groups = groups(&table, bytes, &symbol_table)?;
     Ok(Object {
@@ -297,6 +306,9 @@ fn symbols<'data>(
     let mut symbols = Vec::with_capacity(symbol_table.len());
     for (index, symbol) in symbol_table.enumerate() {
         let name = symbol_table.symbol_name(LE, symbol)?;
+        if name.is_empty() && symbol.st_bind() != elf::STB_LOCAL {
+            return malformed(format!("symbol {}: it is global and has no name", index.0));
+        }
         let placement = match symbol.st_shndx.get(LE) {
             elf::SHN_UNDEF => Placement::Undefined,
             elf::SHN_ABS => Placement::Absolute,
@@ -445,8 +457,9 @@ fn groups<'data>(
         let mut signature = symbol_table.symbol_name(LE, symbol)?;
         // An assembler may sign a group with its section's symbol, whose name is the section's.
         if signature.is_empty() && symbol.st_type() == elf::STT_SECTION {
-            let section = object::SectionIndex(usize::from(symbol.st_shndx.get(LE).0));
-            signature = table.section_name(LE, table.section(section)?)?;
+            if let Some(section) = symbol_table.symbol_section(LE, symbol, index)? {
+                signature = table.section_name(LE, table.section(section)?)?;
+            }
         }
         let members = members
             .iter()
