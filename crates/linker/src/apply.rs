@@ -49,6 +49,7 @@ impl<'a, 'data> Context<'a, 'data> {
     }
 
     /// Applies relocations to the bytes of a run. Their places lie in it: scanning has checked.
+    /// Fails when the field of one ends outside.
     pub(crate) fn apply(
         &self,
         run: Run,
@@ -65,13 +66,13 @@ impl<'a, 'data> Context<'a, 'data> {
             let target = self.resolved.target(run.object, symbol);
             let section = &self.resolved.objects[run.object].sections[run.section];
             let mut at = usize::try_from(offset - run.start).map_err(|_| Error::TooLarge)?;
-            if is_relaxed(machine, reloc, target, section, offset)
+            let addend = relocation.r_addend.get(LE);
+            if is_relaxed(machine, reloc, target, section, offset, addend)
                 && let Some(relaxed) = machine.relax_got_load(bytes, at)
             {
                 (reloc, at) = (relaxed.reloc, relaxed.offset);
             }
             let place = run.address + at as u64;
-            let addend = relocation.r_addend.get(LE);
             let value = self.evaluate(reloc, run.object, symbol, target, addend, place);
             if let Err(out_of_range) = reloc.range.check(value) {
                 return Err(Error::Overflow {
@@ -82,7 +83,15 @@ impl<'a, 'data> Context<'a, 'data> {
                     range: out_of_range.range,
                 });
             }
-            reloc.field.write(&mut bytes[at..], value);
+            // Its section holds the field, but an unwind record may end before it.
+            let end = at.checked_add(reloc.field.size());
+            let Some(field) = end.and_then(|end| bytes.get_mut(at..end)) else {
+                return Err(Error::OutsideSection {
+                    place: self.resolved.place(run.object, run.section, offset),
+                    relocation: reloc.name,
+                });
+            };
+            reloc.field.write(field, value);
         }
         Ok(())
     }
@@ -121,7 +130,7 @@ impl<'a, 'data> Context<'a, 'data> {
             E::GotEntryOffset => got_offset(slots().got),
             E::GotRelative => s().wrapping_sub(self.got),
             E::GotBasePcRelative => self.got.wrapping_sub(place),
-            E::Size => self.resolved.definition_of(object, symbol).size,
+            E::Size => self.resolved.size(object, symbol),
             E::TlsGeneralDynamic => (self.got + got_offset(slots().tls_pair)).wrapping_sub(place),
             E::TlsLocalDynamic => {
                 (self.got + got_offset(self.scanned.tls_module_slot)).wrapping_sub(place)

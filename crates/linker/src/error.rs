@@ -129,6 +129,14 @@ pub enum Error {
         /// The symbol.
         symbol: String,
     },
+    /// A reference into unwind records, which move and go.
+    #[error("{place}: refers into the unwind records of {section}")]
+    IntoUnwindRecords {
+        /// The reference.
+        place: Place,
+        /// The section with the records.
+        section: String,
+    },
     /// A relocation type that the machine does not have.
     #[error("{place}: unknown relocation type {r_type} against {symbol}")]
     UnknownRelocation {
@@ -234,6 +242,12 @@ pub enum Error {
         place: Place,
         /// What is wrong with it.
         reason: &'static str,
+    },
+    /// Sections that are mostly zeroes, or alignments, would make a file that is mostly padding.
+    #[error("the image would hold {size:#x} bytes of padding")]
+    Padding {
+        /// The size of the padding in bytes.
+        size: u64,
     },
     /// The image would be larger than 32-bit displacements reach.
     #[error("the image would be larger than 2 GiB")]

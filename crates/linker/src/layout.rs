@@ -15,7 +15,9 @@ use crate::input::Placement;
 use crate::output::{Content, OutputSection, Piece, SegmentKind, Synthetic, destination, priority};
 use crate::resolve::{Definition, GlobalId, Resolved, Target};
 use crate::scan::{GotKind, Scanned, Word};
-use crate::synthetic::{ArrayKind, Boundary, DynamicSymbols, LinkerSymbol, bounded_section};
+use crate::synthetic::{
+    ArrayKind, Boundary, DynamicSymbols, LinkerSymbol, bounded_section, is_identifier,
+};
 
 /// Where everything is.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(crate) struct Layout<'data> {
     pub(crate) segments: Vec<OutputSegment>,
     /// For each object the address of each section that is kept.
     section_addresses: Vec<Vec<u64>>,
+    /// Likewise the segment.
+    section_segments: Vec<Vec<SegmentKind>>,
     /// For each unwind section where its records start.
     pub(crate) unwind_addresses: Vec<u64>,
     common_addresses: HashMap<GlobalId, u64, FixedState>,
@@ -59,6 +63,10 @@ const MAX_SPAN: u64 = (1 << 31) - (1 << 16);
 /// Bytes of an ELF file header and of a program header.
 pub(crate) const FILE_HEADER_SIZE: u64 = 64;
 pub(crate) const PROGRAM_HEADER_SIZE: u64 = 56;
+/// A RELR table names words at multiples of it.
+const POINTER_SIZE: u64 = 8;
+/// More zeroes than this in a file are a mistake or an attack.
+const MAX_PADDING: u64 = 1 << 26;
 /// Bytes of the note header before a build-id: sizes, type, owner.
 pub(crate) const NOTE_HEADER_SIZE: u64 = 12;
 
@@ -158,6 +166,11 @@ impl Layout<'_> {
             .map_or(0, |index| index + 1)
     }
 
+    /// The segment of a word of an input section.
+    fn segment_of(&self, word: Word) -> SegmentKind {
+        self.section_segments[word.object][word.section]
+    }
+
     /// The address of a word of an input section.
     pub(crate) fn word_address(&self, word: Word) -> u64 {
         self.section_addresses[word.object][word.section].wrapping_add(word.offset)
@@ -168,7 +181,7 @@ pub(crate) fn layout<'data>(
     resolved: &Resolved<'data>,
     scanned: &Scanned,
 ) -> Result<Layout<'data>> {
-    let mut sections = collect(resolved, scanned);
+    let mut sections = collect(resolved, scanned)?;
     let dynamic_symbols = DynamicSymbols::new(resolved, scanned);
     let manifest = crate::types::manifest(resolved, scanned, &dynamic_symbols);
     add_synthetic(
@@ -178,6 +191,7 @@ pub(crate) fn layout<'data>(
         &dynamic_symbols,
         &manifest,
     );
+    gather_empty(&mut sections);
     sections.sort_by_key(|section| (section.segment, section.rank()));
     align_tls(&mut sections);
 
@@ -188,6 +202,9 @@ pub(crate) fn layout<'data>(
         segments: Vec::new(),
         section_addresses: (resolved.objects.iter())
             .map(|object| vec![0; object.sections.len()])
+            .collect(),
+        section_segments: (resolved.objects.iter())
+            .map(|object| vec![SegmentKind::ReadOnly; object.sections.len()])
             .collect(),
         unwind_addresses: vec![0; scanned.unwind.sections.len()],
         common_addresses: HashMap::default(),
@@ -208,7 +225,11 @@ pub(crate) fn layout<'data>(
 }
 
 /// Sorts the inputs' sections into output sections.
-fn collect<'data>(resolved: &Resolved<'data>, scanned: &Scanned) -> Vec<OutputSection<'data>> {
+fn collect<'data>(
+    resolved: &Resolved<'data>,
+    scanned: &Scanned,
+) -> Result<Vec<OutputSection<'data>>> {
+    let bounded = bounded_segments(resolved)?;
     let mut sections: Vec<OutputSection<'data>> = Vec::new();
     let mut indices: HashMap<(&[u8], SegmentKind), usize, FixedState> = HashMap::default();
     let mut add = |name, segment, section_type, flags, piece, size, align| {
@@ -244,7 +265,8 @@ fn collect<'data>(resolved: &Resolved<'data>, scanned: &Scanned) -> Vec<OutputSe
             if !resolved.is_kept(object_index, section_index) || section.is_eh_frame() {
                 continue;
             }
-            let (name, segment, section_type) = destination(section);
+            let (name, own_segment, section_type) = destination(section);
+            let segment = bounded.get(name).copied().unwrap_or(own_segment);
             let piece = Piece::Section {
                 object: object_index,
                 section: section_index,
@@ -307,7 +329,34 @@ fn collect<'data>(resolved: &Resolved<'data>, scanned: &Scanned) -> Vec<OutputSe
     for section in &mut sections {
         place_within(section, resolved);
     }
-    sections
+    Ok(sections)
+}
+
+/// The segments of the sections that `__start_` and `__stop_` are about. One name is one section
+/// there, so a constant member goes with the writable ones.
+fn bounded_segments<'data>(
+    resolved: &Resolved<'data>,
+) -> Result<HashMap<&'data [u8], SegmentKind, FixedState>> {
+    let mut segments: HashMap<&'data [u8], SegmentKind, FixedState> = HashMap::default();
+    for (object_index, object) in resolved.objects.iter().enumerate() {
+        for (section_index, section) in object.sections.iter().enumerate() {
+            if !resolved.is_kept(object_index, section_index) || !is_identifier(section.name) {
+                continue;
+            }
+            let (name, own, _) = destination(section);
+            let segment = segments.entry(name).or_insert(own);
+            let (low, high) = (own.min(*segment), own.max(*segment));
+            if low == SegmentKind::Text && high != SegmentKind::Text {
+                return Err(Error::Section {
+                    object: object.name.clone(),
+                    section: section.display_name(),
+                    reason: "it is code in one object and writable in another",
+                });
+            }
+            *segment = high;
+        }
+    }
+    Ok(segments)
 }
 
 /// Orders a section's pieces and turns their sizes into offsets.
@@ -324,12 +373,15 @@ fn place_within(section: &mut OutputSection<'_>, resolved: &Resolved<'_>) {
         _ => None,
     };
     if is_array {
+        section.align = POINTER_SIZE;
         pieces.sort_by_key(|&(piece, _)| input(piece).map(|section| priority(section.name)));
     }
     let mut end: u64 = 0;
     for (piece, offset) in pieces {
         let size = *offset;
         let align = match *piece {
+            // A gap would be a null among the pointers.
+            Piece::Section { .. } if is_array => POINTER_SIZE,
             Piece::Section { .. } => input(*piece).map_or(1, |section| section.align),
             Piece::Common(id) => resolved.globals[id]
                 .common
@@ -484,6 +536,45 @@ fn add_synthetic<'data>(
     }
 }
 
+/// Gathers what segments that hold nothing consist of in one section of the first segment:
+/// assemblers write an empty `.text`, `.data` and `.bss` into every object, and symbols in them must
+/// have an address.
+fn gather_empty<'data>(sections: &mut Vec<OutputSection<'data>>) {
+    let mut empty = Vec::new();
+    for kind in [SegmentKind::Text, SegmentKind::Data] {
+        let is_here = |section: &OutputSection<'_>| section.segment == kind;
+        if sections
+            .iter()
+            .all(|section| !is_here(section) || section.size == 0)
+        {
+            empty.extend(sections.extract_if(.., |section| is_here(section)));
+        }
+    }
+    let pieces: Vec<_> = empty
+        .into_iter()
+        .filter_map(|section| match section.content {
+            Content::Pieces(pieces) => Some(pieces),
+            Content::Synthetic(_) => None,
+        })
+        .flatten()
+        .map(|(piece, _)| (piece, 0))
+        .collect();
+    if !pieces.is_empty() {
+        sections.push(OutputSection {
+            name: b".empty",
+            segment: SegmentKind::ReadOnly,
+            section_type: elf::SHT_PROGBITS,
+            flags: elf::SHF_ALLOC.0,
+            entry_size: 0,
+            align: 1,
+            content: Content::Pieces(pieces),
+            size: 0,
+            address: 0,
+            file_offset: 0,
+        });
+    }
+}
+
 /// Aligns the start of the TLS template to all that it holds, because offsets in a thread's copy
 /// count from there.
 fn align_tls(sections: &mut [OutputSection<'_>]) {
@@ -501,11 +592,14 @@ fn align_tls(sections: &mut [OutputSection<'_>]) {
 /// Gives the sections of a segment addresses from `start` on; gives where the segment ends.
 fn give_offsets(sections: &mut [OutputSection<'_>], kind: SegmentKind, start: u64) -> Result<u64> {
     let mut end = start;
+    // Where the zeroed part of the TLS template goes on, which stands over what follows it.
+    let mut zeroed_end = start;
     for section in sections
         .iter_mut()
         .filter(|section| section.segment == kind)
     {
-        section.address = end
+        let takes_addresses = section.takes_addresses();
+        section.address = (if takes_addresses { end } else { zeroed_end })
             .checked_next_multiple_of(section.align)
             .ok_or(Error::TooLarge)?;
         let section_end = section
@@ -513,8 +607,11 @@ fn give_offsets(sections: &mut [OutputSection<'_>], kind: SegmentKind, start: u6
             .checked_add(section.size)
             .filter(|&end| end <= MAX_SPAN);
         let section_end = section_end.ok_or(Error::TooLarge)?;
-        if section.takes_addresses() {
+        if takes_addresses {
             end = section_end;
+        }
+        if section.is_tls() {
+            zeroed_end = section_end;
         }
     }
     Ok(end)
@@ -522,15 +619,16 @@ fn give_offsets(sections: &mut [OutputSection<'_>], kind: SegmentKind, start: u6
 
 /// Copies the sections' addresses to their pieces.
 fn place_pieces(layout: &mut Layout<'_>) {
-    for section in &layout.sections {
-        let Content::Pieces(pieces) = &section.content else {
+    for output in &layout.sections {
+        let Content::Pieces(pieces) = &output.content else {
             continue;
         };
         for &(piece, offset) in pieces {
-            let address = section.address + offset;
+            let address = output.address + offset;
             match piece {
                 Piece::Section { object, section } => {
                     layout.section_addresses[object][section] = address;
+                    layout.section_segments[object][section] = output.segment;
                 }
                 Piece::Unwind(index) => layout.unwind_addresses[index] = address,
                 Piece::Common(id) => {
@@ -540,11 +638,6 @@ fn place_pieces(layout: &mut Layout<'_>) {
             }
         }
     }
-}
-
-/// Which segment an input section is in.
-fn segment_of(resolved: &Resolved<'_>, word: Word) -> SegmentKind {
-    destination(&resolved.objects[word.object].sections[word.section]).1
 }
 
 fn size_relocation_tables(layout: &mut Layout<'_>, resolved: &Resolved<'_>, scanned: &Scanned) {
@@ -593,7 +686,7 @@ pub(crate) fn relative_words(
         if !address.is_multiple_of(8) {
             unaligned.push(word);
         } else {
-            aligned[usize::from(segment_of(resolved, word) == SegmentKind::Data)].push(address);
+            aligned[usize::from(layout.segment_of(word) == SegmentKind::Data)].push(address);
         }
     }
     let got = layout.synthetic_address(Synthetic::Got);
@@ -677,7 +770,9 @@ fn give_addresses(layout: &mut Layout<'_>, resolved: &Resolved<'_>) -> Result<()
         let file_start = if kind == SegmentKind::ReadOnly {
             0
         } else {
-            u64::next_multiple_of(file_end, align)
+            // At least as a pointer, so that what the offsets in a segment say about alignment holds
+            // for its addresses.
+            u64::next_multiple_of(file_end, align.max(POINTER_SIZE))
         };
         let start = u64::next_multiple_of(memory_end, segment_align) + file_start % segment_align;
         let first = if kind == SegmentKind::ReadOnly {
@@ -712,9 +807,31 @@ fn give_addresses(layout: &mut Layout<'_>, resolved: &Resolved<'_>) -> Result<()
     if memory_end > MAX_SPAN {
         return Err(Error::TooLarge);
     }
+    let padding = file_end - bytes_in_file(&layout.sections, resolved);
+    if padding > MAX_PADDING {
+        return Err(Error::Padding { size: padding });
+    }
     layout.file_size = file_end;
     layout.tls = tls_layout(&layout.sections);
     Ok(())
+}
+
+/// The bytes that sections bring to the file.
+fn bytes_in_file(sections: &[OutputSection<'_>], resolved: &Resolved<'_>) -> u64 {
+    let in_file = sections.iter().filter(|section| !section.is_nobits());
+    let size = |section: &OutputSection<'_>| match &section.content {
+        Content::Synthetic(_) => section.size,
+        Content::Pieces(pieces) => pieces
+            .iter()
+            .map(|(piece, _)| match *piece {
+                Piece::Section { object, section } => {
+                    resolved.objects[object].sections[section].data.len() as u64
+                }
+                _ => 0,
+            })
+            .sum(),
+    };
+    in_file.map(size).sum()
 }
 
 fn tls_layout(sections: &[OutputSection<'_>]) -> Option<TlsLayout> {

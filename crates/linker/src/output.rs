@@ -118,22 +118,26 @@ impl OutputSection<'_> {
 pub(crate) fn destination<'data>(
     section: &Section<'data>,
 ) -> (&'data [u8], SegmentKind, elf::SectionType) {
-    let name = output_name(section.name);
+    let name = match section.section_type {
+        elf::SHT_INIT_ARRAY => b".init_array",
+        elf::SHT_FINI_ARRAY => b".fini_array",
+        elf::SHT_NOBITS => zeroed_name(output_name(section.name)),
+        _ => output_name(section.name),
+    };
     let is_tls = section.has_flag(elf::SHF_TLS);
     let section_type = match section.section_type {
         elf::SHT_NOBITS | elf::SHT_NOTE => section.section_type,
         _ if name == b".init_array" => elf::SHT_INIT_ARRAY,
         _ if name == b".fini_array" => elf::SHT_FINI_ARRAY,
-        elf::SHT_INIT_ARRAY | elf::SHT_FINI_ARRAY => section.section_type,
         // SHT_X86_64_UNWIND and the like are bytes to us.
         _ => elf::SHT_PROGBITS,
     };
     let segment = if section.has_flag(elf::SHF_EXECINSTR) {
         SegmentKind::Text
-    } else if !section.has_flag(elf::SHF_WRITE) && !section.is_nobits() && !is_tls {
-        SegmentKind::ReadOnly
     } else if is_tls || is_relro(name) {
         SegmentKind::Relro
+    } else if !section.has_flag(elf::SHF_WRITE) && !section.is_nobits() {
+        SegmentKind::ReadOnly
     } else {
         SegmentKind::Data
     };
@@ -168,6 +172,22 @@ fn output_name(name: &[u8]) -> &[u8] {
         }
     }
     name
+}
+
+/// Zeroed sections stand apart from those with bytes, whose zeroes would be in the file.
+fn zeroed_name(name: &[u8]) -> &[u8] {
+    match name {
+        b".data" => b".bss",
+        b".data.rel.ro" => b".bss.rel.ro",
+        b".tdata" => b".tbss",
+        b".ldata" => b".lbss",
+        _ => name,
+    }
+}
+
+/// Whether a section is a table of constructors or destructors.
+pub(crate) fn is_array(section: &Section<'_>) -> bool {
+    matches!(destination(section).0, b".init_array" | b".fini_array")
 }
 
 fn is_relro(name: &[u8]) -> bool {

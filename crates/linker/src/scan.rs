@@ -117,9 +117,16 @@ pub(crate) fn is_relaxed(
     target: Target,
     section: &Section<'_>,
     offset: u64,
+    addend: i64,
 ) -> bool {
     const BEFORE: usize = 2;
-    if reloc.expression != Expression::GotEntryPcRelativeRelaxable || !target.is_in_image() {
+    /// The distance to the end of the instruction: any other addend reads a part of the entry, or
+    /// another one.
+    const WHOLE_ENTRY: i64 = -4;
+    if reloc.expression != Expression::GotEntryPcRelativeRelaxable
+        || !target.is_in_image()
+        || addend != WHOLE_ENTRY
+    {
         return false;
     }
     let Some(start) = usize::try_from(offset)
@@ -256,7 +263,11 @@ impl Scanner<'_, '_> {
             self.import(site, global);
         }
         match site.reloc.expression {
-            E::None | E::Size | E::GotBasePcRelative => Ok(()),
+            E::None | E::GotBasePcRelative => Ok(()),
+            E::Size => match site.target {
+                Target::Import(_) => Err(self.error(site, Problem::Unsupported)),
+                _ => Ok(()),
+            },
             E::Absolute => self.absolute(site),
             E::PcRelative | E::GotRelative => match site.target {
                 _ if site.target.is_in_image() => Ok(()),
@@ -277,6 +288,7 @@ impl Scanner<'_, '_> {
                     site.target,
                     section,
                     site.offset,
+                    site.addend,
                 ) {
                     self.got_entry(site);
                 }
@@ -311,6 +323,17 @@ impl Scanner<'_, '_> {
             let place = self.resolved.place(site.object, site.section, site.offset);
             let symbol = self.resolved.symbol_name(site.object, site.symbol);
             return Err(Error::Discarded { place, symbol });
+        }
+        if let Target::Section {
+            object, section, ..
+        } = site.target
+        {
+            let section = &self.resolved.objects[object].sections[section];
+            if section.is_eh_frame() {
+                let place = self.resolved.place(site.object, site.section, site.offset);
+                let section = section.display_name();
+                return Err(Error::IntoUnwindRecords { place, section });
+            }
         }
         let definition = self.resolved.definition_of(site.object, site.symbol);
         let is_tls_use = matches!(
@@ -355,7 +378,7 @@ impl Scanner<'_, '_> {
             return Err(self.error(site, Problem::NotPic));
         }
         let section = &self.resolved.objects[site.object].sections[site.section];
-        if !section.has_flag(elf::SHF_WRITE) {
+        if !section.has_flag(elf::SHF_WRITE) || section.is_eh_frame() {
             return Err(self.error(site, Problem::TextRelocation));
         }
         let word = Word {

@@ -10,9 +10,11 @@ use object::pod::bytes_of;
 use crate::apply::{Context, Run};
 use crate::error::{Error, Errors, Result};
 use crate::input::{Binding, PC_BEGIN, SymbolType, Visibility};
-use crate::layout::{FILE_HEADER_SIZE, Layout, NOTE_HEADER_SIZE, encode_relr, relative_words};
+use crate::layout::{
+    FILE_HEADER_SIZE, Layout, NOTE_HEADER_SIZE, OutputSegment, encode_relr, relative_words,
+};
 use crate::output::{Content, OutputSection, Piece, SegmentKind, Synthetic};
-use crate::resolve::{Resolved, Target};
+use crate::resolve::{Definition, Resolved, Target};
 use crate::scan::{GotKind, Scanned, section_relocations};
 use crate::synthetic::{UnwindTable, sorted};
 use crate::types::note;
@@ -240,9 +242,20 @@ impl Writer<'_, '_> {
                 if is_tls {
                     address -= self.layout.tls.as_ref().map_or(0, |tls| tls.memory.start);
                 }
-                let size = global
-                    .common
-                    .map_or(definition.size, |common| common.size.max(definition.size));
+                let size = match global.definition {
+                    Definition::Symbol { object, symbol } => self.resolved.size(object, symbol),
+                    _ => 0,
+                };
+                // What an assembler's `.size` says past the end is not the symbol's.
+                let size = match target {
+                    Target::Section {
+                        object, section, ..
+                    } => {
+                        let section = &self.resolved.objects[object].sections[section];
+                        size.min(section.size.saturating_sub(definition.value))
+                    }
+                    _ => size,
+                };
                 symbol.st_shndx = U16::new(LE, section);
                 symbol.st_value = U64::new(LE, address);
                 symbol.st_size = U64::new(LE, size);
@@ -290,23 +303,8 @@ impl Writer<'_, '_> {
         };
         let (_, unaligned) = relative_words(self.layout, self.resolved, self.scanned);
         for word in unaligned {
-            let input = &self.resolved.objects[word.object].sections[word.section];
-            let found = input
-                .relocations
-                .iter()
-                .find(|entry| entry.r_offset.get(LE) == word.offset);
-            let Some(entry) = found else { continue };
-            let target = self
-                .resolved
-                .target(word.object, entry.r_sym(LE, false) as usize);
-            let address = self.layout.target_address(self.resolved, target);
-            let value = address.wrapping_add_signed(entry.r_addend.get(LE));
-            push(
-                self.layout.word_address(word),
-                0,
-                types.relative,
-                value.cast_signed(),
-            );
+            let address = self.layout.word_address(word);
+            push(address, 0, types.relative, self.word_at(address));
         }
         let index = |id| self.layout.dynamic_symbols.index(id);
         for &(word, id, addend) in &self.scanned.symbolic {
@@ -337,6 +335,17 @@ impl Writer<'_, '_> {
             }
         }
         bytes
+    }
+
+    /// The word at an address, where its relocation has been applied already.
+    fn word_at(&self, address: u64) -> i64 {
+        let holds = |segment: &&OutputSegment| segment.memory.contains(&address);
+        let segment = self.layout.segments.iter().find(holds);
+        let offset = segment.map(|segment| segment.file.start + (address - segment.memory.start));
+        let word = offset
+            .and_then(|offset| usize::try_from(offset).ok())
+            .and_then(|offset| self.out.get(offset..)?.first_chunk());
+        i64::from_le_bytes(*word.expect("a word with a relocation has bytes in the file"))
     }
 
     fn got(&self) -> Vec<u8> {

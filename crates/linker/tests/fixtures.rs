@@ -118,9 +118,13 @@ fn check_all(folder: &str) {
         for _ in 0..WORKERS {
             scope.spawn(|| {
                 while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(failure) = check(path) {
-                        failures.lock().unwrap().push((path, failure));
-                    }
+                    let outcome = std::panic::catch_unwind(|| check(path));
+                    let failure = match outcome {
+                        Ok(Ok(())) => continue,
+                        Ok(Err(failure)) => failure,
+                        Err(_) => "it panics: see above".to_owned(),
+                    };
+                    failures.lock().unwrap().push((path, failure));
                 }
             });
         }

@@ -456,10 +456,11 @@ fn groups<'data>(
         let symbol = symbol_table.symbol(index)?;
         let mut signature = symbol_table.symbol_name(LE, symbol)?;
         // An assembler may sign a group with its section's symbol, whose name is the section's.
-        if signature.is_empty() && symbol.st_type() == elf::STT_SECTION {
-            if let Some(section) = symbol_table.symbol_section(LE, symbol, index)? {
-                signature = table.section_name(LE, table.section(section)?)?;
-            }
+        if signature.is_empty()
+            && symbol.st_type() == elf::STT_SECTION
+            && let Some(section) = symbol_table.symbol_section(LE, symbol, index)?
+        {
+            signature = table.section_name(LE, table.section(section)?)?;
         }
         let members = members
             .iter()

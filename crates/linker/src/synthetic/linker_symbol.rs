@@ -80,10 +80,13 @@ pub(crate) fn bounded_section(name: &[u8]) -> Option<&[u8]> {
 
 fn section_of<'name>(name: &'name [u8], prefix: &[u8]) -> Option<&'name [u8]> {
     let section = name.strip_prefix(prefix)?;
-    let is_identifier = !section.is_empty()
-        && !section[0].is_ascii_digit()
-        && section
+    is_identifier(section).then_some(section)
+}
+
+/// Whether a section's name is one that a C program can write after `__start_`.
+pub(crate) fn is_identifier(name: &[u8]) -> bool {
+    name.first().is_some_and(|first| !first.is_ascii_digit())
+        && name
             .iter()
-            .all(|&byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    is_identifier.then_some(section)
+            .all(|&byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }

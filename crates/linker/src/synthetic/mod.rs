@@ -6,6 +6,6 @@ mod runtime;
 mod unwind;
 
 pub(crate) use dynamic_symbols::DynamicSymbols;
-pub(crate) use linker_symbol::{ArrayKind, Boundary, LinkerSymbol, bounded_section};
+pub(crate) use linker_symbol::{ArrayKind, Boundary, LinkerSymbol, bounded_section, is_identifier};
 pub(crate) use runtime::runtime_object;
 pub(crate) use unwind::{UnwindTable, sorted};

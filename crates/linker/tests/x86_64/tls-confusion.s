@@ -6,6 +6,7 @@
         .section .tdata,"awT",@progbits
         .globl x
 x:      .quad 1
+//# Object: b.o
         .data
         .globl y
 y:      .quad 1

@@ -1,0 +1,4 @@
+// Nothing at all is an image too.
+//# ExpectDynamicCount: 0
+//# ExpectNoSection: .data
+        .text
