@@ -1,47 +1,57 @@
 //! `cargo xtask demo`: SQLite, compiled once and run elsewhere, twice.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::thread;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use farcall_testkit::paths::target_dir;
-use farcall_testkit::{Level, Program, real};
+use farcall_testkit::{Level, real};
 
 use crate::command::{cargo, command, run as run_command};
 use crate::setup;
 
-/// Makes the bitcode that the demo starts from, builds farcall, and runs `crates/farcall/examples/demo.rs` with the
-/// paths of the two bitcode files, SQLite's and the workload's, before the arguments given.
+/// Makes what the demo starts from, builds farcall, and runs `crates/farcall/examples/demo` with the paths of
+/// SQLite's bitcode, the workload's, and the same program linked natively.
 pub(crate) fn run(args: &[String]) -> Result<()> {
+    crate::no_arguments(args)?;
     setup::ensure()?;
-    println!("==> SQLite to bitcode, by clang-22 (kept for the next time)");
-    let start = Instant::now();
-    let sqlite = bitcode(&real::sqlite()?)?;
-    let workload = bitcode(&real::sqlite_workload()?)?;
-    println!("{:.1} s", start.elapsed().as_secs_f64());
+    println!(
+        "==> clang-22: SQLite to bitcode, and to a native program to compare with (slow the first time)"
+    );
+    let inputs = inputs()?;
 
-    println!("==> farcall, its executor and the demo");
-    // In one build, so that no dependency is built twice with different features; all binaries, because the demo starts
-    // the executor that lies in the folder above it.
+    println!("==> cargo: farcall, its executor and the demo (slow the first time)");
+    // In one build, so that no dependency is built twice with different features. The demo starts the executor that lies
+    // in the folder above its own.
     run_command(&mut cargo([
         "build",
-        "--workspace",
         "--release",
-        "--bins",
-        "--example",
-        "demo",
+        "--package=farcall-executor",
+        "--bin=farcall-executor",
+        "--package=farcall",
+        "--example=demo",
     ]))?;
-    let demo = target_dir().join("release/examples/demo");
-    run_command(command(demo, [sqlite, workload]).args(args))
+
+    println!("==> the demo\n");
+    run_command(&mut command(
+        target_dir().join("release/examples/demo"),
+        inputs,
+    ))
 }
 
-/// The one bitcode file of a program that has one source.
-fn bitcode(program: &Program) -> Result<PathBuf> {
-    let files = program
-        .bitcode(Level::O2)
-        .context("cannot compile the demo's sources")?;
-    match <[PathBuf; 1]>::try_from(files) {
-        Ok([file]) => Ok(file),
-        Err(files) => bail!("{} bitcode files where one is needed", files.len()),
+fn inputs() -> Result<[PathBuf; 3]> {
+    let program = real::sqlite_main()?;
+    // Two compilations of the same large file, which take as long as one.
+    let (bitcode, native) = thread::scope(|scope| {
+        let native = scope.spawn(|| program.executable(Level::O2));
+        let bitcode = program.bitcode(Level::O2);
+        (
+            bitcode,
+            native.join().expect("compiling returns its errors"),
+        )
+    });
+    match <[PathBuf; 3]>::try_from(bitcode?) {
+        Ok([sqlite, workload, _main]) => Ok([sqlite, workload, native?]),
+        Err(files) => bail!("{} bitcode files where three are needed", files.len()),
     }
 }
