@@ -12,7 +12,9 @@
 
 mod machine;
 mod reloc;
+mod unsupported;
 mod x86_64;
 
 pub use machine::{DynamicTypes, Machine, Relaxed, RuntimeFunction, RuntimeRelocation};
 pub use reloc::{Expression, Field, OutOfRange, Range, Reloc};
+pub use unsupported::UnsupportedMachine;

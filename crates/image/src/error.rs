@@ -1,6 +1,6 @@
 //! Why bytes are not an image.
 
-use farcall_arch::Machine;
+use farcall_arch::{Machine, UnsupportedMachine};
 
 /// The result of reading an image.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -19,7 +19,7 @@ pub enum Error {
         what: &'static str,
     },
     /// For a machine that farcall does not know.
-    #[error("for an unknown machine (e_machine {e_machine})")]
+    #[error("for {}", UnsupportedMachine(*e_machine))]
     UnknownMachine {
         /// The header's `e_machine`.
         e_machine: u16,
@@ -32,8 +32,8 @@ pub enum Error {
         /// The machine wanted.
         expected: Machine,
     },
-    /// A shared object without a farcall manifest.
-    #[error("an ELF shared object without a farcall manifest: build it with farcall")]
+    /// A shared object or an executable without a farcall manifest.
+    #[error("not an image: ELF without a farcall manifest: build it with farcall")]
     NoManifest,
     /// An image of another format version.
     #[error(

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use farcall_arch::{Machine, Range};
+use farcall_arch::{Machine, Range, UnsupportedMachine};
 
 /// The result of a phase.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -52,7 +52,7 @@ pub enum Error {
         what: &'static str,
     },
     /// An object is for a machine that farcall does not know.
-    #[error("{object}: for an unknown machine (e_machine {e_machine})")]
+    #[error("{object}: for {}", UnsupportedMachine(*e_machine))]
     UnknownMachine {
         /// The object.
         object: String,
