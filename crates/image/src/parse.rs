@@ -26,8 +26,16 @@ const MAX_SPAN: u64 = 1 << 40;
 
 pub(crate) fn parse(bytes: &[u8]) -> Result<Image<'_>> {
     let (machine, headers) = file_header(bytes)?;
+    // First of all: other shared objects and executables have no reason to keep the rules below.
+    let notes = notes(bytes, headers)?;
     let segments = segments(bytes, headers, machine)?;
     let first_segment = &bytes[segments[0].file.clone()];
+    if notes.end() > first_segment.len() {
+        return Err(Error::Corrupt {
+            what: "notes",
+            reason: "they leave the first segment",
+        });
+    }
     let dynamic = dynamic_table(bytes, headers)?;
 
     let in_first = |range: Option<Range<u64>>, what| first_range(range, first_segment, what);
@@ -62,7 +70,6 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Image<'_>> {
         });
         range.ok_or(Error::Corrupt { what, reason })
     };
-    let notes = notes(first_segment, headers)?;
     Manifest::decode(&first_segment[notes.manifest.clone()])?;
     Ok(Image {
         bytes,
@@ -428,9 +435,16 @@ struct Notes {
     manifest: Range<usize>,
 }
 
+impl Notes {
+    /// The byte offset behind both.
+    fn end(&self) -> usize {
+        self.manifest.end.max(self.digest_offset + DIGEST_SIZE)
+    }
+}
+
 /// The build-id and the manifest. gABI, "Note Section": two sizes and a type, then the owner and
 /// the descriptor, each padded to 4 bytes.
-fn notes(first_segment: &[u8], headers: &[ProgramHeader64<LE>]) -> Result<Notes> {
+fn notes(bytes: &[u8], headers: &[ProgramHeader64<LE>]) -> Result<Notes> {
     let mut digest = None;
     let mut manifest = None;
     for header in headers
@@ -438,14 +452,14 @@ fn notes(first_segment: &[u8], headers: &[ProgramHeader64<LE>]) -> Result<Notes>
         .filter(|header| header.p_type.get(LE) == elf::PT_NOTE)
     {
         let (offset, size) = (header.p_offset.get(LE), header.p_filesz.get(LE));
-        let range = file_range(first_segment, offset, size, "notes")?;
+        let range = file_range(bytes, offset, size, "notes")?;
         let mut at = range.start;
         while at < range.end {
-            let (note, end) = note(first_segment, at..range.end).ok_or(Error::Corrupt {
+            let (note, end) = note(bytes, at..range.end).ok_or(Error::Corrupt {
                 what: "notes",
                 reason: "a note leaves its segment",
             })?;
-            let descriptor = &first_segment[note.descriptor.clone()];
+            let descriptor = &bytes[note.descriptor.clone()];
             match (note.owner, note.note_type) {
                 (b"GNU\0", 3) => {
                     digest = descriptor
