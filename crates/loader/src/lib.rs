@@ -68,4 +68,5 @@ pub use error::{Error, MissingSymbol, Result, TypeMismatch};
 pub use function::{AbiType, FunctionPointer, UnsafeFunctionPointer};
 pub use loader::Loader;
 pub use module::{Export, Module, Symbol, UnloadError};
+pub use nearest::nearest;
 pub use trust::TrustedImage;

@@ -5,12 +5,9 @@ use std::collections::BTreeSet;
 /// How many names are given.
 const MAX_NAMES: usize = 3;
 
-/// The candidates most like `name`, best first; those that differ in more than a third of it are
-/// not alike.
-pub(crate) fn nearest<'a>(
-    name: &[u8],
-    candidates: impl IntoIterator<Item = &'a [u8]>,
-) -> Vec<String> {
+/// The candidates most like `name`, best first, at most three; those that differ in more than a
+/// third of it are not alike.
+pub fn nearest<'a>(name: &[u8], candidates: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
     let limit = (name.len() / 3).max(1);
     let mut best = BTreeSet::new();
     for candidate in candidates {

@@ -312,10 +312,11 @@ impl Search<'_> {
     /// The places searched, in order, for people.
     fn places(&self) -> Vec<String> {
         let n_definitions = self.loader.definitions.len();
-        let mut places = vec![match n_definitions {
-            1 => "1 definition".to_owned(),
-            _ => format!("{n_definitions} definitions"),
-        }];
+        let mut places = match n_definitions {
+            0 => Vec::new(),
+            1 => vec!["1 definition".to_owned()],
+            _ => vec![format!("{n_definitions} definitions")],
+        };
         places.extend(
             self.scope
                 .iter()
