@@ -1,6 +1,7 @@
 //! Arguments and results of a call, as text.
 
 use std::fmt::Write as _;
+use std::str::FromStr;
 
 use anyhow::Context as _;
 use farcall::Signature;
@@ -42,11 +43,15 @@ pub(crate) fn read(signature: &Signature, texts: &[String]) -> anyhow::Result<Ve
 fn read_one(parameter: &Parameter, text: &str) -> anyhow::Result<Argument> {
     match &parameter.value_type {
         ValueType::Int(bits) => Ok(Argument::Int(integer(*bits, text)?)),
-        ValueType::Float => Ok(Argument::Float(text.parse().context("it is no number")?)),
-        ValueType::Double => Ok(Argument::Double(text.parse().context("it is no number")?)),
+        ValueType::Float => Ok(Argument::Float(number(text)?)),
+        ValueType::Double => Ok(Argument::Double(number(text)?)),
         ValueType::Ptr => pointer(text),
         other => anyhow::bail!("a parameter of type {other} cannot be given on the command line"),
     }
+}
+
+fn number<T: FromStr>(text: &str) -> anyhow::Result<T> {
+    (text.parse().ok()).context("not a number")
 }
 
 /// Decimal or, with `0x`, hexadecimal; signed or unsigned, as long as `bits` bits hold it.
@@ -65,7 +70,7 @@ fn integer(bits: u32, text: &str) -> anyhow::Result<u64> {
         Some(digits) => u128::from_str_radix(digits, 16),
         None => digits.parse(),
     };
-    let magnitude = parsed.context("it is no integer")?;
+    let magnitude = parsed.ok().context("not an integer")?;
     let limit = 1_u128 << bits;
     let fits = if is_negative {
         magnitude <= limit / 2
@@ -73,7 +78,7 @@ fn integer(bits: u32, text: &str) -> anyhow::Result<u64> {
         magnitude < limit
     };
     if !fits {
-        anyhow::bail!("it does not fit an i{bits}");
+        anyhow::bail!("does not fit an i{bits}");
     }
     let value = if is_negative {
         magnitude.wrapping_neg()
@@ -91,17 +96,17 @@ fn pointer(text: &str) -> anyhow::Result<Argument> {
     }
     if let Some(path) = text.strip_prefix('@') {
         return Ok(Argument::Bytes(
-            std::fs::read(path).with_context(|| path.to_owned())?,
+            std::fs::read(path).with_context(|| format!("{path}: cannot read"))?,
         ));
     }
     match text.split_once(':') {
         Some(("str", text)) => Ok(c_string(text)),
         Some(("hex", digits)) => Ok(Argument::Bytes(
-            hex(digits).context("it is not pairs of hexadecimal digits")?,
+            hex(digits).context("not pairs of hexadecimal digits")?,
         )),
         Some(("out", size)) => {
             const LARGEST: usize = 1 << 30;
-            let size: usize = size.parse().context("out:SIZE wants a number of bytes")?;
+            let size: usize = (size.parse().ok()).context("out:SIZE wants a number of bytes")?;
             if size > LARGEST {
                 anyhow::bail!("out:SIZE is at most {LARGEST}");
             }

@@ -29,7 +29,7 @@ impl Build {
         let inputs = timings.stage("read", || read(&self.inputs))?;
         if let Some(image) = inputs.iter().find(|input| input.kind == Kind::Image) {
             anyhow::bail!(
-                "{}: an image or shared object cannot be linked again",
+                "{}: an image, a shared object or an executable, which cannot be linked again",
                 image.name()
             );
         }
@@ -95,5 +95,5 @@ fn write(path: &PathBuf, image: &[u8]) -> anyhow::Result<()> {
         // It may not exist; the error that matters is the one above.
         let _ = std::fs::remove_file(&temporary);
     }
-    written.with_context(|| path.display().to_string())
+    written.with_context(|| format!("{}: cannot write", path.display()))
 }

@@ -1,18 +1,19 @@
 //! `farcall call`.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
 use farcall::executor::{self, Address, Executor};
-use farcall::loader::invoke;
+use farcall::loader::{invoke, nearest};
 use farcall::{Image, Signature};
 
 use crate::arguments::{self, Argument};
+use crate::input::read_image;
 use crate::libraries;
+use crate::report::print;
 use crate::timings::Timings;
-use crate::trusted::{invoke as invoke_here, trusted};
+use crate::trusted::{flush_c_streams, invoke as invoke_here, trusted};
 
 /// What `farcall call` was asked.
 #[derive(Debug, Args)]
@@ -21,13 +22,10 @@ pub(crate) struct Call {
     image: PathBuf,
     /// The function
     function: String,
-    /// Its arguments: numbers; for a ptr a text (passed with a zero at its end), str:TEXT,
-    /// hex:BYTES, @FILE, out:SIZE (printed after the call) or null
-    #[arg(
-        value_name = "ARG",
-        allow_negative_numbers = true,
-        allow_hyphen_values = true
-    )]
+    /// Its arguments: numbers; for a ptr str:TEXT or just TEXT (a zero is added at its end),
+    /// hex:BYTES, @FILE, out:SIZE (that many zero bytes, printed after the call) or null
+    // A hyphen starts an option, unless a number follows: options may come after arguments.
+    #[arg(value_name = "ARG", allow_negative_numbers = true)]
     arguments: Vec<String>,
     /// Call it in this executor: unix:PATH or tcp:HOST:PORT
     #[arg(long, value_name = "ADDRESS")]
@@ -43,26 +41,22 @@ pub(crate) struct Call {
 impl Call {
     pub(crate) fn execute(self, timings: &mut Timings) -> anyhow::Result<()> {
         let name = self.image.display().to_string();
-        let bytes = std::fs::read(&self.image).with_context(|| name.clone())?;
+        let bytes = read_image(&self.image)?;
         let image = Image::parse(&bytes).with_context(|| name.clone())?;
         let signature = self.signature(&image).with_context(|| name.clone())?;
         let mut arguments = arguments::read(&signature, &self.arguments)
-            .with_context(|| format!("{} is {signature}", self.function))?;
+            .with_context(|| format!("{name}: {} is {signature}", self.function))?;
         let value = match &self.on {
             None => self.call_here(image, name, &signature, &mut arguments, timings)?,
             Some(address) => self.call_on(address, &image, &signature, &mut arguments, timings)?,
         };
-        let mut out = std::io::stdout().lock();
-        if let Some(line) = arguments::show(value, &signature.result) {
-            writeln!(out, "{line}")?;
-        }
-        for argument in &arguments {
-            if let Argument::Out(buffer) = argument {
-                writeln!(out, "{}", arguments::show_buffer(buffer))?;
-            }
-        }
-        out.flush()?;
-        Ok(())
+        let result = arguments::show(value, &signature.result).into_iter();
+        let buffers = arguments.iter().filter_map(|argument| match argument {
+            Argument::Out(buffer) => Some(arguments::show_buffer(buffer)),
+            _ => None,
+        });
+        let lines = result.chain(buffers).map(|line| line + "\n");
+        print(&lines.collect::<String>())
     }
 
     /// The function's type: the manifest's, or for an image that has none the one given.
@@ -109,7 +103,7 @@ impl Call {
         let call = || invoke_here(&module, &self.function, signature, &mut arguments);
         let value = timings.stage("call", call)?;
         // What the function printed comes before its result.
-        let _ = std::io::stdout().flush();
+        flush_c_streams();
         Ok(value)
     }
 
@@ -143,9 +137,18 @@ impl Call {
 }
 
 fn no_export(image: &Image<'_>, function: &str) -> String {
-    let mut names: Vec<String> = (image.all_exports())
-        .map(|(_, symbol)| String::from_utf8_lossy(symbol.name).into_owned())
-        .collect();
-    names.truncate(10);
-    format!("it exports no {function}; it exports {}", names.join(", "))
+    let names = || image.all_exports().map(|(_, symbol)| symbol.name);
+    let nearest = nearest(function.as_bytes(), names());
+    if !nearest.is_empty() {
+        return format!("it exports no {function}; similar: {}", nearest.join(", "));
+    }
+    const SHOWN: usize = 5;
+    let shown: Vec<_> = names().take(SHOWN).map(String::from_utf8_lossy).collect();
+    match names().count() {
+        0 => format!("it exports no {function}; it exports nothing"),
+        count if count <= SHOWN => {
+            format!("it exports no {function}, only {}", shown.join(", "))
+        }
+        count => format!("it exports no {function}; farcall inspect lists its {count} exports"),
+    }
 }

@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::input::Input;
+use crate::report::Silent;
 
 /// How to compile.
 #[derive(Debug, Args)]
@@ -34,7 +33,7 @@ pub(crate) fn compile(
     let mut command = Command::new(&program);
     command.arg(format!("-O{}", options.level));
     if let Some(cpu) = &options.cpu {
-        command.arg("--cpu").arg(cpu);
+        command.arg(format!("--cpu={cpu}"));
     }
     if let Some(features) = &options.features {
         command.arg(format!("--features={features}"));
@@ -45,18 +44,15 @@ pub(crate) fn compile(
     command
         .arg("--")
         .args(inputs.iter().map(|input| &input.path));
+    // It shows its progress and says what is wrong itself.
     command.stdin(Stdio::null()).stderr(Stdio::inherit());
-
-    let progress = progress(inputs);
     let output = command
         .output()
         .with_context(|| program.display().to_string())?;
-    progress.finish_and_clear();
+    if output.status.code().is_some_and(|code| code != 0) {
+        return Err(Silent.into());
+    }
     if !output.status.success() {
-        if output.status.code().is_some() {
-            // It has said why.
-            std::process::exit(1);
-        }
         let names: Vec<String> = inputs.iter().map(|input| input.name()).collect();
         anyhow::bail!(
             "{}: the compiler crashed ({})",
@@ -78,20 +74,6 @@ fn program() -> anyhow::Result<PathBuf> {
         );
     }
     Ok(program)
-}
-
-/// A spinner, where someone looks at it.
-fn progress(inputs: &[&Input]) -> ProgressBar {
-    let progress = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
-        progress.set_style(style);
-    }
-    progress.set_message(match inputs {
-        [input] => format!("compiling {}", input.name()),
-        inputs => format!("compiling {} files", inputs.len()),
-    });
-    progress.enable_steady_tick(Duration::from_millis(120));
-    progress
 }
 
 /// The objects in the program's output.

@@ -24,7 +24,8 @@ pub(crate) enum Kind {
 
 impl Input {
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+        let bytes =
+            std::fs::read(path).with_context(|| format!("{}: cannot read", path.display()))?;
         let kind = kind(path, &bytes).with_context(|| path.display().to_string())?;
         Ok(Self {
             path: path.to_owned(),
@@ -42,12 +43,15 @@ impl Input {
 /// The first bytes tell; where they do not, the name's ending says what the file is meant to be, so
 /// that the error about it comes from who reads such files.
 fn kind(path: &Path, bytes: &[u8]) -> anyhow::Result<Kind> {
-    const ET_DYN: u8 = 3;
+    const ET_REL: u8 = 1;
+    if bytes.is_empty() {
+        anyhow::bail!("the file is empty");
+    }
     if bytes.starts_with(b"\x7fELF") {
-        return Ok(if bytes.get(16) == Some(&ET_DYN) {
-            Kind::Image
-        } else {
+        return Ok(if bytes.get(16) == Some(&ET_REL) {
             Kind::Object
+        } else {
+            Kind::Image
         });
     }
     if bytes.starts_with(b"!<arch>\n") || bytes.starts_with(b"!<thin>\n") {
@@ -61,4 +65,18 @@ fn kind(path: &Path, bytes: &[u8]) -> anyhow::Result<Kind> {
         Some("o" | "a") => Ok(Kind::Object),
         _ => anyhow::bail!("neither IR (.ll, .bc), nor an object, an archive or an image"),
     }
+}
+
+/// The bytes of a file that is an image, as far as its first bytes tell.
+pub(crate) fn read_image(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let input = Input::read(path)?;
+    let what = match input.kind {
+        Kind::Image => return Ok(input.bytes),
+        Kind::Ir => "LLVM IR",
+        Kind::Object => "an object or archive",
+    };
+    anyhow::bail!(
+        "{}: {what}, not an image: make one of it with farcall build",
+        input.name()
+    )
 }

@@ -1,11 +1,13 @@
 //! `farcall inspect`.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
 use farcall::Image;
+
+use crate::input::read_image;
+use crate::report::print;
 
 /// What `farcall inspect` was asked.
 #[derive(Debug, Args)]
@@ -20,7 +22,7 @@ pub(crate) struct Inspect {
 impl Inspect {
     pub(crate) fn execute(self) -> anyhow::Result<()> {
         let name = self.image.display().to_string();
-        let bytes = std::fs::read(&self.image).with_context(|| name.clone())?;
+        let bytes = read_image(&self.image)?;
         let image = Image::parse(&bytes).with_context(|| name.clone())?;
         let verified = image.verify_digest();
         let description = image.describe();
@@ -32,7 +34,7 @@ impl Inspect {
         if !text.ends_with('\n') {
             text.push('\n');
         }
-        std::io::stdout().write_all(text.as_bytes())?;
+        print(&text)?;
         verified.context(name)
     }
 }

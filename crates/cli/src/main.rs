@@ -10,10 +10,12 @@ mod executor;
 mod input;
 mod inspect;
 mod libraries;
+mod report;
 mod run;
 mod timings;
 mod trusted;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -48,7 +50,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return report::command_line(&error),
+    };
     start_log(arguments.verbose);
     let mut timings = Timings::new(arguments.timings);
     let verbose = arguments.verbose;
@@ -62,10 +67,7 @@ fn main() -> ExitCode {
     timings.print();
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("farcall: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => report::failure(&error),
     }
 }
 
@@ -78,6 +80,7 @@ fn start_log(verbose: u8) {
     };
     tracing_subscriber::fmt()
         .with_max_level(level)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
 }

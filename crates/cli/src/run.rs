@@ -51,12 +51,18 @@ impl Run {
             let image = Image::parse(&input.bytes).with_context(|| input.name())?;
             images.push((input.name(), image));
         }
-        let main = images
-            .iter()
-            .position(|(_, image)| image.exports().lookup(b"main").is_some());
-        let (program_name, program) = match main {
-            Some(main) => images.remove(main),
-            None => anyhow::bail!("{name}: it has no function main"),
+        let has_main = |image: &Image<'_>| image.exports().lookup(b"main").is_some();
+        let mains: Vec<usize> = (images.iter().enumerate())
+            .filter_map(|(index, (_, image))| has_main(image).then_some(index))
+            .collect();
+        let (program_name, program) = match mains[..] {
+            [main] => images.remove(main),
+            [] => anyhow::bail!("{name}: it has no function main"),
+            [first, second, ..] => anyhow::bail!(
+                "main: defined twice: in {} and in {}",
+                images[first].0,
+                images[second].0
+            ),
         };
 
         let loader = libraries::loader(&self.libraries)?;

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::report::line;
+
 /// The stages so far.
 #[derive(Debug)]
 pub(crate) struct Timings {
@@ -37,7 +39,8 @@ impl Timings {
         for (name, time, bytes) in self.stages.drain(..) {
             if self.is_wanted {
                 let bytes = bytes.map_or(String::new(), |bytes| format!("  {bytes:>10} bytes"));
-                eprintln!("{name:<10} {:>12.3} ms{bytes}", time.as_secs_f64() * 1000.0);
+                let time = time.as_secs_f64() * 1000.0;
+                line(format_args!("{name:<10} {time:>12.3} ms{bytes}"));
             }
         }
     }

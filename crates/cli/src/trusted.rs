@@ -6,7 +6,7 @@
 )]
 
 use std::convert::Infallible;
-use std::ffi::CString;
+use std::ffi::{CString, c_int, c_void};
 
 use farcall::loader::invoke::{Argument, Value};
 use farcall::{Image, Loader, Module, Signature, TrustedImage};
@@ -39,4 +39,14 @@ pub(crate) fn invoke(
     // SAFETY: the signature is the manifest's or that of whoever asked for the call, who also chose
     // the arguments.
     unsafe { module.invoke(function, signature, arguments) }
+}
+
+/// Writes out what C code has printed and C's library still holds.
+pub(crate) fn flush_c_streams() {
+    unsafe extern "C" {
+        fn fflush(stream: *mut c_void) -> c_int;
+    }
+    // SAFETY: a null stream means all of them. What cannot be written is the function's loss, as
+    // it is at exit.
+    unsafe { fflush(std::ptr::null_mut()) };
 }

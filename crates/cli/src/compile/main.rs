@@ -8,13 +8,17 @@
 
 #![forbid(unsafe_code)]
 
-use std::io::Write as _;
+mod progress;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context as _;
 use clap::Parser;
 use farcall::{Compiler, Object, OptLevel};
+use indicatif::ProgressBar;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -25,7 +29,7 @@ use farcall::{Compiler, Object, OptLevel};
 struct Arguments {
     /// Files of IR: text or bitcode
     #[arg(required = true)]
-    inputs: Vec<String>,
+    inputs: Vec<PathBuf>,
     /// 0, 1, 2 or 3
     #[arg(short = 'O', default_value_t = 2)]
     level: u8,
@@ -49,12 +53,14 @@ fn main() -> ExitCode {
     };
     tracing_subscriber::fmt()
         .with_max_level(level)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("farcall: {error:#}");
+            // Nobody may be left to read it.
+            let _ = writeln!(std::io::stderr(), "farcall: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -75,7 +81,14 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(features) = &arguments.features {
         builder = builder.features(features);
     }
-    let objects = compile_all(&builder.build()?, &arguments.inputs)?;
+    let compiler = builder.build()?;
+    let names: Vec<String> = (arguments.inputs.iter())
+        .map(|input| input.display().to_string())
+        .collect();
+    let progress = progress::progress(&names, arguments.verbose > 0);
+    let objects = compile_all(&compiler, &arguments.inputs, &progress);
+    progress.finish_and_clear();
+    let objects = objects?;
     let mut out = std::io::stdout().lock();
     for object in objects {
         out.write_all(&(object.bytes.len() as u64).to_le_bytes())?;
@@ -86,10 +99,17 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// Compiles the files on all cores. The first file, in their order, that fails is the error.
-fn compile_all(compiler: &Compiler, inputs: &[String]) -> anyhow::Result<Vec<Object>> {
-    let compile = |input: &String| {
-        let ir = std::fs::read(input).with_context(|| input.clone())?;
-        anyhow::Ok(compiler.compile_ir(input, &ir)?)
+fn compile_all(
+    compiler: &Compiler,
+    inputs: &[PathBuf],
+    progress: &ProgressBar,
+) -> anyhow::Result<Vec<Object>> {
+    let compile = |input: &PathBuf| {
+        let name = input.display().to_string();
+        let ir = std::fs::read(input).with_context(|| format!("{name}: cannot read"))?;
+        let object = compiler.compile_ir(&name, &ir)?;
+        progress.inc(1);
+        anyhow::Ok(object)
     };
     let next = AtomicUsize::new(0);
     let n_threads = std::thread::available_parallelism()
