@@ -1,6 +1,7 @@
 // Global objects of two files with priorities, against atexit and destructor attributes: who comes when.
 // Files: parts/static_order_other.cpp
 // Exit: 4
+// Pie-objects: no, their thread-local variables are local-exec
 #include "parts/static_order.h"
 #include <cstdlib>
 
