@@ -34,7 +34,7 @@ pub(crate) fn stage<T>(
     };
     let size = match bytes {
         0 => String::new(),
-        0..1000 => format!("{bytes} B "),
+        1..1000 => format!("{bytes} B "),
         _ => format!("{} KB", bytes.div_ceil(1000)),
     };
     let line = format!("  {name:<34}{time:>12}{size:>12}  {what}");
