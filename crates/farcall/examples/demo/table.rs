@@ -8,7 +8,7 @@ use crate::Result;
 
 /// Prints what the columns are.
 pub(crate) fn columns() {
-    println!("{:<36}{:>12}{:>12}", "stage", "time   ", "bytes   ");
+    println!("{:<36}{:>9}{:>12}", "stage", "time", "bytes");
 }
 
 /// Does one stage, with a spinner where somebody looks, and prints its line: how long it took, and how many bytes, 0 for none, of
