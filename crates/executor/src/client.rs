@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 
 use farcall_image::{Digest, Image};
 use farcall_loader::invoke::Value;
@@ -13,7 +14,7 @@ use farcall_protocol::{
 
 use crate::listener::Connection;
 use crate::serve::{next_payload, write_frame};
-use crate::{Address, Error, Result};
+use crate::{Address, Error, Result, Service};
 
 /// An image up to this size, in bytes, is sent along with the question whether it is there: that
 /// costs less than a second round trip.
@@ -107,6 +108,29 @@ impl Executor {
             reader: Box::new(reader),
             writer: Box::new(writer),
         })
+    }
+
+    /// Starts an executor on a thread of this process and connects to it: all of the way but the
+    /// other process, for tests and first steps. It ends with the connection.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no more sockets or threads.
+    pub fn local() -> Result<Self> {
+        let start = || {
+            let (controller, mut executor) = UnixStream::pair()?;
+            let mut reader = executor.try_clone()?;
+            let serve = move || {
+                // What ends the connection, the controller's end of it reports too.
+                let _ = Service::default().serve(&mut reader, &mut executor);
+            };
+            std::thread::Builder::new()
+                .name("executor".to_owned())
+                .spawn(serve)?;
+            std::io::Result::Ok((controller.try_clone()?, controller))
+        };
+        let (reader, writer) = start().map_err(Error::system("start an executor"))?;
+        Self::over(reader, writer)
     }
 
     fn greet(mut connection: Connection) -> Result<Self> {
