@@ -118,13 +118,16 @@ impl OutputSection<'_> {
 pub(crate) fn destination<'data>(
     section: &Section<'data>,
 ) -> (&'data [u8], SegmentKind, elf::SectionType) {
-    let name = match section.section_type {
+    let is_tls = section.has_flag(elf::SHF_TLS);
+    let name: &[u8] = match section.section_type {
+        // The template has two parts, whatever the objects call theirs.
+        elf::SHT_NOBITS if is_tls => b".tbss",
+        _ if is_tls => b".tdata",
         elf::SHT_INIT_ARRAY => b".init_array",
         elf::SHT_FINI_ARRAY => b".fini_array",
         elf::SHT_NOBITS => zeroed_name(output_name(section.name)),
         _ => output_name(section.name),
     };
-    let is_tls = section.has_flag(elf::SHF_TLS);
     let section_type = match section.section_type {
         elf::SHT_NOBITS | elf::SHT_NOTE => section.section_type,
         _ if name == b".init_array" => elf::SHT_INIT_ARRAY,
@@ -179,7 +182,6 @@ fn zeroed_name(name: &[u8]) -> &[u8] {
     match name {
         b".data" => b".bss",
         b".data.rel.ro" => b".bss.rel.ro",
-        b".tdata" => b".tbss",
         b".ldata" => b".lbss",
         _ => name,
     }

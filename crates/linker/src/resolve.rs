@@ -538,6 +538,9 @@ fn refusal(section: &crate::input::Section<'_>, is_kept: bool) -> Option<&'stati
     if section.has_flag(elf::SHF_COMPRESSED) {
         return Some("it is loaded, so it cannot be compressed");
     }
+    if section.has_flag(elf::SHF_TLS) && is_executable {
+        return Some("it is thread-local and executable");
+    }
     if section.has_flag(elf::SHF_TLS) && section.align > MAX_TLS_ALIGN {
         return Some("thread-local variables cannot be aligned to more than 65536 bytes");
     }

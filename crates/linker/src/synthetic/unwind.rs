@@ -11,6 +11,7 @@ use object::endian::LittleEndian as LE;
 use crate::error::{Error, Result};
 use crate::input::{PC_BEGIN, Record, RecordKind, records};
 use crate::resolve::{Resolved, Target};
+use crate::scan::section_relocations;
 
 /// The unwind records that enter the image, by the section that they come from.
 #[derive(Debug, Default)]
@@ -84,6 +85,13 @@ impl UnwindTable {
         let mut kept = Vec::<KeptRecord>::new();
         let mut output = 0;
         for (record, _) in all.into_iter().zip(is_kept).filter(|(_, is_kept)| *is_kept) {
+            let start = record.range.start;
+            if !section_relocations(&relocations, &(start..start + PC_BEGIN)).is_empty() {
+                return Err(malformed(
+                    start,
+                    "a relocation changes its length or its CIE",
+                ));
+            }
             let cie = match record.kind {
                 RecordKind::Cie => None,
                 // A CIE comes before its FDEs, so it has its place already.
