@@ -2,8 +2,9 @@
 //!
 //! Phases, one file each, every phase borrowing what the one before gave and returning a type of
 //! its own: [`input`] reads objects, [`resolve`] decides which definition each name means,
-//! [`scan`] collects what relocations need (GOT, PLT, dynamic relocations), [`layout`] gives every
-//! piece its address, [`write`] writes the bytes and applies the relocations.
+//! [`scan`] collects what relocations need (GOT, PLT, dynamic relocations), [`collect`] sorts the
+//! inputs' sections into the image's, [`layout`] gives every piece its address, [`write`] writes the
+//! bytes and applies the relocations.
 //!
 //! No I/O and no host assumption: any host links for any machine, and the same inputs give the
 //! same bytes.
@@ -16,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+mod collect;
 mod error;
 mod input;
 mod layout;
