@@ -64,7 +64,7 @@ pub(crate) fn link(
     let mut compiled = Vec::new();
     if !ir.is_empty() {
         compiled = timings.stage("compile", || compile(&ir, options, verbose))?;
-        timings.bytes(compiled.iter().map(Vec::len).sum());
+        timings.bytes(compiled.iter().map(|object| object.len() as u64).sum());
     }
     let mut compiled = compiled.iter();
     let mut linker = Linker::new();
@@ -81,7 +81,7 @@ pub(crate) fn link(
         linker.library(name.as_str(), bytes);
     }
     let image = timings.stage("link", || linker.link())?;
-    timings.bytes(image.len());
+    timings.bytes(image.len() as u64);
     Ok(image)
 }
 

@@ -9,7 +9,7 @@ use farcall::loader::{invoke, nearest};
 use farcall::{Image, Signature};
 
 use crate::arguments::{self, Argument};
-use crate::input::read_image;
+use crate::input::{checked_image, read_image};
 use crate::libraries;
 use crate::report::print;
 use crate::timings::Timings;
@@ -42,7 +42,7 @@ impl Call {
     pub(crate) fn execute(self, timings: &mut Timings) -> anyhow::Result<()> {
         let name = self.image.display().to_string();
         let bytes = read_image(&self.image)?;
-        let image = Image::parse(&bytes).with_context(|| name.clone())?;
+        let image = checked_image(&name, &bytes)?;
         let signature = self.signature(&image).with_context(|| name.clone())?;
         let mut arguments = arguments::read(&signature, &self.arguments)
             .with_context(|| format!("{name}: {} is {signature}", self.function))?;
@@ -118,8 +118,15 @@ impl Call {
         if !self.libraries.is_empty() {
             anyhow::bail!("-l names libraries of this process; it cannot be used with --on");
         }
-        let mut remote = timings.stage("connect", || Executor::connect(address))?;
-        let module = timings.stage("load", || remote.load(image))?;
+        let at = |error| at_address(error, address);
+        let mut remote = timings
+            .stage("connect", || Executor::connect(address))
+            .map_err(at)?;
+        let sent = remote.traffic().sent;
+        let module = timings
+            .stage("ship, load", || remote.load(image))
+            .map_err(at)?;
+        timings.bytes(remote.traffic().sent - sent);
         let mut arguments: Vec<executor::Argument<'_>> = (arguments.iter_mut())
             .map(|argument| match argument {
                 Argument::Int(value) => executor::Argument::Int(*value),
@@ -132,7 +139,18 @@ impl Call {
             .collect();
         let signature = signature.to_string();
         let call = || remote.call(&module, &self.function, Some(&signature), &mut arguments);
-        Ok(timings.stage("call", call)?)
+        timings.stage("call", call).map_err(at)
+    }
+}
+
+/// The error with the executor's address, which some name already.
+fn at_address(error: executor::Error, address: &Address) -> anyhow::Error {
+    let is_named = matches!(error, executor::Error::Connect { .. });
+    let error = anyhow::Error::new(error);
+    if is_named {
+        error
+    } else {
+        error.context(address.to_string())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use farcall::Image;
 
 /// A file that was read.
 #[derive(Debug)]
@@ -79,4 +80,16 @@ pub(crate) fn read_image(path: &Path) -> anyhow::Result<Vec<u8>> {
         "{}: {what}, not an image: make one of it with farcall build",
         input.name()
     )
+}
+
+/// The image in a file's bytes, with its form checked and the bytes compared with its digest: what
+/// was cut or changed by accident does not run.
+pub(crate) fn checked_image<'data>(name: &str, bytes: &'data [u8]) -> anyhow::Result<Image<'data>> {
+    let parse = || {
+        let image = Image::parse(bytes)?;
+        image.verify_digest()?;
+        Ok(image)
+    };
+    parse()
+        .map_err(|error: farcall::image::Error| anyhow::Error::new(error).context(name.to_owned()))
 }

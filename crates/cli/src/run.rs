@@ -11,7 +11,7 @@ use farcall::{Image, Module};
 
 use crate::build::{link, read};
 use crate::compile_process::CompileOptions;
-use crate::input::{Input, Kind};
+use crate::input::{Input, Kind, checked_image};
 use crate::libraries;
 use crate::timings::Timings;
 use crate::trusted::{run_program, trusted};
@@ -48,8 +48,7 @@ impl Run {
             images.push((first.name(), Image::parse(built)?));
         }
         for input in ready {
-            let image = Image::parse(&input.bytes).with_context(|| input.name())?;
-            images.push((input.name(), image));
+            images.push((input.name(), checked_image(&input.name(), &input.bytes)?));
         }
         let has_main = |image: &Image<'_>| image.exports().lookup(b"main").is_some();
         let mains: Vec<usize> = (images.iter().enumerate())

@@ -8,7 +8,7 @@ use crate::report::line;
 #[derive(Debug)]
 pub(crate) struct Timings {
     is_wanted: bool,
-    stages: Vec<(String, Duration, Option<usize>)>,
+    stages: Vec<(&'static str, Duration, Option<u64>)>,
 }
 
 impl Timings {
@@ -20,15 +20,15 @@ impl Timings {
     }
 
     /// Runs a stage and notes its time.
-    pub(crate) fn stage<T>(&mut self, name: impl Into<String>, stage: impl FnOnce() -> T) -> T {
+    pub(crate) fn stage<T>(&mut self, name: &'static str, stage: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = stage();
-        self.stages.push((name.into(), start.elapsed(), None));
+        self.stages.push((name, start.elapsed(), None));
         result
     }
 
-    /// Notes how many bytes the last stage gave.
-    pub(crate) fn bytes(&mut self, bytes: usize) {
+    /// Notes how many bytes the last stage gave or sent.
+    pub(crate) fn bytes(&mut self, bytes: u64) {
         if let Some(last) = self.stages.last_mut() {
             last.2 = Some(bytes);
         }
