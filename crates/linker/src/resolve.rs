@@ -567,6 +567,7 @@ fn symbol_refusal(
     is_kept: bool,
 ) -> Option<&'static str> {
     let is_tls = symbol.symbol_type == SymbolType::Tls;
+    let is_visible = symbol.binding != Binding::Local && symbol.visibility <= Visibility::Protected;
     match symbol.placement {
         Placement::Section(section) if is_kept => {
             let section = &object.sections[section];
@@ -574,7 +575,7 @@ fn symbol_refusal(
                 Some("indirect functions (IFUNC) are not supported yet")
             } else if is_tls && !section.has_flag(elf::SHF_TLS) {
                 Some("it is thread-local, but its section is not")
-            } else if symbol.binding != Binding::Local && symbol.value > section.size {
+            } else if is_visible && symbol.value > section.size {
                 Some("its value lies outside its section")
             } else {
                 None

@@ -213,6 +213,17 @@ fn read<'data>(name: &str, bytes: &'data [u8]) -> Result<Object<'data>, ReadErro
             symbol.symbol_type = SymbolType::Tls;
         }
     }
+    // GCC's mark of an object without machine code, which would link to an image without functions.
+    if symbols
+        .iter()
+        .any(|symbol| symbol.name == b"__gnu_lto_slim")
+    {
+        return Err(Error::NotRelocatable {
+            object: name.to_owned(),
+            what: "it holds GCC's intermediate code: compile without -flto or with -ffat-lto-objects",
+        }
+        .into());
+    }
     attach_relocations(name, &table, bytes, &mut sections, symbols.len())?;
     let groups = groups(&table, bytes, &symbol_table)?;
     Ok(Object {
