@@ -15,15 +15,28 @@ use crate::report::print;
 use crate::timings::Timings;
 use crate::trusted::{flush_c_streams, invoke as invoke_here, trusted};
 
+/// How the function's arguments are written.
+const ARGUMENTS: &str = "\
+Arguments for a parameter of type
+  iN             42, -1, 0xff; for i1 also true and false
+  float, double  2.5, -1e9, inf
+  ptr            TEXT or str:TEXT  the text, with a zero at its end
+                 hex:00ff          these bytes
+                 @FILE             the bytes of the file
+                 out:SIZE          SIZE zero bytes, printed after the call
+                 null              null
+
+What begins with a hyphen and is no decimal number goes after --.";
+
 /// What `farcall call` was asked.
 #[derive(Debug, Args)]
+#[command(after_help = ARGUMENTS)]
 pub(crate) struct Call {
     /// The image
     image: PathBuf,
     /// The function
     function: String,
-    /// Its arguments: numbers; for a ptr str:TEXT or just TEXT (a zero is added at its end),
-    /// hex:BYTES, @FILE, out:SIZE (that many zero bytes, printed after the call) or null
+    /// Its arguments, as listed below
     // A hyphen starts an option, unless a number follows: options may come after arguments.
     #[arg(value_name = "ARG", allow_negative_numbers = true)]
     arguments: Vec<String>,

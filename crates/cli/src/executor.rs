@@ -6,6 +6,10 @@ use farcall::executor::{Address, Listen, Options, run};
 /// What `farcall executor` was asked.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
+#[command(
+    after_help = "Whoever can connect can run code. A Unix socket is for processes of this user;\n\
+    TCP is neither authenticated nor encrypted."
+)]
 pub(crate) struct Executor {
     /// Where controllers connect: unix:PATH or tcp:HOST:PORT
     #[arg(long, value_name = "ADDRESS")]
