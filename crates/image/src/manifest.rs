@@ -95,8 +95,11 @@ impl<'data> Manifest<'data> {
     /// Who refers to the import at `index`.
     #[must_use]
     pub fn referrer(&self, index: u32) -> Option<&Referrer<'data>> {
-        self.referrers
-            .iter()
-            .find(|referrer| referrer.symbol == index)
+        let by_symbol = |referrer: &Referrer<'_>| referrer.symbol;
+        let found = self
+            .referrers
+            .binary_search_by_key(&index, by_symbol)
+            .ok()?;
+        self.referrers.get(found)
     }
 }

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use farcall_image::{Manifest, Referrer};
 use foldhash::fast::FixedState;
 
+use crate::input::NamedPlaces;
 use crate::resolve::{Definition, Resolved};
 use crate::scan::Scanned;
 use crate::synthetic::DynamicSymbols;
@@ -30,10 +31,14 @@ pub(crate) fn manifest(
             }
         }
     }
+    let mut named_places = HashMap::<usize, NamedPlaces<'_, '_>, FixedState>::default();
     let places: Vec<(u32, String, String)> = (scanned.imports.iter())
         .map(|import| {
             let object = &resolved.objects[import.object];
-            let place = object.place_name(import.section, import.offset);
+            let places = named_places
+                .entry(import.object)
+                .or_insert_with(|| object.named_places());
+            let place = places.name(import.section, import.offset);
             (
                 dynamic_symbols.index(import.global),
                 file_name(&object.name).to_owned(),

@@ -8,7 +8,9 @@ use farcall_arch::Machine;
 
 pub(crate) use archive::Archive;
 pub(crate) use eh_frame::{PC_BEGIN, Record, RecordKind, records};
-pub(crate) use object::{Binding, InputSymbol, Object, Placement, Section, SymbolType, Visibility};
+pub(crate) use object::{
+    Binding, InputSymbol, NamedPlaces, Object, Placement, Section, SymbolType, Visibility,
+};
 
 use crate::error::{Error, Result};
 

@@ -153,22 +153,46 @@ impl<'data> Object<'data> {
         &self.symbols[self.first_global..]
     }
 
+    /// The functions and variables, by place.
+    pub(crate) fn named_places(&self) -> NamedPlaces<'_, 'data> {
+        let mut places: Vec<_> = (self.symbols.iter())
+            .filter_map(|symbol| match (symbol.placement, symbol.symbol_type) {
+                (Placement::Section(section), SymbolType::Function | SymbolType::Object)
+                    if symbol.size != 0 =>
+                {
+                    Some((section, symbol))
+                }
+                _ => None,
+            })
+            .collect();
+        places.sort_by_key(|&(section, symbol)| (section, symbol.value));
+        NamedPlaces {
+            object: self,
+            places,
+        }
+    }
+}
+
+/// The functions and variables of an object, to be found by place.
+#[derive(Debug)]
+pub(crate) struct NamedPlaces<'a, 'data> {
+    object: &'a Object<'data>,
+    /// With their sections, sorted by section and value.
+    places: Vec<(usize, &'a InputSymbol<'data>)>,
+}
+
+impl NamedPlaces<'_, '_> {
     /// The name of what is at `offset` of a section, for people: the function or variable that
-    /// covers it, else the section.
-    pub(crate) fn place_name(&self, section: usize, offset: u64) -> String {
-        let covers = |symbol: &&InputSymbol<'_>| {
-            symbol.placement == Placement::Section(section)
-                && matches!(
-                    symbol.symbol_type,
-                    SymbolType::Function | SymbolType::Object
-                )
-                && offset
-                    .checked_sub(symbol.value)
-                    .is_some_and(|distance| distance < symbol.size)
-        };
-        match self.symbols.iter().find(covers) {
-            Some(symbol) => symbol.display_name(),
-            None => self.sections[section].display_name(),
+    /// starts last before it and covers it, else the section.
+    pub(crate) fn name(&self, section: usize, offset: u64) -> String {
+        let after = (self.places)
+            .partition_point(|&(each, symbol)| (each, symbol.value) <= (section, offset));
+        let nearest = after.checked_sub(1).map(|before| self.places[before]);
+        match nearest {
+            Some((each, symbol)) if each == section && offset - symbol.value < symbol.size => {
+                symbol.display_name()
+            }
+            _ => self.object.sections[section].display_name(),
         }
     }
 }
