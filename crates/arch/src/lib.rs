@@ -10,11 +10,12 @@
 
 #![forbid(unsafe_code)]
 
+mod aarch64;
 mod machine;
 mod reloc;
 mod unsupported;
 mod x86_64;
 
 pub use machine::{DynamicTypes, Machine, Relaxed, RuntimeFunction, RuntimeRelocation};
-pub use reloc::{Expression, Field, OutOfRange, Range, Reloc};
+pub use reloc::{Base, Expression, Field, OutOfRange, Range, Relaxation, Reloc};
 pub use unsupported::UnsupportedMachine;

@@ -1,6 +1,6 @@
 //! The machines, and what is asked of each.
 
-use crate::{Reloc, x86_64};
+use crate::{Reloc, aarch64, x86_64};
 
 /// A target machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -8,6 +8,8 @@ use crate::{Reloc, x86_64};
 pub enum Machine {
     /// AMD64 / Intel 64, System V psABI, LP64.
     X86_64,
+    /// Arm 64-bit, AAPCS64, LP64, little-endian.
+    Aarch64,
 }
 
 /// The `r_type` numbers of the dynamic relocations that the linker writes.
@@ -22,7 +24,13 @@ pub struct DynamicTypes {
     /// The identity of the module that defines a thread-local symbol.
     pub tls_module: u32,
     /// The offset of a thread-local symbol in its module's block.
+    pub tls_block_offset: u32,
+    /// The offset of a thread-local symbol from the thread pointer.
     pub tls_offset: u32,
+    /// The two words of a TLS descriptor.
+    pub tls_descriptor: u32,
+    /// The result of calling the function at `B + A`.
+    pub indirect_relative: u32,
 }
 
 /// What stands in the code after a relaxation; the addend stays as it was.
@@ -66,6 +74,7 @@ impl Machine {
     pub const fn from_e_machine(e_machine: u16) -> Option<Self> {
         match e_machine {
             x86_64::E_MACHINE => Some(Self::X86_64),
+            aarch64::E_MACHINE => Some(Self::Aarch64),
             _ => None,
         }
     }
@@ -75,6 +84,8 @@ impl Machine {
     pub const fn host() -> Option<Self> {
         if cfg!(target_arch = "x86_64") {
             Some(Self::X86_64)
+        } else if cfg!(target_arch = "aarch64") {
+            Some(Self::Aarch64)
         } else {
             None
         }
@@ -85,6 +96,7 @@ impl Machine {
     pub const fn e_machine(self) -> u16 {
         match self {
             Self::X86_64 => x86_64::E_MACHINE,
+            Self::Aarch64 => aarch64::E_MACHINE,
         }
     }
 
@@ -93,6 +105,7 @@ impl Machine {
     pub const fn name(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
         }
     }
 
@@ -102,6 +115,7 @@ impl Machine {
     pub const fn max_page_size(self) -> u64 {
         match self {
             Self::X86_64 => x86_64::MAX_PAGE_SIZE,
+            Self::Aarch64 => aarch64::MAX_PAGE_SIZE,
         }
     }
 
@@ -110,6 +124,7 @@ impl Machine {
     pub const fn reloc(self, r_type: u32) -> Option<Reloc> {
         match self {
             Self::X86_64 => x86_64::reloc(r_type),
+            Self::Aarch64 => aarch64::reloc(r_type),
         }
     }
 
@@ -118,6 +133,7 @@ impl Machine {
     pub const fn dynamic_types(self) -> DynamicTypes {
         match self {
             Self::X86_64 => x86_64::DYNAMIC_TYPES,
+            Self::Aarch64 => aarch64::DYNAMIC_TYPES,
         }
     }
 
@@ -126,6 +142,7 @@ impl Machine {
     pub const fn plt_entry_size(self) -> u64 {
         match self {
             Self::X86_64 => x86_64::PLT_ENTRY_SIZE,
+            Self::Aarch64 => aarch64::PLT_ENTRY_SIZE,
         }
     }
 
@@ -141,6 +158,7 @@ impl Machine {
     pub fn write_plt_entry(self, out: &mut [u8], plt_entry: u64, got_entry: u64) -> bool {
         match self {
             Self::X86_64 => x86_64::write_plt_entry(out, plt_entry, got_entry),
+            Self::Aarch64 => aarch64::write_plt_entry(out, plt_entry, got_entry),
         }
     }
 
@@ -149,6 +167,7 @@ impl Machine {
     pub const fn code_fill(self) -> u8 {
         match self {
             Self::X86_64 => x86_64::CODE_FILL,
+            Self::Aarch64 => aarch64::CODE_FILL,
         }
     }
 
@@ -157,6 +176,7 @@ impl Machine {
     pub const fn runtime_functions(self) -> &'static [RuntimeFunction] {
         match self {
             Self::X86_64 => x86_64::RUNTIME_FUNCTIONS,
+            Self::Aarch64 => aarch64::RUNTIME_FUNCTIONS,
         }
     }
 
@@ -169,6 +189,8 @@ impl Machine {
     pub fn relax_got_load(self, code: &mut [u8], offset: usize) -> Option<Relaxed> {
         match self {
             Self::X86_64 => x86_64::relax_got_load(code, offset),
+            // Its relaxations take pairs of instructions, which are not rewritten yet.
+            Self::Aarch64 => None,
         }
     }
 }

@@ -1,9 +1,9 @@
-//! What a relocation means: *expression* × *field* × *range*.
+//! What a relocation means: *expression* × *base* × *field* × *range*.
 //!
-//! An [`Expression`] says which value is wanted, in the letters of the ABI documents; a [`Field`]
-//! says where its bits go; a [`Range`] says which values fit. The linker evaluates and writes with
-//! no other knowledge of a relocation type, and decides from the expression alone whether a
-//! symbol needs a GOT entry or a PLT entry.
+//! An [`Expression`] says which value is wanted, in the letters of the ABI documents; a [`Base`] what
+//! it counts from; a [`Field`] where its bits go; a [`Range`] which values fit. The linker evaluates
+//! and writes with no other knowledge of a relocation type, and decides from the expression alone
+//! whether a symbol needs a GOT entry or a PLT entry.
 
 /// One relocation type of one machine: a row of its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,55 +12,49 @@ pub struct Reloc {
     pub name: &'static str,
     /// The value to compute.
     pub expression: Expression,
-    /// Where the value's bits go.
+    /// What is subtracted from it.
+    pub base: Base,
+    /// Where the result's bits go.
     pub field: Field,
-    /// Which values fit.
+    /// Which results fit.
     pub range: Range,
+    /// Whether the code at the place may be rewritten to do without the GOT.
+    pub relaxation: Relaxation,
 }
 
 /// The value that a relocation asks for, in ABI letters.
 ///
-/// `S` symbol value, `A` addend, `P` place, `L` PLT entry of the symbol, `G` offset of the symbol's
-/// GOT entry from `GOT`, `GOT` address of the global offset table, `B` load bias, `Z` symbol size,
-/// `TLS` start of the image's TLS segment. All are 64-bit wrapping arithmetic.
+/// `S` symbol value, `A` addend, `L` PLT entry of the symbol, `G` address of the symbol's GOT entry,
+/// `GOT` address of the global offset table, `B` load bias, `Z` symbol size, `TLS` start of the image's
+/// TLS segment. All are 64-bit wrapping arithmetic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expression {
     /// Nothing is computed or written.
     None,
     /// `S + A`.
-    Absolute,
-    /// `S + A - P`.
-    PcRelative,
-    /// `L + A - P`; the symbol's own value when it needs no PLT entry.
-    PltPcRelative,
-    /// `L + A - GOT`.
-    PltGotRelative,
-    /// `G + GOT + A - P`.
-    GotEntryPcRelative,
-    /// `G + GOT + A - P`, at an instruction that the psABI allows to be relaxed.
-    GotEntryPcRelativeRelaxable,
+    Symbol,
+    /// `L + A`; the symbol's own value when it needs no PLT entry.
+    Plt,
     /// `G + A`.
-    GotEntryOffset,
-    /// `S + A - GOT`.
-    GotRelative,
-    /// `GOT + A - P`.
-    GotBasePcRelative,
+    GotEntry,
+    /// `GOT + A`.
+    GotBase,
     /// `Z + A`.
     Size,
-    /// Place-relative address of the GOT pair (module, offset) of a thread-local symbol.
-    TlsGeneralDynamic,
-    /// Place-relative address of the GOT pair (module, 0) of this image.
-    TlsLocalDynamic,
+    /// The address of the GOT pair (module, offset) of a thread-local symbol, plus `A`.
+    TlsPair,
+    /// The address of the GOT pair (module, 0) of this image, plus `A`.
+    TlsModulePair,
     /// `S + A - TLS`: offset in the image's own TLS block.
     TlsBlockOffset,
-    /// Place-relative address of the GOT entry that holds the offset from the thread pointer.
-    TlsInitialExec,
-    /// Offset from the thread pointer.
-    TlsLocalExec,
-    /// Place-relative address of the GOT pair of a TLS descriptor.
+    /// The address of the GOT entry that holds the offset from the thread pointer, plus `A`.
+    TlsOffsetEntry,
+    /// Offset from the thread pointer, plus `A`.
+    TlsOffset,
+    /// The address of the GOT pair of a TLS descriptor, plus `A`.
     TlsDescriptor,
-    /// Marks the call through a TLS descriptor; nothing is written.
-    TlsDescriptorCall,
+    /// Marks code that goes through a TLS descriptor; nothing is written.
+    TlsDescriptorMark,
     /// Dynamic: `B + A`.
     Relative,
     /// Dynamic: `S`, into a GOT entry.
@@ -69,29 +63,56 @@ pub enum Expression {
     JumpSlot,
     /// Dynamic: the module's identity, as `__tls_get_addr` knows it.
     TlsModule,
+    /// Dynamic: the two words of a TLS descriptor.
+    TlsDescriptorPair,
     /// Dynamic: the result of calling the function at `B + A`.
     IndirectRelative,
     /// Dynamic: bytes copied out of another image; never produced, never accepted.
     Copy,
 }
 
-impl Expression {
-    /// Whether only a dynamic linker evaluates it, so that it cannot stand in an object.
+/// What a relocation's value counts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Base {
+    /// Nothing: the value itself.
+    Absolute,
+    /// The place: `V - P`.
+    Place,
+    /// The place's 4 KiB page, of the value's page: `Page(V) - Page(P)`.
+    Page,
+    /// The global offset table: `V - GOT`.
+    Got,
+    /// The 4 KiB page of the global offset table: `V - Page(GOT)`.
+    GotPage,
+}
+
+/// How code may be rewritten, where the ABI says that it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relaxation {
+    /// Not at all.
+    None,
+    /// A load from the GOT may compute the address instead, when the symbol is in the image.
+    GotLoad,
+}
+
+impl Base {
+    /// Counts `value` from the base.
     #[must_use]
-    pub const fn is_dynamic_only(self) -> bool {
-        matches!(
-            self,
-            Self::Relative
-                | Self::GlobDat
-                | Self::JumpSlot
-                | Self::TlsModule
-                | Self::IndirectRelative
-                | Self::Copy
-        )
+    pub const fn apply(self, value: u64, place: u64, got: u64) -> u64 {
+        const PAGE: u64 = !0xfff;
+        match self {
+            Self::Absolute => value,
+            Self::Place => value.wrapping_sub(place),
+            Self::Page => (value & PAGE).wrapping_sub(place & PAGE),
+            Self::Got => value.wrapping_sub(got),
+            Self::GotPage => value.wrapping_sub(got & PAGE),
+        }
     }
 }
 
 /// Where the bits of a value go in the bytes at the place.
+///
+/// Instructions are 32-bit words; their fields leave the other bits as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
     /// No bytes.
@@ -104,6 +125,25 @@ pub enum Field {
     Word,
     /// Eight bytes, little-endian.
     Xword,
+    /// `width` bits of the value, from bit `from` on, into the bits from `to` on of an instruction.
+    Bits {
+        /// The field's lowest bit in the instruction.
+        to: u32,
+        /// The field's width in bits.
+        width: u32,
+        /// The lowest bit of the value that goes into it.
+        from: u32,
+    },
+    /// The immediate of AArch64's `adr` and `adrp`: two low bits at 29, the other 19 at 5.
+    Adr {
+        /// The lowest bit of the value that goes into it: 0 for `adr`, 12 for `adrp`.
+        from: u32,
+    },
+    /// The immediate of AArch64's `movz`/`movn`, which of the two the value's sign decides: 16 bits at 5.
+    MovSigned {
+        /// The lowest bit of the value that goes into it.
+        from: u32,
+    },
 }
 
 impl Field {
@@ -114,12 +154,12 @@ impl Field {
             Self::None => 0,
             Self::Byte => 1,
             Self::Half => 2,
-            Self::Word => 4,
+            Self::Word | Self::Bits { .. } | Self::Adr { .. } | Self::MovSigned { .. } => 4,
             Self::Xword => 8,
         }
     }
 
-    /// Writes `value`'s low bits into `place`, which starts at the relocation's place.
+    /// Writes `value`'s bits into `place`, which starts at the relocation's place.
     ///
     /// # Panics
     ///
@@ -127,17 +167,48 @@ impl Field {
     /// relocation's offset.
     pub fn write(self, place: &mut [u8], value: u64) {
         let size = self.size();
-        place[..size].copy_from_slice(&value.to_le_bytes()[..size]);
+        let place = &mut place[..size];
+        let mut old = [0; 8];
+        old[..size].copy_from_slice(place);
+        let old = u64::from_le_bytes(old);
+        let insert = |to: u32, width: u32, bits: u64| {
+            let mask = (1 << width) - 1;
+            old & !(mask << to) | (bits & mask) << to
+        };
+        let new = match self {
+            Self::None | Self::Byte | Self::Half | Self::Word | Self::Xword => value,
+            Self::Bits { to, width, from } => insert(to, width, value >> from),
+            Self::Adr { from } => {
+                let (low, high) = (value >> from & 3, value >> (from + 2) & 0x7_ffff);
+                old & !(3 << 29 | 0x7_ffff << 5) | low << 29 | high << 5
+            }
+            Self::MovSigned { from } => {
+                // movn writes the complement of its immediate; bit 30 tells the two apart.
+                const MOVZ: u64 = 1 << 30;
+                let is_negative = value.cast_signed() < 0;
+                let (bits, opcode) = if is_negative {
+                    (!value, 0)
+                } else {
+                    (value, MOVZ)
+                };
+                insert(5, 16, bits >> from) & !MOVZ | opcode
+            }
+        };
+        place.copy_from_slice(&new.to_le_bytes()[..size]);
     }
 
-    /// Reads the addend stored at the place, sign-extended: what a `SHT_REL` relocation adds.
+    /// Reads the addend stored at the place, sign-extended: what a `SHT_REL` relocation adds. For
+    /// an instruction's field there is none: such machines keep addends apart.
     ///
     /// # Panics
     ///
     /// As [`Field::write`].
     #[must_use]
     pub fn read(self, place: &[u8]) -> i64 {
-        let size = self.size();
+        let size = match self {
+            Self::Bits { .. } | Self::Adr { .. } | Self::MovSigned { .. } => return 0,
+            _ => self.size(),
+        };
         let mut bytes = [0; 8];
         bytes[..size].copy_from_slice(&place[..size]);
         let value = i64::from_le_bytes(bytes);
@@ -161,6 +232,12 @@ pub enum Range {
     Unsigned(u32),
     /// `-2^(n-1) <= value < 2^n`: the ABI does not say how the field is read.
     Either(u32),
+    /// As [`Range::Signed`], and a multiple of this many bytes: the instruction leaves out the low bits.
+    Aligned(u32, u32),
+    /// As [`Range::Unsigned`], and a multiple of this many bytes.
+    UnsignedAligned(u32, u32),
+    /// A multiple of this many bytes.
+    Multiple(u32),
 }
 
 /// A value that does not fit its field.
@@ -182,9 +259,14 @@ impl Range {
         let value = value.cast_signed();
         let fits = match self {
             Self::Any => true,
-            Self::Signed(bits) => value >= -(1_i64 << (bits - 1)) && value < 1_i64 << (bits - 1),
+            Self::Signed(bits) => is_signed(value, bits),
             Self::Unsigned(bits) => value >= 0 && value < 1_i64 << bits,
             Self::Either(bits) => value >= -(1_i64 << (bits - 1)) && value < 1_i64 << bits,
+            Self::Aligned(bits, bytes) => is_signed(value, bits) && value % bytes as i64 == 0,
+            Self::UnsignedAligned(bits, bytes) => {
+                value >= 0 && value < 1_i64 << bits && value % bytes as i64 == 0
+            }
+            Self::Multiple(bytes) => value % bytes as i64 == 0,
         };
         if fits {
             Ok(())
@@ -194,6 +276,11 @@ impl Range {
     }
 }
 
+/// Whether `bits` bits hold `value` with its sign.
+const fn is_signed(value: i64, bits: u32) -> bool {
+    value >= -(1_i64 << (bits - 1)) && value < 1_i64 << (bits - 1)
+}
+
 impl std::fmt::Display for Range {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -201,6 +288,13 @@ impl std::fmt::Display for Range {
             Self::Signed(bits) => write!(f, "[-2^{0}, 2^{0})", bits - 1),
             Self::Unsigned(bits) => write!(f, "[0, 2^{bits})"),
             Self::Either(bits) => write!(f, "[-2^{}, 2^{})", bits - 1, bits),
+            Self::Aligned(bits, bytes) => {
+                write!(f, "the multiples of {bytes} in [-2^{0}, 2^{0})", bits - 1)
+            }
+            Self::UnsignedAligned(bits, bytes) => {
+                write!(f, "the multiples of {bytes} in [0, 2^{bits})")
+            }
+            Self::Multiple(bytes) => write!(f, "the multiples of {bytes}"),
         }
     }
 }

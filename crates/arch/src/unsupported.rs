@@ -7,8 +7,8 @@ use std::fmt;
 /// ```
 /// use farcall_arch::UnsupportedMachine;
 ///
-/// let arm = UnsupportedMachine(183).to_string();
-/// assert_eq!(arm, "AArch64 (e_machine 183), which is not supported");
+/// let riscv = UnsupportedMachine(243).to_string();
+/// assert_eq!(riscv, "RISC-V (e_machine 243), which is not supported");
 /// assert_eq!(UnsupportedMachine(57005).to_string(), "an unknown machine (e_machine 57005)");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,6 @@ impl UnsupportedMachine {
             22 => "S/390",
             40 => "32-bit ARM",
             43 => "SPARC V9",
-            183 => "AArch64",
             224 => "AMD GPU",
             243 => "RISC-V",
             247 => "BPF",

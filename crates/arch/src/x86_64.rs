@@ -9,7 +9,7 @@
 //! "Thread-Local Storage". `r_type` 29 (`GOTPC64`) and 26 share their expression.
 
 use crate::machine::{DynamicTypes, Relaxed, RuntimeFunction, RuntimeRelocation};
-use crate::reloc::{Expression, Field, Range, Reloc};
+use crate::reloc::{Base, Expression, Field, Range, Relaxation, Reloc};
 
 pub(crate) const E_MACHINE: u16 = 62;
 /// Linux on x86-64 has 4 KiB pages only.
@@ -25,172 +25,294 @@ const R_X86_64_GLOB_DAT: u32 = 6;
 const R_X86_64_RELATIVE: u32 = 8;
 const R_X86_64_DTPMOD64: u32 = 16;
 const R_X86_64_DTPOFF64: u32 = 17;
+const R_X86_64_TPOFF64: u32 = 18;
+const R_X86_64_TLSDESC: u32 = 36;
+const R_X86_64_IRELATIVE: u32 = 37;
 
 pub(crate) const DYNAMIC_TYPES: DynamicTypes = DynamicTypes {
     absolute: R_X86_64_64,
     relative: R_X86_64_RELATIVE,
     glob_dat: R_X86_64_GLOB_DAT,
     tls_module: R_X86_64_DTPMOD64,
-    tls_offset: R_X86_64_DTPOFF64,
+    tls_block_offset: R_X86_64_DTPOFF64,
+    tls_offset: R_X86_64_TPOFF64,
+    tls_descriptor: R_X86_64_TLSDESC,
+    indirect_relative: R_X86_64_IRELATIVE,
 };
 
 /// The relocation table, one row an `R_X86_64_*` name.
 pub(crate) const fn reloc(r_type: u32) -> Option<Reloc> {
+    use Base as B;
     use Expression as E;
     use Field as F;
     use Range as R;
-    let (name, expression, field, range) = match r_type {
-        0 => ("R_X86_64_NONE", E::None, F::None, R::Any),
-        R_X86_64_64 => ("R_X86_64_64", E::Absolute, F::Xword, R::Any),
-        R_X86_64_PC32 => ("R_X86_64_PC32", E::PcRelative, F::Word, R::Signed(32)),
-        3 => ("R_X86_64_GOT32", E::GotEntryOffset, F::Word, R::Signed(32)),
-        R_X86_64_PLT32 => ("R_X86_64_PLT32", E::PltPcRelative, F::Word, R::Signed(32)),
-        5 => ("R_X86_64_COPY", E::Copy, F::None, R::Any),
-        R_X86_64_GLOB_DAT => ("R_X86_64_GLOB_DAT", E::GlobDat, F::Xword, R::Any),
-        7 => ("R_X86_64_JUMP_SLOT", E::JumpSlot, F::Xword, R::Any),
-        R_X86_64_RELATIVE => ("R_X86_64_RELATIVE", E::Relative, F::Xword, R::Any),
+    let (name, expression, base, field, range) = match r_type {
+        0 => ("R_X86_64_NONE", E::None, B::Absolute, F::None, R::Any),
+        R_X86_64_64 => ("R_X86_64_64", E::Symbol, B::Absolute, F::Xword, R::Any),
+        R_X86_64_PC32 => ("R_X86_64_PC32", E::Symbol, B::Place, F::Word, R::Signed(32)),
+        3 => (
+            "R_X86_64_GOT32",
+            E::GotEntry,
+            B::Got,
+            F::Word,
+            R::Signed(32),
+        ),
+        R_X86_64_PLT32 => ("R_X86_64_PLT32", E::Plt, B::Place, F::Word, R::Signed(32)),
+        5 => ("R_X86_64_COPY", E::Copy, B::Absolute, F::None, R::Any),
+        R_X86_64_GLOB_DAT => (
+            "R_X86_64_GLOB_DAT",
+            E::GlobDat,
+            B::Absolute,
+            F::Xword,
+            R::Any,
+        ),
+        7 => (
+            "R_X86_64_JUMP_SLOT",
+            E::JumpSlot,
+            B::Absolute,
+            F::Xword,
+            R::Any,
+        ),
+        R_X86_64_RELATIVE => (
+            "R_X86_64_RELATIVE",
+            E::Relative,
+            B::Absolute,
+            F::Xword,
+            R::Any,
+        ),
         9 => (
             "R_X86_64_GOTPCREL",
-            E::GotEntryPcRelative,
+            E::GotEntry,
+            B::Place,
             F::Word,
             R::Signed(32),
         ),
-        10 => ("R_X86_64_32", E::Absolute, F::Word, R::Unsigned(32)),
-        11 => ("R_X86_64_32S", E::Absolute, F::Word, R::Signed(32)),
-        12 => ("R_X86_64_16", E::Absolute, F::Half, R::Either(16)),
-        13 => ("R_X86_64_PC16", E::PcRelative, F::Half, R::Signed(16)),
-        14 => ("R_X86_64_8", E::Absolute, F::Byte, R::Either(8)),
-        15 => ("R_X86_64_PC8", E::PcRelative, F::Byte, R::Signed(8)),
-        R_X86_64_DTPMOD64 => ("R_X86_64_DTPMOD64", E::TlsModule, F::Xword, R::Any),
-        R_X86_64_DTPOFF64 => ("R_X86_64_DTPOFF64", E::TlsBlockOffset, F::Xword, R::Any),
-        18 => ("R_X86_64_TPOFF64", E::TlsLocalExec, F::Xword, R::Any),
+        10 => (
+            "R_X86_64_32",
+            E::Symbol,
+            B::Absolute,
+            F::Word,
+            R::Unsigned(32),
+        ),
+        11 => (
+            "R_X86_64_32S",
+            E::Symbol,
+            B::Absolute,
+            F::Word,
+            R::Signed(32),
+        ),
+        12 => (
+            "R_X86_64_16",
+            E::Symbol,
+            B::Absolute,
+            F::Half,
+            R::Either(16),
+        ),
+        13 => ("R_X86_64_PC16", E::Symbol, B::Place, F::Half, R::Signed(16)),
+        14 => ("R_X86_64_8", E::Symbol, B::Absolute, F::Byte, R::Either(8)),
+        15 => ("R_X86_64_PC8", E::Symbol, B::Place, F::Byte, R::Signed(8)),
+        R_X86_64_DTPMOD64 => (
+            "R_X86_64_DTPMOD64",
+            E::TlsModule,
+            B::Absolute,
+            F::Xword,
+            R::Any,
+        ),
+        R_X86_64_DTPOFF64 => (
+            "R_X86_64_DTPOFF64",
+            E::TlsBlockOffset,
+            B::Absolute,
+            F::Xword,
+            R::Any,
+        ),
+        R_X86_64_TPOFF64 => (
+            "R_X86_64_TPOFF64",
+            E::TlsOffset,
+            B::Absolute,
+            F::Xword,
+            R::Any,
+        ),
         19 => (
             "R_X86_64_TLSGD",
-            E::TlsGeneralDynamic,
+            E::TlsPair,
+            B::Place,
             F::Word,
             R::Signed(32),
         ),
-        20 => ("R_X86_64_TLSLD", E::TlsLocalDynamic, F::Word, R::Signed(32)),
+        20 => (
+            "R_X86_64_TLSLD",
+            E::TlsModulePair,
+            B::Place,
+            F::Word,
+            R::Signed(32),
+        ),
         21 => (
             "R_X86_64_DTPOFF32",
             E::TlsBlockOffset,
+            B::Absolute,
             F::Word,
             R::Signed(32),
         ),
         22 => (
             "R_X86_64_GOTTPOFF",
-            E::TlsInitialExec,
+            E::TlsOffsetEntry,
+            B::Place,
             F::Word,
             R::Signed(32),
         ),
-        23 => ("R_X86_64_TPOFF32", E::TlsLocalExec, F::Word, R::Signed(32)),
-        24 => ("R_X86_64_PC64", E::PcRelative, F::Xword, R::Any),
-        25 => ("R_X86_64_GOTOFF64", E::GotRelative, F::Xword, R::Any),
+        23 => (
+            "R_X86_64_TPOFF32",
+            E::TlsOffset,
+            B::Absolute,
+            F::Word,
+            R::Signed(32),
+        ),
+        24 => ("R_X86_64_PC64", E::Symbol, B::Place, F::Xword, R::Any),
+        25 => ("R_X86_64_GOTOFF64", E::Symbol, B::Got, F::Xword, R::Any),
         26 => (
             "R_X86_64_GOTPC32",
-            E::GotBasePcRelative,
+            E::GotBase,
+            B::Place,
             F::Word,
             R::Signed(32),
         ),
-        27 => ("R_X86_64_GOT64", E::GotEntryOffset, F::Xword, R::Any),
+        27 => ("R_X86_64_GOT64", E::GotEntry, B::Got, F::Xword, R::Any),
         28 => (
             "R_X86_64_GOTPCREL64",
-            E::GotEntryPcRelative,
+            E::GotEntry,
+            B::Place,
             F::Xword,
             R::Any,
         ),
-        29 => ("R_X86_64_GOTPC64", E::GotBasePcRelative, F::Xword, R::Any),
-        30 => ("R_X86_64_GOTPLT64", E::GotEntryOffset, F::Xword, R::Any),
-        31 => ("R_X86_64_PLTOFF64", E::PltGotRelative, F::Xword, R::Any),
-        32 => ("R_X86_64_SIZE32", E::Size, F::Word, R::Unsigned(32)),
-        33 => ("R_X86_64_SIZE64", E::Size, F::Xword, R::Any),
+        29 => ("R_X86_64_GOTPC64", E::GotBase, B::Place, F::Xword, R::Any),
+        30 => ("R_X86_64_GOTPLT64", E::GotEntry, B::Got, F::Xword, R::Any),
+        31 => ("R_X86_64_PLTOFF64", E::Plt, B::Got, F::Xword, R::Any),
+        32 => (
+            "R_X86_64_SIZE32",
+            E::Size,
+            B::Absolute,
+            F::Word,
+            R::Unsigned(32),
+        ),
+        33 => ("R_X86_64_SIZE64", E::Size, B::Absolute, F::Xword, R::Any),
         34 => (
             "R_X86_64_GOTPC32_TLSDESC",
             E::TlsDescriptor,
+            B::Place,
             F::Word,
             R::Signed(32),
         ),
         35 => (
             "R_X86_64_TLSDESC_CALL",
-            E::TlsDescriptorCall,
+            E::TlsDescriptorMark,
+            B::Absolute,
             F::None,
             R::Any,
         ),
-        36 => ("R_X86_64_TLSDESC", E::TlsDescriptor, F::Xword, R::Any),
-        37 => ("R_X86_64_IRELATIVE", E::IndirectRelative, F::Xword, R::Any),
+        R_X86_64_TLSDESC => (
+            "R_X86_64_TLSDESC",
+            E::TlsDescriptorPair,
+            B::Absolute,
+            F::Xword,
+            R::Any,
+        ),
+        R_X86_64_IRELATIVE => (
+            "R_X86_64_IRELATIVE",
+            E::IndirectRelative,
+            B::Absolute,
+            F::Xword,
+            R::Any,
+        ),
         41 => (
             "R_X86_64_GOTPCRELX",
-            E::GotEntryPcRelativeRelaxable,
+            E::GotEntry,
+            B::Place,
             F::Word,
             R::Signed(32),
         ),
         42 => (
             "R_X86_64_REX_GOTPCRELX",
-            E::GotEntryPcRelativeRelaxable,
+            E::GotEntry,
+            B::Place,
             F::Word,
             R::Signed(32),
         ),
         43 => (
             "R_X86_64_CODE_4_GOTPCRELX",
-            E::GotEntryPcRelativeRelaxable,
+            E::GotEntry,
+            B::Place,
             F::Word,
             R::Signed(32),
         ),
         44 => (
             "R_X86_64_CODE_4_GOTTPOFF",
-            E::TlsInitialExec,
+            E::TlsOffsetEntry,
+            B::Place,
             F::Word,
             R::Signed(32),
         ),
         45 => (
             "R_X86_64_CODE_4_GOTPC32_TLSDESC",
             E::TlsDescriptor,
+            B::Place,
             F::Word,
             R::Signed(32),
         ),
         46 => (
             "R_X86_64_CODE_5_GOTPCRELX",
-            E::GotEntryPcRelativeRelaxable,
+            E::GotEntry,
+            B::Place,
             F::Word,
             R::Signed(32),
         ),
         47 => (
             "R_X86_64_CODE_5_GOTTPOFF",
-            E::TlsInitialExec,
+            E::TlsOffsetEntry,
+            B::Place,
             F::Word,
             R::Signed(32),
         ),
         48 => (
             "R_X86_64_CODE_5_GOTPC32_TLSDESC",
             E::TlsDescriptor,
+            B::Place,
             F::Word,
             R::Signed(32),
         ),
         49 => (
             "R_X86_64_CODE_6_GOTPCRELX",
-            E::GotEntryPcRelativeRelaxable,
+            E::GotEntry,
+            B::Place,
             F::Word,
             R::Signed(32),
         ),
         50 => (
             "R_X86_64_CODE_6_GOTTPOFF",
-            E::TlsInitialExec,
+            E::TlsOffsetEntry,
+            B::Place,
             F::Word,
             R::Signed(32),
         ),
         51 => (
             "R_X86_64_CODE_6_GOTPC32_TLSDESC",
             E::TlsDescriptor,
+            B::Place,
             F::Word,
             R::Signed(32),
         ),
         _ => return None,
     };
+    let relaxation = match r_type {
+        41..=43 | 46 | 49 => Relaxation::GotLoad,
+        _ => Relaxation::None,
+    };
     Some(Reloc {
         name,
         expression,
+        base,
         field,
         range,
+        relaxation,
     })
 }
 
@@ -322,6 +444,9 @@ mod tests {
                 Range::Any => assert!(bits == 0 || bits == 64, "{}", row.name),
                 Range::Signed(n) | Range::Unsigned(n) | Range::Either(n) => {
                     assert_eq!(n, bits, "{}", row.name);
+                }
+                Range::Aligned(..) | Range::UnsignedAligned(..) | Range::Multiple(_) => {
+                    unreachable!("{}", row.name)
                 }
             }
         }
