@@ -159,6 +159,12 @@ impl Field {
         }
     }
 
+    /// Whether it holds only bits below the 12th: where something is in its 4 KiB page.
+    #[must_use]
+    pub const fn is_page_offset(self) -> bool {
+        matches!(self, Self::Bits { width, from, .. } if from + width <= 12)
+    }
+
     /// Writes `value`'s bits into `place`, which starts at the relocation's place.
     ///
     /// # Panics

@@ -107,7 +107,7 @@ pub(crate) fn relocation(machine: Machine, entry: &Rela64<LE>) -> Option<Dynamic
     let served = matches!(
         reloc.expression,
         Expression::Relative
-            | Expression::Absolute
+            | Expression::Symbol
             | Expression::GlobDat
             | Expression::TlsModule
             | Expression::TlsBlockOffset

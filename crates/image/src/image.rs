@@ -114,7 +114,7 @@ pub enum Binding {
 pub struct DynamicRelocation {
     /// The address to write 8 bytes at; all 8 lie in one writable segment.
     pub place: u64,
-    /// The value to write: `Relative`, `Absolute`, `GlobDat`, `TlsModule` or `TlsBlockOffset`.
+    /// The value to write: `Relative`, `Symbol`, `GlobDat`, `TlsModule` or `TlsBlockOffset`.
     pub expression: Expression,
     /// The symbol, 0 for the image itself.
     pub symbol: SymbolIndex,

@@ -115,30 +115,23 @@ impl<'a, 'data> Context<'a, 'data> {
             (Target::Import(_), Some(entry)) => {
                 self.plt + self.resolved.machine.plt_entry_size() * entry as u64
             }
-            // A call of a null weak function goes nowhere.
-            (Target::Null, _) => place,
+            // A call of a null weak function goes on behind the instruction.
+            (Target::Null, _) => place + 4,
             _ => s(),
         };
         let value = match reloc.expression {
-            E::Absolute => s(),
-            E::PcRelative => s().wrapping_sub(place),
-            E::PltPcRelative => l().wrapping_sub(place),
-            E::PltGotRelative => l().wrapping_sub(self.got),
-            E::GotEntryPcRelative | E::GotEntryPcRelativeRelaxable => {
-                (self.got + got_offset(slots().got)).wrapping_sub(place)
-            }
-            E::GotEntryOffset => got_offset(slots().got),
-            E::GotRelative => s().wrapping_sub(self.got),
-            E::GotBasePcRelative => self.got.wrapping_sub(place),
+            E::Symbol => s(),
+            E::Plt => l(),
+            E::GotEntry => self.got + got_offset(slots().got),
+            E::GotBase => self.got,
             E::Size => self.resolved.size(object, symbol),
-            E::TlsGeneralDynamic => (self.got + got_offset(slots().tls_pair)).wrapping_sub(place),
-            E::TlsLocalDynamic => {
-                (self.got + got_offset(self.scanned.tls_module_slot)).wrapping_sub(place)
-            }
+            E::TlsPair => self.got + got_offset(slots().tls_pair),
+            E::TlsModulePair => self.got + got_offset(self.scanned.tls_module_slot),
             E::TlsBlockOffset => s().wrapping_sub(self.tls),
             // Scanning refuses the others.
             _ => 0,
         };
-        value.wrapping_add_signed(addend)
+        let value = value.wrapping_add_signed(addend);
+        reloc.base.apply(value, place, self.got)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use farcall_arch::{Expression, Field, Machine, Reloc};
+use farcall_arch::{Base, Expression, Field, Machine, Relaxation, Reloc};
 use foldhash::fast::FixedState;
 use object::elf::{self, Rela64};
 use object::endian::LittleEndian as LE;
@@ -123,10 +123,7 @@ pub(crate) fn is_relaxed(
     /// The distance to the end of the instruction: any other addend reads a part of the entry, or
     /// another one.
     const WHOLE_ENTRY: i64 = -4;
-    if reloc.expression != Expression::GotEntryPcRelativeRelaxable
-        || !target.is_in_image()
-        || addend != WHOLE_ENTRY
-    {
+    if reloc.relaxation != Relaxation::GotLoad || !target.is_in_image() || addend != WHOLE_ENTRY {
         return false;
     }
     let Some(start) = usize::try_from(offset)
@@ -263,17 +260,17 @@ impl Scanner<'_, '_> {
             self.import(site, global);
         }
         match site.reloc.expression {
-            E::None | E::GotBasePcRelative => Ok(()),
+            E::None | E::GotBase => Ok(()),
             E::Size => match site.target {
                 Target::Import(_) => Err(self.error(site, Problem::Unsupported)),
                 _ => Ok(()),
             },
-            E::Absolute => self.absolute(site),
-            E::PcRelative | E::GotRelative => match site.target {
+            E::Symbol if site.reloc.base == Base::Absolute => self.absolute(site),
+            E::Symbol => match site.target {
                 _ if site.target.is_in_image() => Ok(()),
                 _ => Err(self.error(site, Problem::NotPic)),
             },
-            E::PltPcRelative | E::PltGotRelative => match site.target {
+            E::Plt => match site.target {
                 Target::Absolute(_) => Err(self.error(site, Problem::NotPic)),
                 Target::Import(global) => {
                     self.plt_entry(site, global);
@@ -281,7 +278,7 @@ impl Scanner<'_, '_> {
                 }
                 _ => Ok(()),
             },
-            E::GotEntryPcRelative | E::GotEntryPcRelativeRelaxable | E::GotEntryOffset => {
+            E::GotEntry => {
                 if !is_relaxed(
                     self.resolved.machine,
                     site.reloc,
@@ -294,11 +291,11 @@ impl Scanner<'_, '_> {
                 }
                 Ok(())
             }
-            E::TlsGeneralDynamic => {
+            E::TlsPair => {
                 self.tls_pair(site);
                 Ok(())
             }
-            E::TlsLocalDynamic => {
+            E::TlsModulePair => {
                 self.tls_module(site);
                 Ok(())
             }
@@ -306,12 +303,13 @@ impl Scanner<'_, '_> {
                 Target::Section { .. } => Ok(()),
                 _ => Err(self.error(site, Problem::TlsModel)),
             },
-            E::TlsInitialExec | E::TlsLocalExec => Err(self.error(site, Problem::TlsModel)),
-            E::TlsDescriptor | E::TlsDescriptorCall => Err(self.error(site, Problem::Unsupported)),
+            E::TlsOffsetEntry | E::TlsOffset => Err(self.error(site, Problem::TlsModel)),
+            E::TlsDescriptor | E::TlsDescriptorMark => Err(self.error(site, Problem::Unsupported)),
             E::Relative
             | E::GlobDat
             | E::JumpSlot
             | E::TlsModule
+            | E::TlsDescriptorPair
             | E::IndirectRelative
             | E::Copy => Err(self.error(site, Problem::NotPic)),
         }
@@ -340,18 +338,18 @@ impl Scanner<'_, '_> {
             site.reloc.expression,
             Expression::None
                 | Expression::Size
-                | Expression::TlsGeneralDynamic
-                | Expression::TlsLocalDynamic
+                | Expression::TlsPair
+                | Expression::TlsModulePair
                 | Expression::TlsBlockOffset
-                | Expression::TlsInitialExec
-                | Expression::TlsLocalExec
+                | Expression::TlsOffsetEntry
+                | Expression::TlsOffset
                 | Expression::TlsDescriptor
-                | Expression::TlsDescriptorCall
+                | Expression::TlsDescriptorMark
         );
         let names_variable = is_tls_use
             && !matches!(
                 site.reloc.expression,
-                Expression::None | Expression::Size | Expression::TlsLocalDynamic
+                Expression::None | Expression::Size | Expression::TlsModulePair
             );
         let is_ordinary = matches!(site.target, Target::Section { object, section, .. }
             if !self.resolved.objects[object].sections[section].has_flag(elf::SHF_TLS))
@@ -372,6 +370,10 @@ impl Scanner<'_, '_> {
 
     fn absolute(&mut self, site: &Site) -> Result<()> {
         if matches!(site.target, Target::Absolute(_) | Target::Null) {
+            return Ok(());
+        }
+        // An image moves by whole pages, so where something is in its page is known.
+        if site.reloc.field.is_page_offset() && site.target.is_in_image() {
             return Ok(());
         }
         if site.reloc.field != Field::Xword {

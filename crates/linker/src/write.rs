@@ -327,7 +327,7 @@ impl Writer<'_, '_> {
                 (GotKind::Address, None) => {}
                 (GotKind::TlsPair, Some(symbol)) => {
                     push(place, symbol, types.tls_module, 0);
-                    push(place + 8, symbol, types.tls_offset, 0);
+                    push(place + 8, symbol, types.tls_block_offset, 0);
                 }
                 (GotKind::TlsPair, None) | (GotKind::TlsModule, _) => {
                     push(place, 0, types.tls_module, 0);

@@ -116,7 +116,7 @@ fn evaluate(
         Expression::GlobDat => address()?,
         Expression::TlsModule => thread_local()?.0,
         Expression::TlsBlockOffset => thread_local()?.1.wrapping_add(addend),
-        // `Absolute`: an image has no other expression.
+        // `Symbol`: an image has no other expression.
         _ => address()?.wrapping_add(addend),
     })
 }
