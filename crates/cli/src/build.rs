@@ -82,6 +82,7 @@ pub(crate) fn link(
     }
     let image = timings.stage("link", || linker.link())?;
     timings.bytes(image.len() as u64);
+    tracing::info!(inputs = inputs.len(), bytes = image.len(), "linked");
     Ok(image)
 }
 

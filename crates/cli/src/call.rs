@@ -135,6 +135,7 @@ impl Call {
         let mut remote = timings
             .stage("connect", || Executor::connect(address))
             .map_err(at)?;
+        tracing::info!(%address, executor = remote.hello().software, "connected");
         let sent = remote.traffic().sent;
         let module = timings
             .stage("ship, load", || remote.load(image))

@@ -44,6 +44,7 @@ pub(crate) fn compile(
     command
         .arg("--")
         .args(inputs.iter().map(|input| &input.path));
+    tracing::info!(?command, "compiling");
     // It shows its progress and says what is wrong itself.
     command.stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = command

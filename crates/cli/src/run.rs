@@ -66,14 +66,16 @@ impl Run {
 
         let loader = libraries::loader(&self.libraries)?;
         let mut modules: Vec<Module> = Vec::new();
-        timings.stage("load", || {
-            for index in order(&images) {
-                let (name, image) = images[index].clone();
-                let scope: Vec<&Module> = modules.iter().collect();
-                modules.push(loader.load(&trusted(image, name), &scope)?);
-            }
-            anyhow::Ok(())
-        })?;
+        for index in order(&images) {
+            let (name, image) = images[index].clone();
+            tracing::info!(name, "loading");
+            let scope: Vec<&Module> = modules.iter().collect();
+            let load = || loader.load(&trusted(image, name), &scope);
+            let module = timings.stage("load", load)?;
+            modules.push(module);
+        }
+        tracing::info!(name = program_name, "running");
+        // The program's own end is this process's.
         timings.print();
 
         let mut arguments = vec![c_string(self.inputs[0].as_os_str().as_bytes().to_vec())?];

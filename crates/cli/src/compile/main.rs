@@ -48,7 +48,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let level = match arguments.verbose {
         0 => tracing::Level::WARN,
-        1 => tracing::Level::DEBUG,
+        1 => tracing::Level::INFO,
+        2 => tracing::Level::DEBUG,
         _ => tracing::Level::TRACE,
     };
     tracing_subscriber::fmt()

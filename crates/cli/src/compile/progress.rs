@@ -13,11 +13,10 @@ pub(crate) fn progress(inputs: &[String], is_logging: bool) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let (progress, template) = match inputs {
-        [input] => {
-            let progress = ProgressBar::new_spinner();
-            progress.set_message(input.clone());
-            (progress, "{spinner} compiling {msg} {elapsed}")
-        }
+        [_] => (
+            ProgressBar::new_spinner(),
+            "{spinner} compiling {msg} {elapsed}",
+        ),
         inputs => (
             ProgressBar::new(inputs.len() as u64),
             "{spinner} compiling [{bar:30}] {pos} of {len} files {elapsed}",
@@ -25,6 +24,10 @@ pub(crate) fn progress(inputs: &[String], is_logging: bool) -> ProgressBar {
     };
     if let Ok(style) = ProgressStyle::with_template(template) {
         progress.set_style(style.progress_chars("=> "));
+    }
+    // After the style, since it is drawn from here on.
+    if let [input] = inputs {
+        progress.set_message(input.clone());
     }
     progress.enable_steady_tick(Duration::from_millis(120));
     progress
