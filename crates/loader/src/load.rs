@@ -220,8 +220,8 @@ impl Published {
             source,
         })?;
         let loaded = Arc::new_cyclic(|weak| {
-            let bias = self.loaded.memory.bias();
-            let registration = || Registration::new(bias, weak.clone());
+            let addresses = self.loaded.memory.addresses();
+            let registration = || Registration::new(addresses, weak.clone());
             self.loaded.thread_destructors = self.wants_thread_exit.then(registration);
             self.loaded
         });

@@ -191,6 +191,11 @@ impl Published {
         self.reservation.base.as_ptr().expose_provenance() as u64
     }
 
+    /// The addresses that the image takes, with the gaps between its segments.
+    pub(crate) fn addresses(&self) -> Range<u64> {
+        self.bias()..self.bias() + self.reservation.length as u64
+    }
+
     /// The bytes of the first segment.
     ///
     /// # Safety

@@ -1,18 +1,26 @@
 //! Destructors of thread-local objects.
 //!
-//! An image registers them with its `__dso_handle`, by which the C library would find the shared
-//! object to keep loaded until they have run. It does not know our images, so this does it: a
-//! pending destructor keeps its module.
+//! An image registers them with its `__dso_handle`, or with any other address of its own, by which
+//! the C library would find the shared object to keep loaded until they have run. It does not know
+//! our images, so this does it: a pending destructor keeps its module.
 
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_void};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::loaded::Loaded;
 use crate::sys::runtime;
 
-/// The modules that register destructors, by load bias, which is their `__dso_handle`.
-static MODULES: Mutex<BTreeMap<u64, Weak<Loaded>>> = Mutex::new(BTreeMap::new());
+/// The modules that register destructors, by load bias. They do not overlap.
+static MODULES: Mutex<BTreeMap<u64, Entry>> = Mutex::new(BTreeMap::new());
+
+#[derive(Debug)]
+struct Entry {
+    /// The first address after the module.
+    end: u64,
+    module: Weak<Loaded>,
+}
 
 /// The names by which images import [`thread_atexit`].
 pub(crate) const NAMES: [&[u8]; 2] = [b"__cxa_thread_atexit", b"__cxa_thread_atexit_impl"];
@@ -24,8 +32,10 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    pub(crate) fn new(bias: u64, module: Weak<Loaded>) -> Self {
-        modules().insert(bias, module);
+    /// Registers the module that takes these addresses.
+    pub(crate) fn new(addresses: Range<u64>, module: Weak<Loaded>) -> Self {
+        let Range { start: bias, end } = addresses;
+        modules().insert(bias, Entry { end, module });
         Self { bias }
     }
 }
@@ -47,15 +57,21 @@ struct Pending {
 ///
 /// # Safety
 ///
-/// `dso_handle` is that of the image that calls, and the destructor may be called with the object
-/// when this thread ends.
+/// `dso_handle` is an address in the image that calls, or means to the C library what the caller
+/// wants, and the destructor may be called with the object when this thread ends.
 pub(crate) unsafe extern "C" fn thread_atexit(
     destructor: unsafe extern "C" fn(*mut c_void),
     object: *mut c_void,
     dso_handle: *mut c_void,
 ) -> c_int {
-    let bias = dso_handle.addr() as u64;
-    let Some(module) = modules().get(&bias).and_then(Weak::upgrade) else {
+    let module = match find(dso_handle.addr() as u64) {
+        Some(module) => module.upgrade(),
+        None => {
+            // SAFETY: the caller's contract. A null handle stands for the program.
+            return unsafe { runtime::__cxa_thread_atexit_impl(destructor, object, dso_handle) };
+        }
+    };
+    let Some(module) = module else {
         // The module is being unloaded and will not be there when the thread ends. An object that
         // is never destroyed is the smaller evil.
         return 0;
@@ -77,6 +93,14 @@ pub(crate) unsafe extern "C" fn thread_atexit(
     result
 }
 
+/// The module that has the address. Clang passes `__dso_handle`; Rust's standard library passes the
+/// place of a pointer to it.
+fn find(address: u64) -> Option<Weak<Loaded>> {
+    let modules = modules();
+    let (_, entry) = modules.range(..=address).next_back()?;
+    (address < entry.end).then(|| entry.module.clone())
+}
+
 unsafe extern "C" fn run(pending: *mut c_void) {
     // SAFETY: `thread_atexit` made it and registered it once.
     let pending = unsafe { Box::from_raw(pending.cast::<Pending>()) };
@@ -91,6 +115,6 @@ fn drop_pending(pending: Box<Pending>) {
     drop(pending);
 }
 
-fn modules() -> MutexGuard<'static, BTreeMap<u64, Weak<Loaded>>> {
+fn modules() -> MutexGuard<'static, BTreeMap<u64, Entry>> {
     MODULES.lock().unwrap_or_else(PoisonError::into_inner)
 }
