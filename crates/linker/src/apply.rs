@@ -68,6 +68,7 @@ impl<'a, 'data> Context<'a, 'data> {
             let mut at = usize::try_from(offset - run.start).map_err(|_| Error::TooLarge)?;
             let addend = relocation.r_addend.get(LE);
             if is_relaxed(machine, reloc, target, section, offset, addend)
+                && !self.resolved.is_indirect(run.object, symbol)
                 && let Some(relaxed) = machine.relax_got_load(bytes, at)
             {
                 (reloc, at) = (relaxed.reloc, relaxed.offset);
@@ -111,15 +112,14 @@ impl<'a, 'data> Context<'a, 'data> {
         let slots = || self.scanned.slots(self.resolved, object, symbol);
         // Scanning gave every symbol the entries that its relocations need.
         let got_offset = |word: Option<usize>| 8 * word.unwrap_or(0) as u64;
-        let l = || match (target, slots().plt) {
-            (Target::Import(_), Some(entry)) => {
-                self.plt + self.resolved.machine.plt_entry_size() * entry as u64
-            }
+        let l = || match slots().plt {
+            Some(entry) => self.plt + self.resolved.machine.plt_entry_size() * entry as u64,
             // A call of a null weak function goes on behind the instruction.
-            (Target::Null, _) => place + 4,
-            _ => s(),
+            None if target == Target::Null => place + 4,
+            None => s(),
         };
         let value = match reloc.expression {
+            E::Symbol if self.resolved.is_indirect(object, symbol) => l(),
             E::Symbol => s(),
             E::Plt => l(),
             E::GotEntry => self.got + got_offset(slots().got),
@@ -127,6 +127,8 @@ impl<'a, 'data> Context<'a, 'data> {
             E::Size => self.resolved.size(object, symbol),
             E::TlsPair => self.got + got_offset(slots().tls_pair),
             E::TlsModulePair => self.got + got_offset(self.scanned.tls_module_slot),
+            E::TlsOffsetEntry => self.got + got_offset(slots().tls_offset),
+            E::TlsDescriptor => self.got + got_offset(slots().tls_descriptor),
             E::TlsBlockOffset => s().wrapping_sub(self.tls),
             // Scanning refuses the others.
             _ => 0,

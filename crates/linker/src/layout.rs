@@ -14,8 +14,10 @@ use crate::collect::output_sections;
 use crate::error::{Error, Result};
 use crate::output::{Content, OutputSection, Piece, SegmentKind, Synthetic};
 use crate::resolve::{Definition, GlobalId, Resolved, Target};
-use crate::scan::{GotKind, Scanned, Word};
-use crate::synthetic::{ArrayKind, Boundary, DynamicSymbols, LinkerSymbol, bounded_section};
+use crate::scan::{Scanned, Word};
+use crate::synthetic::{
+    ArrayKind, Boundary, DynamicSymbols, GotWord, LinkerSymbol, bounded_section, got_words,
+};
 
 /// Where everything is.
 #[derive(Debug)]
@@ -269,7 +271,10 @@ fn size_relocation_tables(layout: &mut Layout<'_>, resolved: &Resolved<'_>, scan
         .iter()
         .map(|addresses| encode_relr(addresses).len())
         .sum();
-    let n_rela = unaligned.len() + scanned.symbolic.len() + n_got_relocations(resolved, scanned);
+    let n_rela = unaligned.len()
+        + scanned.symbolic.len()
+        + scanned.indirect.len()
+        + n_got_relocations(resolved, scanned);
     for section in &mut layout.sections {
         match section.content {
             Content::Synthetic(Synthetic::Relocations) => section.size = 24 * n_rela as u64,
@@ -313,10 +318,9 @@ pub(crate) fn relative_words(
         }
     }
     let got = layout.synthetic_address(Synthetic::Got);
+    let types = resolved.machine.dynamic_types();
     for entry in &scanned.got {
-        if entry.kind == GotKind::Address
-            && resolved.target(entry.object, entry.symbol).is_in_image()
-        {
+        if let (GotWord::Relative(_), _) = got_words(resolved, types, entry) {
             aligned[0].push(got + 8 * entry.word as u64);
         }
     }
@@ -329,16 +333,14 @@ pub(crate) fn relative_words(
 
 /// The relocations of GOT entries other than relative ones.
 fn n_got_relocations(resolved: &Resolved<'_>, scanned: &Scanned) -> usize {
-    let count = |entry: &crate::scan::GotEntry| {
-        let is_import = matches!(
-            resolved.target(entry.object, entry.symbol),
-            Target::Import(_)
-        );
-        match entry.kind {
-            GotKind::Address => usize::from(is_import),
-            GotKind::TlsPair => 1 + usize::from(is_import),
-            GotKind::TlsModule => 1,
-        }
+    let types = resolved.machine.dynamic_types();
+    let count = |entry| {
+        let (first, second) = got_words(resolved, types, entry);
+        let words = [Some(first), second];
+        words
+            .iter()
+            .filter(|word| matches!(word, Some(GotWord::Dynamic { .. })))
+            .count()
     };
     scanned.got.iter().map(count).sum()
 }

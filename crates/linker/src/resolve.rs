@@ -177,6 +177,12 @@ impl<'data> Resolved<'data> {
         }
     }
 
+    /// Whether an object's symbol stands for an indirect function (`STT_GNU_IFUNC`) of the image.
+    pub(crate) fn is_indirect(&self, object: usize, symbol: usize) -> bool {
+        let definition = self.definition_of(object, symbol);
+        definition.symbol_type == SymbolType::IndirectFunction && definition.is_definition()
+    }
+
     /// Whether a global is exported.
     pub(crate) fn is_export(&self, id: GlobalId) -> bool {
         matches!(
@@ -571,9 +577,7 @@ fn symbol_refusal(
     match symbol.placement {
         Placement::Section(section) if is_kept => {
             let section = &object.sections[section];
-            if symbol.symbol_type == SymbolType::IndirectFunction {
-                Some("indirect functions (IFUNC) are not supported yet")
-            } else if is_tls && !section.has_flag(elf::SHF_TLS) {
+            if is_tls && !section.has_flag(elf::SHF_TLS) {
                 Some("it is thread-local, but its section is not")
             } else if is_visible && symbol.value > section.size {
                 Some("its value lies outside its section")

@@ -25,12 +25,16 @@ pub(crate) struct Scanned {
     pub(crate) tls_module_slot: Option<usize>,
     /// The number of 8-byte words in the GOT.
     pub(crate) n_got_words: usize,
-    /// The imports that are called through the PLT, in order.
-    pub(crate) plt: Vec<GlobalId>,
+    /// The functions that are called through the PLT, in order: for each the index of the GOT word
+    /// that its entry jumps through.
+    pub(crate) plt: Vec<usize>,
     /// Words to which the load bias is added.
     pub(crate) relative: Vec<Word>,
     /// Words to which an import's address is added.
     pub(crate) symbolic: Vec<(Word, GlobalId, i64)>,
+    /// Words that get the result of an indirect function of the image, which is the symbol with this
+    /// index of the word's object.
+    pub(crate) indirect: Vec<(Word, usize)>,
     /// Every import, in order of its first reference.
     pub(crate) imports: Vec<Import>,
     pub(crate) unwind: UnwindTable,
@@ -48,7 +52,19 @@ pub(crate) enum SymbolKey {
 pub(crate) struct Slots {
     pub(crate) got: Option<usize>,
     pub(crate) tls_pair: Option<usize>,
+    pub(crate) tls_offset: Option<usize>,
+    pub(crate) tls_descriptor: Option<usize>,
     pub(crate) plt: Option<usize>,
+}
+
+impl Slots {
+    /// Whether the symbol is used as a thread-local variable.
+    pub(crate) fn is_tls(self) -> bool {
+        self.tls_pair
+            .or(self.tls_offset)
+            .or(self.tls_descriptor)
+            .is_some()
+    }
 }
 
 /// One or two words of the GOT.
@@ -70,6 +86,10 @@ pub(crate) enum GotKind {
     TlsPair,
     /// This image's TLS module and zero.
     TlsModule,
+    /// The symbol's offset from the thread pointer.
+    TlsOffset,
+    /// The two words of a TLS descriptor.
+    TlsDescriptor,
 }
 
 /// An 8-byte word of an input section.
@@ -259,6 +279,7 @@ impl Scanner<'_, '_> {
         if let Target::Import(global) = site.target {
             self.import(site, global);
         }
+        let is_indirect = self.resolved.is_indirect(site.object, site.symbol);
         match site.reloc.expression {
             E::None | E::GotBase => Ok(()),
             E::Size => match site.target {
@@ -266,27 +287,29 @@ impl Scanner<'_, '_> {
                 _ => Ok(()),
             },
             E::Symbol if site.reloc.base == Base::Absolute => self.absolute(site),
+            // The address of an indirect function, to code, is that of its PLT entry.
+            E::Symbol | E::Plt if is_indirect => {
+                self.plt_entry(site);
+                Ok(())
+            }
             E::Symbol => match site.target {
                 _ if site.target.is_in_image() => Ok(()),
                 _ => Err(self.error(site, Problem::NotPic)),
             },
             E::Plt => match site.target {
                 Target::Absolute(_) => Err(self.error(site, Problem::NotPic)),
-                Target::Import(global) => {
-                    self.plt_entry(site, global);
+                Target::Import(_) => {
+                    self.plt_entry(site);
                     Ok(())
                 }
                 _ => Ok(()),
             },
             E::GotEntry => {
-                if !is_relaxed(
-                    self.resolved.machine,
-                    site.reloc,
-                    site.target,
-                    section,
-                    site.offset,
-                    site.addend,
-                ) {
+                let machine = self.resolved.machine;
+                let (reloc, target) = (site.reloc, site.target);
+                if is_indirect
+                    || !is_relaxed(machine, reloc, target, section, site.offset, site.addend)
+                {
                     self.got_entry(site);
                 }
                 Ok(())
@@ -303,8 +326,16 @@ impl Scanner<'_, '_> {
                 Target::Section { .. } => Ok(()),
                 _ => Err(self.error(site, Problem::TlsModel)),
             },
-            E::TlsOffsetEntry | E::TlsOffset => Err(self.error(site, Problem::TlsModel)),
-            E::TlsDescriptor | E::TlsDescriptorMark => Err(self.error(site, Problem::Unsupported)),
+            E::TlsOffsetEntry => {
+                self.tls_offset(site);
+                Ok(())
+            }
+            E::TlsDescriptor => {
+                self.tls_descriptor(site);
+                Ok(())
+            }
+            E::TlsDescriptorMark => Ok(()),
+            E::TlsOffset => Err(self.error(site, Problem::TlsModel)),
             E::Relative
             | E::GlobDat
             | E::JumpSlot
@@ -390,6 +421,9 @@ impl Scanner<'_, '_> {
         };
         match site.target {
             Target::Import(global) => self.scanned.symbolic.push((word, global, site.addend)),
+            _ if self.resolved.is_indirect(site.object, site.symbol) => {
+                self.scanned.indirect.push((word, site.symbol));
+            }
             _ => self.scanned.relative.push(word),
         }
         Ok(())
@@ -426,19 +460,39 @@ impl Scanner<'_, '_> {
         }
     }
 
-    fn plt_entry(&mut self, site: &Site, global: GlobalId) {
+    fn plt_entry(&mut self, site: &Site) {
         self.got_entry(site);
-        if self.slots(site).plt.is_none() {
-            let index = self.scanned.plt.len();
-            self.scanned.plt.push(global);
-            self.slots(site).plt = Some(index);
-        }
+        let Slots {
+            got: Some(word),
+            plt: None,
+            ..
+        } = *self.slots(site)
+        else {
+            return;
+        };
+        let index = self.scanned.plt.len();
+        self.scanned.plt.push(word);
+        self.slots(site).plt = Some(index);
     }
 
     fn tls_pair(&mut self, site: &Site) {
         if self.slots(site).tls_pair.is_none() {
             let word = self.add_got_entry(site, GotKind::TlsPair, 2);
             self.slots(site).tls_pair = Some(word);
+        }
+    }
+
+    fn tls_offset(&mut self, site: &Site) {
+        if self.slots(site).tls_offset.is_none() {
+            let word = self.add_got_entry(site, GotKind::TlsOffset, 1);
+            self.slots(site).tls_offset = Some(word);
+        }
+    }
+
+    fn tls_descriptor(&mut self, site: &Site) {
+        if self.slots(site).tls_descriptor.is_none() {
+            let word = self.add_got_entry(site, GotKind::TlsDescriptor, 2);
+            self.slots(site).tls_descriptor = Some(word);
         }
     }
 

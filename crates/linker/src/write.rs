@@ -15,8 +15,8 @@ use crate::layout::{
 };
 use crate::output::{Content, OutputSection, Piece, SegmentKind, Synthetic};
 use crate::resolve::{Definition, Resolved, Target};
-use crate::scan::{GotKind, Scanned, section_relocations};
-use crate::synthetic::{UnwindTable, sorted};
+use crate::scan::{Scanned, section_relocations};
+use crate::synthetic::{Addend, GotWord, UnwindTable, got_words, sorted};
 use crate::types::note;
 
 pub(crate) fn write(
@@ -275,7 +275,7 @@ impl Writer<'_, '_> {
                 } else {
                     elf::STB_WEAK
                 };
-                let is_tls = self.scanned.global_slots(id).tls_pair.is_some();
+                let is_tls = self.scanned.global_slots(id).is_tls();
                 symbol.set_st_info(
                     binding,
                     if is_tls {
@@ -315,26 +315,54 @@ impl Writer<'_, '_> {
                 addend,
             );
         }
-        let got = self.layout.synthetic_address(Synthetic::Got);
-        for entry in &self.scanned.got {
-            let place = got + 8 * entry.word as u64;
-            let import = match self.resolved.target(entry.object, entry.symbol) {
-                Target::Import(id) => Some(index(id)),
-                _ => None,
-            };
-            match (entry.kind, import) {
-                (GotKind::Address, Some(symbol)) => push(place, symbol, types.glob_dat, 0),
-                (GotKind::Address, None) => {}
-                (GotKind::TlsPair, Some(symbol)) => {
-                    push(place, symbol, types.tls_module, 0);
-                    push(place + 8, symbol, types.tls_block_offset, 0);
-                }
-                (GotKind::TlsPair, None) | (GotKind::TlsModule, _) => {
-                    push(place, 0, types.tls_module, 0);
-                }
+        for (place, word) in self.got_words() {
+            if let GotWord::Dynamic {
+                r_type,
+                import,
+                addend,
+            } = word
+            {
+                let addend = match addend {
+                    Addend::Zero => 0,
+                    Addend::Address(target) => self.address(target),
+                    Addend::BlockOffset(target) => self.block_offset(target),
+                };
+                push(place, import.map_or(0, index), r_type, addend.cast_signed());
             }
         }
+        // Last, because the functions that they call may use everything else.
+        for &(word, symbol) in &self.scanned.indirect {
+            let resolver = self.address(self.resolved.target(word.object, symbol));
+            let place = self.layout.word_address(word);
+            push(place, 0, types.indirect_relative, resolver.cast_signed());
+        }
         bytes
+    }
+
+    /// The words of the GOT with their addresses, in the order of their entries.
+    fn got_words(&self) -> impl Iterator<Item = (u64, GotWord)> {
+        let got = self.layout.synthetic_address(Synthetic::Got);
+        let types = self.resolved.machine.dynamic_types();
+        self.scanned.got.iter().flat_map(move |entry| {
+            let place = got + 8 * entry.word as u64;
+            let (first, second) = got_words(self.resolved, types, entry);
+            [
+                Some((place, first)),
+                second.map(|second| (place + 8, second)),
+            ]
+            .into_iter()
+            .flatten()
+        })
+    }
+
+    fn address(&self, target: Target) -> u64 {
+        self.layout.target_address(self.resolved, target)
+    }
+
+    /// Where a thread-local variable is in the image's TLS block.
+    fn block_offset(&self, target: Target) -> u64 {
+        let start = self.layout.tls.as_ref().map_or(0, |tls| tls.memory.start);
+        self.address(target).wrapping_sub(start)
     }
 
     /// The word at an address, where its relocation has been applied already.
@@ -349,18 +377,15 @@ impl Writer<'_, '_> {
     }
 
     fn got(&self) -> Vec<u8> {
-        let mut words = vec![0_u64; self.scanned.n_got_words];
-        let tls = self.layout.tls.as_ref().map_or(0, |tls| tls.memory.start);
-        for entry in &self.scanned.got {
-            let target = self.resolved.target(entry.object, entry.symbol);
-            let address = self.layout.target_address(self.resolved, target);
-            match (entry.kind, target) {
-                (_, Target::Import(_)) | (GotKind::TlsModule, _) => {}
-                (GotKind::Address, _) => words[entry.word] = address,
-                (GotKind::TlsPair, _) => words[entry.word + 1] = address.wrapping_sub(tls),
-            }
-        }
-        words.into_iter().flat_map(u64::to_le_bytes).collect()
+        let value = |(_, word)| match word {
+            GotWord::Zero | GotWord::Dynamic { .. } => 0,
+            GotWord::Number(target) | GotWord::Relative(target) => self.address(target),
+            GotWord::BlockOffset(target) => self.block_offset(target),
+        };
+        self.got_words()
+            .map(value)
+            .flat_map(u64::to_le_bytes)
+            .collect()
     }
 
     fn plt(&self, address: u64) -> Result<Vec<u8>> {
@@ -369,10 +394,9 @@ impl Writer<'_, '_> {
         let got = self.layout.synthetic_address(Synthetic::Got);
         let mut bytes = vec![0; to_usize(entry_size * self.scanned.plt.len() as u64)?];
         let entries = bytes.chunks_exact_mut(to_usize(entry_size)?);
-        for ((entry, &id), index) in entries.zip(&self.scanned.plt).zip(0..) {
-            let slot = self.scanned.global_slots(id).got.unwrap_or(0);
-            if !machine.write_plt_entry(entry, address + entry_size * index, got + 8 * slot as u64)
-            {
+        for ((entry, &word), index) in entries.zip(&self.scanned.plt).zip(0..) {
+            let got_entry = got + 8 * word as u64;
+            if !machine.write_plt_entry(entry, address + entry_size * index, got_entry) {
                 return Err(Error::TooLarge);
             }
         }

@@ -25,7 +25,7 @@
 //! | `ExpectWord32: place = value` | a little-endian word of the image; also 8, 16 and 64 |
 //! | `ExpectValue: value = value` | two expressions agree |
 //! | `ExpectDynamic: RELATIVE at place = value` | the word at the place, with the load bias added at load |
-//! | `ExpectDynamic: GLOB_DAT f at place` | a relocation of the image; also `ABSOLUTE f+8`, `TLS_MODULE f` and `TLS_OFFSET f`, where `.` is the image itself |
+//! | `ExpectDynamic: GLOB_DAT f at place` | a relocation of the image; also `ABSOLUTE f+8`, `TLS_MODULE f`, `TLS_OFFSET f`, `TLS_POINTER_OFFSET f`, `TLS_DESCRIPTOR f` and `INDIRECT .`, where `.` is the image itself |
 //! | `ExpectDynamicCount: 3` | the number of all relocations of the image |
 //! | `ExpectInit: f g`, `ExpectFini: f` | the constructor or destructor table |
 //! | `ExpectUnwind: f g` | the functions that have unwind records, by address |
