@@ -209,9 +209,9 @@ fn files_of_other_machines_and_other_kinds() {
     require_tools!("clang-22");
     let folder = with_sum();
     folder.compile(
-        "arm.o",
+        "riscv.o",
         "int f(void) { return 1; }",
-        &["--target=aarch64-linux-gnu"],
+        &["--target=riscv64-linux-gnu"],
     );
     folder.compile(
         "x86.o",
@@ -227,22 +227,34 @@ fn files_of_other_machines_and_other_kinds() {
     folder.compile("plain.so", "int f(void) { return 1; }", &[]);
     folder.compile("lld.so", "int f(void) { return 1; }", &["-fuse-ld=lld"]);
     folder.compile("object.o", "int f(void) { return 1; }", &[]);
+    // Machines that images can be made for, but this one is another.
+    let main = "int main(void) { return 0; }";
+    folder.compile("other.o", main, &["--target=aarch64-linux-gnu"]);
+    folder.build("other", &["other.o"]);
     let mut bytes = fs::read(folder.file("sum")).unwrap();
     const E_MACHINE: usize = 18;
-    bytes[E_MACHINE..E_MACHINE + 2].copy_from_slice(&183_u16.to_le_bytes());
-    folder.write("arm", &bytes);
+    bytes[E_MACHINE..E_MACHINE + 2].copy_from_slice(&243_u16.to_le_bytes());
+    folder.write("riscv", &bytes);
 
     let no_manifest = "not an image: ELF without a farcall manifest: build it with farcall";
     let cases: &[(&[&str], &str, &[&str])] = &[
         (
-            &["build", "arm.o", "-o", "x"],
-            "arm.o",
-            &["for AArch64 (e_machine 183)"],
+            &["build", "riscv.o", "-o", "x"],
+            "riscv.o",
+            &["for RISC-V (e_machine 243)"],
         ),
         (&["build", "x86.o", "-o", "x"], "x86.o", &[]),
-        (&["run", "arm"], "arm", &["for AArch64 (e_machine 183)"]),
-        (&["inspect", "arm"], "arm", &["for AArch64 (e_machine 183)"]),
-        (&["call", "arm", "sum", "1", "2"], "arm", &["for AArch64"]),
+        (&["run", "riscv"], "riscv", &["for RISC-V (e_machine 243)"]),
+        (
+            &["inspect", "riscv"],
+            "riscv",
+            &["for RISC-V (e_machine 243)"],
+        ),
+        (
+            &["call", "riscv", "sum", "1", "2"],
+            "riscv",
+            &["for RISC-V"],
+        ),
         (&["run", "program"], "program", &[no_manifest]),
         (&["run", "static"], "static", &["executable"]),
         (&["run", "plain.so"], "plain.so", &[no_manifest]),
@@ -280,6 +292,14 @@ fn files_of_other_machines_and_other_kinds() {
             &["LLVM IR, not an image"],
         ),
     ];
+    let other = ["built for aarch64, but this machine is x86_64"];
+    assert_message(farcall_in(&folder, &["run", "other.o"]), "other.o", &other);
+    assert_message(farcall_in(&folder, &["run", "other"]), "other", &other);
+    let executor = Executor::in_folder(&folder);
+    let call = ["call", "other", "main", "--signature", "i32 ()"];
+    assert_message(farcall_in(&folder, &call), "other", &other);
+    let on = [&call[..], &["--on", &executor.address]].concat();
+    assert_message(farcall_in(&folder, &on), &executor.address, &other);
     for (args, input, parts) in cases {
         assert_message(farcall_in(&folder, args), input, parts);
         assert!(!folder.file("x").exists());

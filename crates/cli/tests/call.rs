@@ -230,24 +230,20 @@ fn an_executor_keeps_what_it_has() {
             &executor.address,
         ];
         let outcome = farcall_in(&folder, &args);
-        assert_eq!(outcome.end, 0, "{outcome:?}");
-        let shipped = outcome.stderr.lines().find(|line| line.contains("ship"));
-        let words: Vec<&str> = shipped.unwrap().split_whitespace().collect();
-        let bytes: u64 = words[words.len() - 2].parse().unwrap();
-        (outcome.stdout, bytes)
+        (outcome.shipped(), outcome.stdout)
     };
     let size = fs::metadata(folder.file("kinds")).unwrap().len();
 
-    let (first, sent) = on("kinds", "count");
+    let (sent, first) = on("kinds", "count");
     assert_eq!(first, "1\n");
     assert!(sent > size, "{sent} bytes of {size} are sent");
     for expected in ["2\n", "3\n"] {
-        let (again, sent) = on("kinds", "count");
+        let (sent, again) = on("kinds", "count");
         assert_eq!(again, expected, "its variables live on");
         assert!(sent < 200, "{sent} bytes are sent again");
     }
-    assert_eq!(on("other", "count").0, "101\n");
-    assert_eq!(on("kinds", "count").0, "4\n");
+    assert_eq!(on("other", "count").1, "101\n");
+    assert_eq!(on("kinds", "count").1, "4\n");
     // Another executor, or this process, has its own.
     assert_eq!(call(&folder, &["count"]).printed(), "1\n");
     let second = Executor::start("tcp:127.0.0.1:0");

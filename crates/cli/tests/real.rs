@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Folder, Outcome, farcall, run, run_with};
+use common::{Executor, Folder, Outcome, farcall, run, run_with};
 use farcall_testkit::{Level, Program, paths, real, require_tools};
 
 const SCRIPT: &str = "testdata/programs/script.lua";
@@ -117,6 +117,36 @@ fn sqlite_answers() {
         through_farcall(&[&whole], &["5000"], b""),
         native(&program, &["5000"], b"")
     );
+}
+
+#[test]
+fn sqlite_is_shipped_once() {
+    require_tools!("clang-22");
+    let folder = Folder::new();
+    let program = real::sqlite_main().unwrap();
+    // The library as machine code, what is called as IR: its types are known.
+    let library = program.objects(Level::O2).unwrap().swap_remove(0);
+    let workload = program.bitcode(Level::O2).unwrap().swap_remove(1);
+    let image = folder.file("sqlite");
+    build(&image, &[library, workload]);
+    let size = image.metadata().unwrap().len();
+
+    let native = native(&program, &["1000"], b"").printed();
+    let (report, checksum) = native.trim_end().split_once("\nchecksum ").unwrap();
+    let executor = Executor::in_folder(&folder);
+    let call = |function: &[&str]| {
+        let mut command = farcall(["call", "--timings", "--on", &executor.address]);
+        let outcome = run(command.arg(&image).args(function));
+        (outcome.shipped(), outcome.stdout)
+    };
+    let (sent, answer) = call(&["run_workload", "1000"]);
+    assert_eq!(answer.trim_end(), checksum);
+    assert!(sent > size, "{sent} bytes sent of {size}");
+    let (sent, answer) = call(&["workload_report", "1000", "out:4096", "4096"]);
+    let (length, text) = answer.trim_end().split_once('\n').unwrap();
+    assert_eq!(text, report);
+    assert_eq!(length.parse::<usize>().unwrap(), report.len() + 1);
+    assert!(sent < 200, "{sent} bytes sent again");
 }
 
 #[test]

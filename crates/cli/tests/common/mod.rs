@@ -101,6 +101,15 @@ impl Outcome {
         self.stdout
     }
 
+    /// How many bytes `farcall call --on … --timings` sent to have the image loaded.
+    #[track_caller]
+    pub fn shipped(&self) -> u64 {
+        assert_eq!(self.end, 0, "{self:?}");
+        let stage = self.stderr.lines().find(|line| line.contains("ship"));
+        let stage = stage.unwrap().trim_end_matches(" bytes");
+        stage.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
     /// The message of a command that was refused: on standard error, with nothing on standard
     /// output, from `farcall` itself and no panic.
     #[track_caller]
