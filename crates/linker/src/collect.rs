@@ -9,7 +9,7 @@ use object::elf;
 use crate::error::{Error, Result};
 use crate::input::Placement;
 use crate::layout::{NOTE_HEADER_SIZE, POINTER_SIZE};
-use crate::output::{Content, OutputSection, Piece, SegmentKind, Synthetic, destination, priority};
+use crate::output::{Content, OutputSection, Piece, SegmentKind, Synthetic, destination};
 use crate::resolve::Resolved;
 use crate::scan::Scanned;
 use crate::synthetic::{DynamicSymbols, is_identifier};
@@ -179,7 +179,7 @@ fn place_within(section: &mut OutputSection<'_>, resolved: &Resolved<'_>) {
     };
     if is_array {
         section.align = POINTER_SIZE;
-        pieces.sort_by_key(|&(piece, _)| input(piece).map(|section| priority(section.name)));
+        pieces.sort_by_key(|&(piece, _)| input(piece).map(|section| section.priority));
     }
     let mut end: u64 = 0;
     for (piece, offset) in pieces {

@@ -199,16 +199,6 @@ fn is_relro(name: &[u8]) -> bool {
     )
 }
 
-/// The order in which constructor tables of different priorities run, lowest first: the number
-/// after `.init_array.`, and the ones without a number last.
-pub(crate) fn priority(name: &[u8]) -> u32 {
-    let number = name.rsplit(|&byte| byte == b'.').next().unwrap_or_default();
-    let number = std::str::from_utf8(number)
-        .ok()
-        .and_then(|number| number.parse().ok());
-    number.unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,11 +210,5 @@ mod tests {
         assert_eq!(output_name(b".data.rel.ro.local"), b".data.rel.ro");
         assert_eq!(output_name(b".data.rel.local"), b".data");
         assert_eq!(output_name(b"my_table"), b"my_table");
-    }
-
-    #[test]
-    fn constructors_without_a_priority_come_last() {
-        assert!(priority(b".init_array.00101") < priority(b".init_array.65535"));
-        assert!(priority(b".init_array.65535") < priority(b".init_array"));
     }
 }

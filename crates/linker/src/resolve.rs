@@ -556,11 +556,6 @@ fn refusal(section: &crate::input::Section<'_>, is_kept: bool) -> Option<&'stati
     if section.section_type == elf::SHT_PREINIT_ARRAY {
         return Some("pre-initialisers run only in executables");
     }
-    if section.name.starts_with(b".ctors") || section.name.starts_with(b".dtors") {
-        return Some(
-            "constructors in this form are not supported yet: compile with -fuse-init-array",
-        );
-    }
     let is_init = section.name == b".init" || section.name == b".fini";
     is_init
         .then_some("code in this section belongs to a C runtime's start files, which no image has")

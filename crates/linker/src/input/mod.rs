@@ -1,8 +1,10 @@
 //! Reading the inputs.
 
 mod archive;
+mod constructors;
 mod eh_frame;
 mod object;
+mod relocations;
 
 use farcall_arch::Machine;
 

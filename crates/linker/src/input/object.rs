@@ -7,6 +7,7 @@ use object::elf::{self, FileHeader64, Rela64, SectionHeader64};
 use object::endian::LittleEndian as LE;
 use object::read::elf::{FileHeader as _, SectionHeader as _, SectionTable, SymbolTable};
 
+use super::{constructors, relocations};
 use crate::error::{Error, Result};
 
 /// Larger alignments would pad an image by more than they are ever worth.
@@ -41,6 +42,8 @@ pub(crate) struct Section<'data> {
     /// A power of two.
     pub(crate) align: u64,
     pub(crate) relocations: Cow<'data, [Rela64<LE>]>,
+    /// Where a table of constructors stands among others of its kind: lowest first.
+    pub(crate) priority: u32,
 }
 
 /// A section group. Only `COMDAT` ones matter: of those with one signature, one is kept.
@@ -197,7 +200,7 @@ impl NamedPlaces<'_, '_> {
     }
 }
 
-enum ReadError {
+pub(super) enum ReadError {
     Malformed(String),
     Other(Box<Error>),
 }
@@ -214,7 +217,7 @@ impl From<Error> for ReadError {
     }
 }
 
-fn malformed<T>(reason: impl Into<String>) -> Result<T, ReadError> {
+pub(super) fn malformed<T>(reason: impl Into<String>) -> Result<T, ReadError> {
     Err(ReadError::Malformed(reason.into()))
 }
 
@@ -248,7 +251,10 @@ fn read<'data>(name: &str, bytes: &'data [u8]) -> Result<Object<'data>, ReadErro
         }
         .into());
     }
-    attach_relocations(name, &table, bytes, &mut sections, symbols.len())?;
+    relocations::attach(name, machine, &table, bytes, &mut sections, symbols.len())?;
+    for section in &mut sections {
+        constructors::modernise(section)?;
+    }
     let groups = groups(&table, bytes, &symbol_table)?;
     Ok(Object {
         name: name.to_owned(),
@@ -322,14 +328,16 @@ fn section<'data>(
         elf::SHT_NULL | elf::SHT_NOBITS => &[],
         _ => header.data(LE, bytes)?,
     };
+    let name = table.section_name(LE, header)?;
     Ok(Section {
-        name: table.section_name(LE, header)?,
+        name,
         section_type: header.sh_type.get(LE),
         flags,
         data: Cow::Borrowed(data),
         size,
         align,
         relocations: Cow::Borrowed(&[]),
+        priority: constructors::priority(name),
     })
 }
 
@@ -417,60 +425,6 @@ fn symbols<'data>(
     } else {
         malformed("local symbols do not come first")
     }
-}
-
-/// Gives each section the relocations that another section holds for it.
-fn attach_relocations<'data>(
-    name: &str,
-    table: &SectionTable<'data, FileHeader64<LE>>,
-    bytes: &'data [u8],
-    sections: &mut [Section<'data>],
-    n_symbols: usize,
-) -> Result<(), ReadError> {
-    for header in table.iter() {
-        let target = usize::try_from(header.sh_info.get(LE)).unwrap_or(usize::MAX);
-        let is_alloc = sections.get(target).is_some_and(Section::is_alloc);
-        let form = match header.sh_type.get(LE) {
-            elf::SHT_RELA => "SHT_RELA",
-            elf::SHT_REL => "SHT_REL",
-            elf::SHT_RELR => "SHT_RELR",
-            elf::SHT_CREL => "SHT_CREL",
-            _ => continue,
-        };
-        // Debug information is not linked yet, so its relocations do not matter.
-        if target != 0 && target < sections.len() && !is_alloc {
-            continue;
-        }
-        if form != "SHT_RELA" {
-            let error = Error::RelocationForm {
-                object: name.to_owned(),
-                form,
-            };
-            return Err(error.into());
-        }
-        let Some((relocations, _)) = header.rela(LE, bytes)? else {
-            continue;
-        };
-        let Some(section) = sections.get_mut(target).filter(|_| target != 0) else {
-            return malformed(format!(
-                "relocations for section {target}, which does not exist"
-            ));
-        };
-        if !section.relocations.is_empty() {
-            return malformed(format!("{}: two relocation tables", section.display_name()));
-        }
-        let past = |entry: &&Rela64<LE>| {
-            usize::try_from(entry.r_sym(LE, false)).is_ok_and(|symbol| symbol >= n_symbols)
-        };
-        if let Some(entry) = relocations.iter().find(past) {
-            let (section, symbol) = (section.display_name(), entry.r_sym(LE, false));
-            return malformed(format!(
-                "{section}: a relocation against symbol {symbol}, which does not exist"
-            ));
-        }
-        section.relocations = Cow::Borrowed(relocations);
-    }
-    Ok(())
 }
 
 fn groups<'data>(

@@ -51,6 +51,7 @@ pub(crate) fn runtime_object(machine: Machine, function: &RuntimeFunction) -> Ob
         size: 0,
         align: 1,
         relocations: Cow::Borrowed(&[]),
+        priority: 0,
     };
     let text = Section {
         name: b".text",
@@ -60,6 +61,7 @@ pub(crate) fn runtime_object(machine: Machine, function: &RuntimeFunction) -> Ob
         size: function.code.len() as u64,
         align: 16,
         relocations: Cow::Owned(relocations),
+        priority: 0,
     };
     Object {
         name: format!("farcall's own {}", function.name),
