@@ -11,9 +11,25 @@ pub(crate) fn demangle(name: &str) -> Option<String> {
     cpp_demangle::Symbol::new(name).ok()?.demangle().ok()
 }
 
+/// A type in C++ from the mangled name in its `std::type_info`.
+pub(crate) fn demangle_type(name: &str) -> String {
+    let demangled = demangle(&format!("_ZTI{name}"));
+    let own = demangled
+        .as_deref()
+        .and_then(|name| name.strip_prefix("typeinfo for "));
+    own.unwrap_or(name).to_owned()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::demangle;
+    use super::{demangle, demangle_type};
+
+    #[test]
+    fn types_of_exceptions() {
+        assert_eq!(demangle_type("St13runtime_error"), "std::runtime_error");
+        assert_eq!(demangle_type("i"), "int");
+        assert_eq!(demangle_type("?"), "?");
+    }
 
     #[test]
     fn names_of_both_languages() {

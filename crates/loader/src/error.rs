@@ -111,6 +111,16 @@ pub enum Error {
         /// What is wrong with the call.
         source: invoke::CallError,
     },
+    /// A function that was called threw an exception, and nothing in the module caught it.
+    #[error("{module}: {name}: threw {}, which nothing caught", exception.as_deref().unwrap_or("an exception"))]
+    Threw {
+        /// The module's name.
+        module: String,
+        /// The function.
+        name: String,
+        /// The type of the exception, where it is C++.
+        exception: Option<String>,
+    },
 }
 
 /// An import that was found nowhere.

@@ -9,6 +9,8 @@ use std::ffi::c_void;
 
 use farcall_image::{Parameter, Signature, ValueType};
 
+use crate::demangle::demangle_type;
+use crate::sys::catch;
 use crate::{Error, Module, Result};
 
 #[cfg(target_arch = "x86_64")]
@@ -101,13 +103,14 @@ impl Module {
     /// # Safety
     ///
     /// The function has this type (which is checked where the manifest knows it), every pointer
-    /// argument is what the function wants, and its other preconditions hold. An exception that it
-    /// throws leaves through the caller's frames.
+    /// argument is what the function wants, and its other preconditions hold. A panic of the host's
+    /// that it lets pass leaves through the caller's frames.
     ///
     /// # Errors
     ///
     /// As [`Module::lookup`], and [`Error::Call`](crate::Error::Call) when the arguments are not
-    /// those of the signature or a type is not one that dynamic calls pass. Nothing was called then.
+    /// those of the signature or a type is not one that dynamic calls pass: nothing was called then.
+    /// [`Error::Threw`](crate::Error::Threw) when it was called and threw an exception.
     pub unsafe fn invoke(
         &self,
         name: &str,
@@ -121,8 +124,36 @@ impl Module {
             signature: Box::new(signature.clone()),
             source,
         })?;
-        // SAFETY: the caller's contract; the call is one of this signature.
-        Ok(unsafe { call.make(function) })
+        let mut attempt = Attempt {
+            call: &call,
+            function,
+            result: None,
+        };
+        match catch::call(Attempt::make, (&raw mut attempt).cast()) {
+            // A call that returns has left its result.
+            None => Ok(attempt.result.unwrap_or(Value::Void)),
+            Some(exception) => Err(Error::Threw {
+                module: self.name().to_owned(),
+                name: name.to_owned(),
+                exception: exception.type_name().map(|name| demangle_type(&name)),
+            }),
+        }
+    }
+}
+
+/// A call on its way through a frame that stops exceptions.
+struct Attempt<'a> {
+    call: &'a Call<'a>,
+    function: *const c_void,
+    result: Option<Value>,
+}
+
+impl Attempt<'_> {
+    extern "C-unwind" fn make(this: *mut c_void) {
+        // SAFETY: `invoke` passes its own attempt, which outlives the call.
+        let this = unsafe { &mut *this.cast::<Self>() };
+        // SAFETY: the contract of `invoke`; the call is one of this signature.
+        this.result = Some(unsafe { this.call.make(this.function) });
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! To add a system, write its `memory` and `dynamic`; nothing above names a system call.
 
+pub(crate) mod catch;
 pub(crate) mod dynamic;
 pub(crate) mod memory;
 pub(crate) mod noexcept;

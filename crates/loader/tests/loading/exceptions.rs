@@ -1,5 +1,6 @@
 //! Exceptions and host frames.
 
+use farcall_loader::invoke::{Argument, Value};
 use farcall_testkit::require_tools;
 
 use crate::common::{call, load, system_loader};
@@ -76,5 +77,30 @@ fn an_unloaded_module_leaves_no_unwind_tables() {
         let module = load(&system_loader(), "again.cpp", source, &[]).unwrap();
         assert_eq!(call(&module, "caught"), 5);
         module.unload().unwrap();
+    }
+}
+
+#[test]
+fn an_exception_that_leaves_a_called_function_is_an_error() {
+    require_tools!("clang-22");
+    let source = r#"
+        #include <stdexcept>
+        extern "C" int throws(int which) {
+            if (which == 0) throw std::runtime_error("no");
+            if (which == 1) throw 5;
+            return which;
+        }"#;
+    let module = load(&system_loader(), "throws.cpp", source, &[]).unwrap();
+    let signature = "i32 (i32)".parse().unwrap();
+    // SAFETY: the signature is that of the source.
+    let call = |which| unsafe { module.invoke("throws", &signature, &mut [Argument::Int(which)]) };
+    for _ in 0..3 {
+        let message = call(0).unwrap_err().to_string();
+        assert!(
+            message.ends_with("throws: threw std::runtime_error, which nothing caught"),
+            "{message}"
+        );
+        assert!(call(1).unwrap_err().to_string().contains("threw int"));
+        assert_eq!(call(2).unwrap(), Value::Int { bits: 32, value: 2 });
     }
 }
