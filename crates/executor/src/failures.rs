@@ -43,6 +43,7 @@ pub(crate) fn loading(error: LoadError) -> Failure {
         LoadError::Image { .. } | LoadError::Unsupported { .. } => ErrorKind::Image,
         LoadError::NoExport { .. } => ErrorKind::UnknownSymbol,
         LoadError::WrongType { .. } | LoadError::Call { .. } => ErrorKind::Arguments,
+        LoadError::Threw { .. } => ErrorKind::Threw,
         LoadError::System { .. } => ErrorKind::Memory,
         _ => ErrorKind::Load,
     };

@@ -403,3 +403,29 @@ fn a_list_longer_than_a_response_comes_in_parts() {
         assert!(module.names[15].starts_with("15-"));
     }
 }
+
+#[test]
+fn an_exception_is_a_failure_of_its_call_alone() {
+    require_tools!("clang-22");
+    let mut executor = controller(&small_service());
+    let bytes = image(
+        "void *__cxa_allocate_exception(unsigned long);
+         void __cxa_throw(void *, void *, void *);
+         extern void *_ZTIi;
+         int f(int x) {
+             if (x > 0) return x;
+             int *thrown = __cxa_allocate_exception(sizeof *thrown);
+             *thrown = x;
+             __cxa_throw(thrown, &_ZTIi, 0);
+             return 0;
+         }",
+    );
+    let module = executor.load(&Image::parse(&bytes).unwrap()).unwrap();
+    let signature = Some("i32 (i32)");
+    for _ in 0..3 {
+        let threw = executor.call(&module, "f", signature, &mut [Argument::Int(0)]);
+        assert_fails(threw, ErrorKind::Threw, "threw int, which nothing caught");
+        let value = executor.call(&module, "f", signature, &mut [Argument::Int(7)]);
+        assert_eq!(value.unwrap(), int(32, 7));
+    }
+}

@@ -268,6 +268,8 @@ impl fmt::Display for Hex {
 pub struct Errors {
     /// Not empty.
     errors: Vec<Error>,
+    /// How many more there are.
+    n_more: usize,
 }
 
 impl Errors {
@@ -276,11 +278,12 @@ impl Errors {
 
     /// `Ok` when `errors` is empty.
     pub(crate) fn check(mut errors: Vec<Error>) -> Result<(), Self> {
+        let n_more = errors.len().saturating_sub(Self::MAX);
         errors.truncate(Self::MAX);
         if errors.is_empty() {
             Ok(())
         } else {
-            Err(Self { errors })
+            Err(Self { errors, n_more })
         }
     }
 
@@ -294,6 +297,7 @@ impl From<Error> for Errors {
     fn from(error: Error) -> Self {
         Self {
             errors: vec![error],
+            n_more: 0,
         }
     }
 }
@@ -304,6 +308,9 @@ impl fmt::Display for Errors {
         for error in &self.errors {
             write!(f, "{separator}{error}")?;
             separator = "\n";
+        }
+        if self.n_more > 0 {
+            write!(f, "\nand {} more", self.n_more)?;
         }
         Ok(())
     }

@@ -272,4 +272,6 @@ pub enum ErrorKind {
     Memory,
     /// A bug of the executor.
     Internal,
+    /// The function was called and threw an exception, which nothing in its module caught.
+    Threw,
 }

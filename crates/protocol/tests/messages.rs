@@ -125,6 +125,7 @@ fn responses() -> Vec<Response> {
         ErrorKind::InUse,
         ErrorKind::Memory,
         ErrorKind::Internal,
+        ErrorKind::Threw,
     ] {
         responses.push(Response::Failed(Failure {
             kind,
