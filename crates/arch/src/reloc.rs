@@ -140,6 +140,7 @@ pub enum Field {
         from: u32,
     },
     /// The immediate of AArch64's `movz`/`movn`, which of the two the value's sign decides: 16 bits at 5.
+    /// A `movk`, which ends a sequence that the sign has begun, stays one.
     MovSigned {
         /// The lowest bit of the value that goes into it.
         from: u32,
@@ -191,8 +192,10 @@ impl Field {
             Self::MovSigned { from } => {
                 // movn writes the complement of its immediate; bit 30 tells the two apart.
                 const MOVZ: u64 = 1 << 30;
-                let is_negative = value.cast_signed() < 0;
-                let (bits, opcode) = if is_negative {
+                const MOVK: u64 = 1 << 29;
+                let (bits, opcode) = if old & MOVK != 0 {
+                    (value, MOVZ)
+                } else if value.cast_signed() < 0 {
                     (!value, 0)
                 } else {
                     (value, MOVZ)

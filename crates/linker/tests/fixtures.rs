@@ -1,6 +1,6 @@
 //! Fixtures: a file of source, what linking it must give, in comments of the same file.
 //!
-//! Every file of `x86_64/` is one fixture: it is assembled (`.s`) or compiled (`.c`, `.cpp`) for the folder's machine,
+//! Every file of `x86_64/` and `aarch64/` is one fixture: it is assembled (`.s`) or compiled (`.c`, `.cpp`) for the folder's machine,
 //! linked, and checked by [`check`]. `FARCALL_FIXTURE=text` picks the fixtures whose path has the text.
 //!
 //! # To add a fixture
@@ -44,6 +44,8 @@
 //! | `start(.data)`, `end(.data)`, `align(.data)` | of a section of the image |
 //! | `tls_align()`, `tls_size()`, `tls_start()` | of the TLS template |
 //! | `word32(place)`, `word64(place)` | what is there in the image |
+//! | `operand(place)` | what the immediate of the AArch64 instruction there stands for: the address that it names, or the number that it adds |
+//! | `page(address)` | the start of the 4 KiB page |
 //!
 //! all 64-bit and wrapping. The image is seen at load bias 0. Whatever links is also linked again from other folders
 //! and compared, parsed by [`Image::parse`](farcall_image::Image::parse), checked against its digest and read by
@@ -73,6 +75,12 @@ const WORKERS: usize = 2;
 fn x86_64() {
     require_tools!("clang-22", "clang++-22", "ar", "readelf", "eu-elflint");
     check_all("x86_64");
+}
+
+#[test]
+fn aarch64() {
+    require_tools!("clang-22", "clang++-22", "ar", "readelf", "eu-elflint");
+    check_all("aarch64");
 }
 
 /// Checks one fixture; `Err` says everything that is wrong with it.
