@@ -48,9 +48,17 @@ pub(crate) fn global_symbol(name: &CStr) -> Option<u64> {
     symbol(libc::RTLD_DEFAULT, name)
 }
 
+/// A name may end in the version that an object asked for with `.symver`, as in `puts@GLIBC_2.2.5`.
 fn symbol(handle: *mut c_void, name: &CStr) -> Option<u64> {
-    // SAFETY: the handle is open, the name a C string.
-    let address = unsafe { libc::dlsym(handle, name.as_ptr()) };
+    let mut parts = name.to_bytes().splitn(2, |byte| *byte == b'@');
+    let address = if let (Some(name), Some(version)) = (parts.next(), parts.next()) {
+        let (name, version) = (c_string(name)?, c_string(version)?);
+        // SAFETY: the handle is open, the name and the version are C strings.
+        unsafe { libc::dlvsym(handle, name.as_ptr(), version.as_ptr()) }
+    } else {
+        // SAFETY: the handle is open, the name a C string.
+        unsafe { libc::dlsym(handle, name.as_ptr()) }
+    };
     (!address.is_null()).then_some(address.expose_provenance() as u64)
 }
 
