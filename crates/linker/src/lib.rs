@@ -1,10 +1,10 @@
 //! The linker: objects and archives to one image, in memory.
 //!
 //! Phases, one file each, every phase borrowing what the one before gave and returning a type of
-//! its own: [`input`] reads objects, [`resolve`] decides which definition each name means,
-//! [`scan`] collects what relocations need (GOT, PLT, dynamic relocations), [`collect`] sorts the
-//! inputs' sections into the image's, [`layout`] gives every piece its address, [`write`] writes the
-//! bytes and applies the relocations.
+//! its own: `input` reads objects, `resolve` decides which definition each name means, `gc` leaves
+//! out what nothing needs if that is asked, `scan` collects what relocations need (GOT, PLT, dynamic
+//! relocations), `collect` sorts the inputs' sections into the image's, `layout` gives every piece
+//! its address, `write` writes the bytes and applies the relocations.
 //!
 //! No I/O and no host assumption: any host links for any machine, and the same inputs give the
 //! same bytes.
@@ -19,6 +19,8 @@
 mod apply;
 mod collect;
 mod error;
+mod exports;
+mod gc;
 mod input;
 mod layout;
 mod output;
@@ -31,6 +33,7 @@ mod write;
 use input::{Archive, Object};
 
 pub use error::{Error, Errors, Place, Result};
+pub use exports::{ExportList, ParseExportListError};
 
 /// The objects and archives of one image, in link order.
 ///
@@ -40,6 +43,8 @@ pub struct Linker<'data> {
     inputs: Vec<(String, &'data [u8])>,
     libraries: Vec<(String, &'data [u8])>,
     exports: Vec<String>,
+    export_list: ExportList,
+    gc_sections: bool,
 }
 
 impl<'data> Linker<'data> {
@@ -73,6 +78,19 @@ impl<'data> Linker<'data> {
         self
     }
 
+    /// Exports no more than the list does, except for the names given to [`Linker::export`].
+    pub fn export_list(&mut self, list: ExportList) -> &mut Self {
+        self.export_list = list;
+        self
+    }
+
+    /// Whether sections that no export and no constructor needs are left out, as they are not unless this
+    /// says so. What is left out is not linked, so what is wrong in it is no error.
+    pub fn gc_sections(&mut self, is_wanted: bool) -> &mut Self {
+        self.gc_sections = is_wanted;
+        self
+    }
+
     /// Links what was added to an image and gives its bytes.
     ///
     /// Global definitions of default or protected visibility are exported; references bind to the
@@ -95,7 +113,16 @@ impl<'data> Linker<'data> {
             archives.push(Archive::parse(name, bytes, true)?);
         }
         let machine = input::common_machine(&objects, &archives)?;
-        let resolved = resolve::resolve(machine, objects, &archives, &self.exports)?;
+        let mut resolved = resolve::resolve(
+            machine,
+            objects,
+            &archives,
+            &self.exports,
+            &self.export_list,
+        )?;
+        if self.gc_sections {
+            gc::collect_garbage(&mut resolved)?;
+        }
         let scanned = scan::scan(&resolved)?;
         let layout = layout::layout(&resolved, &scanned)?;
         write::write(&resolved, &scanned, &layout)

@@ -8,6 +8,7 @@ use farcall_arch::Machine;
 use foldhash::fast::FixedState;
 use object::elf;
 
+use crate::ExportList;
 use crate::error::{Error, Errors, Place, Result};
 use crate::input::{Archive, Binding, InputSymbol, Object, Placement, SymbolType, Visibility};
 use crate::output::is_array;
@@ -96,6 +97,17 @@ impl<'data> Resolved<'data> {
     /// Whether a section enters the image.
     pub(crate) fn is_kept(&self, object: usize, section: usize) -> bool {
         self.kept[object][section]
+    }
+
+    /// Discards the sections that are not live.
+    pub(crate) fn retain(&mut self, is_live: &[Vec<bool>]) {
+        for (object, (kept, is_live)) in self.objects.iter().zip(self.kept.iter_mut().zip(is_live))
+        {
+            for ((kept, &is_live), section) in kept.iter_mut().zip(is_live).zip(&object.sections) {
+                // Unwind records go by themselves, each with its function.
+                *kept &= is_live || section.is_eh_frame();
+            }
+        }
     }
 
     /// The global that an object's symbol stands for, `None` when it is local.
@@ -223,6 +235,7 @@ pub(crate) fn resolve<'data>(
     objects: Vec<Object<'data>>,
     archives: &[Archive<'data>],
     exports: &[String],
+    export_list: &ExportList,
 ) -> Result<Resolved<'data>, Errors> {
     let mut resolver = Resolver::new(machine, archives);
     for object in objects {
@@ -236,6 +249,7 @@ pub(crate) fn resolve<'data>(
     resolver.add_runtime_functions();
     resolver.define_linker_symbols();
     resolver.check()?;
+    resolver.hide_all_but(export_list);
     resolver.export(exports);
     Ok(resolver.resolved)
 }
@@ -455,6 +469,15 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
             let global = &mut resolved.globals[id];
             global.definition = Definition::Linker(symbol);
             global.visibility = global.visibility.max(Visibility::Hidden);
+        }
+    }
+
+    /// Hides the definitions that the list does not export.
+    fn hide_all_but(&mut self, list: &ExportList) {
+        for global in &mut self.resolved.globals {
+            if global.definition != Definition::Undefined && !list.exports(global.name) {
+                global.visibility = global.visibility.max(Visibility::Hidden);
+            }
         }
     }
 

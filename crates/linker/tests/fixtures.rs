@@ -17,6 +17,9 @@
 //! | `Raw: c.o = de ad` | an input of these bytes |
 //! | `Poke: a.o+0x12 = 28 00` | after assembling, these bytes of the object are replaced |
 //! | `Truncate: a.o = 100` | after assembling, the object is cut to so many bytes |
+//! | `VersionScript: { global: f; local: *; };` | what is exported, as [`ExportList`] reads it |
+//! | `Export: f` | exported however it was declared |
+//! | `GcSections: yes` | sections that nothing needs are left out |
 //! | `ExpectError: text` | the link fails, and its next error has this text; there are no other errors |
 //! | `ExpectSymbol: f section=.text type=FUNC binding=WEAK visibility=PROTECTED size=8` | an export; what is not said is not checked |
 //! | `ExpectNoSymbol: f` | neither an export nor an import |
@@ -65,7 +68,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use farcall_linker::Linker;
+use farcall_linker::{ExportList, Linker};
 use farcall_testkit::require_tools;
 use fixture::{Fixture, Image, Inputs, outside_opinions};
 
@@ -91,6 +94,13 @@ fn check(path: &Path) -> Result<(), String> {
         let mut linker = Linker::new();
         for (name, bytes) in inputs.iter() {
             linker.add(format!("{folder}{name}"), bytes);
+        }
+        for (option, value) in &fixture.link_options {
+            match option.as_str() {
+                "Export" => linker.export(value.as_str()),
+                "GcSections" => linker.gc_sections(true),
+                _ => linker.export_list(ExportList::parse_version_script(value).unwrap()),
+            };
         }
         linker.link()
     };

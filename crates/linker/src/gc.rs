@@ -1,0 +1,214 @@
+//! Leaving out the sections that nothing needs.
+//!
+//! What is needed: exported definitions, constructors and destructors, sections that ask to be kept,
+//! and whatever those refer to. The unwind records of a function are needed with it, and with them
+//! what they refer to. The members of a group are kept or left out together: gABI, "Section Groups".
+
+use object::elf;
+use object::endian::LittleEndian as LE;
+
+use crate::error::{Error, Result};
+use crate::input::{PC_BEGIN, RecordKind, records};
+use crate::output::is_array;
+use crate::resolve::{Resolved, Target};
+use crate::scan::section_relocations;
+use crate::synthetic::{bounded_section, sorted};
+
+/// Marks what is needed, and discards the other sections.
+pub(crate) fn collect_garbage(resolved: &mut Resolved<'_>) -> Result<()> {
+    let mut marker = Marker {
+        resolved,
+        is_live: (resolved.objects.iter())
+            .map(|object| vec![false; object.sections.len()])
+            .collect(),
+        unwind: unwind_references(resolved)?,
+        groups: groups(resolved),
+        pending: Vec::new(),
+    };
+    marker.mark_roots();
+    marker.mark_reached();
+    let is_live = marker.is_live;
+    resolved.retain(&is_live);
+    Ok(())
+}
+
+/// A section: its object's index and its own.
+type SectionKey = (usize, usize);
+
+struct Marker<'a, 'data> {
+    resolved: &'a Resolved<'data>,
+    is_live: Vec<Vec<bool>>,
+    /// For each section of code, sorted by it, what its unwind records refer to.
+    unwind: Vec<(SectionKey, Target)>,
+    /// For each section of a group, sorted by it, the others.
+    groups: Vec<(SectionKey, usize)>,
+    pending: Vec<SectionKey>,
+}
+
+impl Marker<'_, '_> {
+    fn mark_roots(&mut self) {
+        let resolved = self.resolved;
+        for id in (0..resolved.globals.len()).filter(|&id| resolved.is_export(id)) {
+            self.mark(resolved.global_target(id));
+        }
+        // Names that someone mentions as `__start_NAME` mean all sections of that name.
+        let bounded: Vec<&[u8]> = resolved
+            .globals
+            .iter()
+            .filter_map(|global| bounded_section(global.name))
+            .collect();
+        for (object_index, object) in resolved.objects.iter().enumerate() {
+            for (index, section) in object.sections.iter().enumerate() {
+                let is_root = is_array(section)
+                    || section.has_flag(elf::SHF_GNU_RETAIN)
+                    || section.section_type == elf::SHT_NOTE
+                    || bounded.contains(&section.name);
+                if is_root && resolved.is_kept(object_index, index) {
+                    self.mark_section((object_index, index));
+                }
+            }
+        }
+    }
+
+    fn mark_reached(&mut self) {
+        while let Some(key) = self.pending.pop() {
+            let (object, section) = key;
+            for relocation in self.resolved.objects[object].sections[section]
+                .relocations
+                .iter()
+            {
+                self.mark(
+                    self.resolved
+                        .target(object, relocation.r_sym(LE, false) as usize),
+                );
+            }
+            let of_section =
+                |list: &[(SectionKey, _)]| list.partition_point(|&(each, _)| each < key);
+            let mut index = of_section(&self.unwind);
+            while let Some(&(each, target)) = self.unwind.get(index)
+                && each == key
+            {
+                self.mark(target);
+                index += 1;
+            }
+            let mut index = self.groups.partition_point(|&(each, _)| each < key);
+            while let Some(&(each, member)) = self.groups.get(index)
+                && each == key
+            {
+                self.mark_section((object, member));
+                index += 1;
+            }
+        }
+        self.mark_linked();
+    }
+
+    /// Sections that describe others (`SHF_LINK_ORDER`) refer to what they describe: one is needed when
+    /// all of that is.
+    fn mark_linked(&mut self) {
+        for (object_index, object) in self.resolved.objects.iter().enumerate() {
+            for (index, section) in object.sections.iter().enumerate() {
+                let is_linked = section.has_flag(elf::SHF_LINK_ORDER) && section.is_alloc();
+                if !is_linked || self.is_live[object_index][index] {
+                    continue;
+                }
+                let is_needed = section.relocations.iter().all(|relocation| {
+                    let symbol = relocation.r_sym(LE, false) as usize;
+                    match self.resolved.target(object_index, symbol) {
+                        Target::Section {
+                            object, section, ..
+                        } => self.is_live[object][section],
+                        _ => true,
+                    }
+                });
+                self.is_live[object_index][index] = is_needed;
+            }
+        }
+    }
+
+    fn mark(&mut self, target: Target) {
+        if let Target::Section {
+            object, section, ..
+        } = target
+        {
+            self.mark_section((object, section));
+        }
+    }
+
+    fn mark_section(&mut self, (object, section): SectionKey) {
+        if !std::mem::replace(&mut self.is_live[object][section], true) {
+            self.pending.push((object, section));
+        }
+    }
+}
+
+/// What the unwind records of each section of code refer to beside the code: personality routines
+/// and their tables.
+fn unwind_references(resolved: &Resolved<'_>) -> Result<Vec<(SectionKey, Target)>> {
+    let mut references = Vec::new();
+    for (object_index, object) in resolved.objects.iter().enumerate() {
+        for (section_index, section) in object.sections.iter().enumerate() {
+            if !section.is_eh_frame() || !resolved.is_kept(object_index, section_index) {
+                continue;
+            }
+            let all = records(&section.data).map_err(|(offset, reason)| Error::UnwindRecord {
+                place: resolved.place(object_index, section_index, offset as u64),
+                reason,
+            })?;
+            let relocations = sorted(&section.relocations);
+            let targets = |range: &std::ops::Range<usize>| {
+                let relocations = section_relocations(&relocations, range).iter();
+                relocations.map(|entry| {
+                    let symbol = entry.r_sym(LE, false) as usize;
+                    (
+                        entry.r_offset.get(LE),
+                        resolved.target(object_index, symbol),
+                    )
+                })
+            };
+            for record in &all {
+                let RecordKind::Fde { cie } = record.kind else {
+                    continue;
+                };
+                let begin = (record.range.start + PC_BEGIN) as u64;
+                let code = targets(&record.range).find(|&(place, _)| place == begin);
+                let Some((
+                    _,
+                    Target::Section {
+                        object, section, ..
+                    },
+                )) = code
+                else {
+                    continue;
+                };
+                let cie = all.binary_search_by_key(&cie, |record| record.range.start);
+                let cie = cie
+                    .ok()
+                    .map(|index| all[index].range.clone())
+                    .unwrap_or(0..0);
+                let others = targets(&record.range).filter(|&(place, _)| place != begin);
+                let found = others.chain(targets(&cie)).map(|(_, target)| target);
+                references.extend(found.map(|target| ((object, section), target)));
+            }
+        }
+    }
+    references.sort_by_key(|&(key, _)| key);
+    Ok(references)
+}
+
+/// For each section of a group, the other sections of that group.
+fn groups(resolved: &Resolved<'_>) -> Vec<(SectionKey, usize)> {
+    let mut members = Vec::new();
+    for (object_index, object) in resolved.objects.iter().enumerate() {
+        for group in &object.groups {
+            // A ring is enough: from any member it reaches all.
+            let next = group.members.iter().cycle().skip(1);
+            for (&member, &next) in group.members.iter().zip(next) {
+                if resolved.is_kept(object_index, member) && resolved.is_kept(object_index, next) {
+                    members.push(((object_index, member), next));
+                }
+            }
+        }
+    }
+    members.sort_unstable();
+    members
+}
