@@ -7,7 +7,7 @@
 //!
 //! Source of the table: AAELF64 2025Q1, "Relocation types", with its headings inline.
 
-use crate::machine::{DynamicTypes, RuntimeFunction, RuntimeRelocation};
+use crate::machine::{DynamicTypes, RuntimeFunction, RuntimeRelocation, Thunk};
 use crate::reloc::{Base, Expression, Field, Range, Relaxation, Reloc};
 
 pub(crate) const E_MACHINE: u16 = 183;
@@ -39,6 +39,9 @@ pub(crate) const DYNAMIC_TYPES: DynamicTypes = DynamicTypes {
     tls_descriptor: R_AARCH64_TLSDESC,
     indirect_relative: R_AARCH64_IRELATIVE,
 };
+
+/// Of `b` and `bl`.
+const BRANCH_RANGE: Range = Range::Aligned(28, 4);
 
 // Fields of instructions, by the instructions that have them.
 /// `b`, `bl`.
@@ -163,8 +166,8 @@ pub(crate) const fn reloc(r_type: u32) -> Option<Reloc> {
         0x116 => ("R_AARCH64_LDST8_ABS_LO12_NC", E::Symbol, B::Absolute, LO12, R::Any),
         0x117 => ("R_AARCH64_TSTBR14", E::Plt, B::Place, IMM14, R::Aligned(16, 4)),
         0x118 => ("R_AARCH64_CONDBR19", E::Plt, B::Place, IMM19, R::Aligned(21, 4)),
-        R_AARCH64_JUMP26 => ("R_AARCH64_JUMP26", E::Plt, B::Place, IMM26, R::Aligned(28, 4)),
-        0x11b => ("R_AARCH64_CALL26", E::Plt, B::Place, IMM26, R::Aligned(28, 4)),
+        R_AARCH64_JUMP26 => ("R_AARCH64_JUMP26", E::Plt, B::Place, IMM26, BRANCH_RANGE),
+        0x11b => ("R_AARCH64_CALL26", E::Plt, B::Place, IMM26, BRANCH_RANGE),
         0x11c => ("R_AARCH64_LDST16_ABS_LO12_NC", E::Symbol, B::Absolute, LO12_2, R::Multiple(2)),
         0x11d => ("R_AARCH64_LDST32_ABS_LO12_NC", E::Symbol, B::Absolute, LO12_4, R::Multiple(4)),
         0x11e => ("R_AARCH64_LDST64_ABS_LO12_NC", E::Symbol, B::Absolute, LO12_8, R::Multiple(8)),
@@ -279,6 +282,29 @@ pub(crate) const fn reloc(r_type: u32) -> Option<Reloc> {
         range,
         relaxation: Relaxation::None,
     })
+}
+
+/// AAELF64, "Call and Jump relocations": a linker may put code that changes x16, x17 and the flags
+/// between these branches and where they go, and behind no other branch.
+pub(crate) const THUNK: Thunk = Thunk {
+    size: 16,
+    branch: BRANCH_RANGE,
+    reach: 1 << 27,
+};
+
+/// Writes one thunk; see [`crate::Machine::write_thunk`].
+pub(crate) fn write_thunk(out: &mut [u8], thunk: u64, destination: u64) -> bool {
+    let mut code = [
+        0x5f, 0x24, 0x03, 0xd5, // bti  c
+        0x10, 0x00, 0x00, 0x90, // adrp x16, destination
+        0x10, 0x02, 0x00, 0x91, // add  x16, x16, :lo12:destination
+        0x00, 0x02, 0x1f, 0xd6, // br   x16
+    ];
+    let page = Base::Page.apply(destination, thunk.wrapping_add(4), 0);
+    ADRP.write(&mut code[4..], page);
+    LO12.write(&mut code[8..], destination);
+    out.copy_from_slice(&code);
+    Range::Signed(33).check(page).is_ok()
 }
 
 /// Writes one PLT entry; see [`crate::Machine::write_plt_entry`].
@@ -404,6 +430,15 @@ mod tests {
             assert!(check(r_type, reach - 4) && check(r_type, -reach));
             assert!(!check(r_type, reach) && !check(r_type, -reach - 4) && !check(r_type, 2));
         }
+    }
+
+    #[test]
+    fn a_thunk_jumps_to_its_destination() {
+        let mut thunk = [0; 16];
+        assert!(write_thunk(&mut thunk, 0xffc, 0x2_3454));
+        assert_eq!(thunk[4..8], 0xd000_0110_u32.to_le_bytes());
+        assert_eq!(thunk[8..12], 0x9111_5210_u32.to_le_bytes());
+        assert!(!write_thunk(&mut thunk, 0, 1 << 32));
     }
 
     #[test]

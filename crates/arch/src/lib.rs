@@ -16,6 +16,6 @@ mod reloc;
 mod unsupported;
 mod x86_64;
 
-pub use machine::{DynamicTypes, Machine, Relaxed, RuntimeFunction, RuntimeRelocation};
+pub use machine::{DynamicTypes, Machine, Relaxed, RuntimeFunction, RuntimeRelocation, Thunk};
 pub use reloc::{Base, Expression, Field, OutOfRange, Range, Relaxation, Reloc};
 pub use unsupported::UnsupportedMachine;

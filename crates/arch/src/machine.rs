@@ -1,6 +1,6 @@
 //! The machines, and what is asked of each.
 
-use crate::{Reloc, aarch64, x86_64};
+use crate::{Range, Reloc, aarch64, x86_64};
 
 /// A target machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,6 +31,17 @@ pub struct DynamicTypes {
     pub tls_descriptor: u32,
     /// The result of calling the function at `B + A`.
     pub indirect_relative: u32,
+}
+
+/// Code that carries a branch farther than it reaches by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Thunk {
+    /// Its size in bytes, a multiple of 4.
+    pub size: u64,
+    /// The range of the branches that the ABI lets go through one.
+    pub branch: Range,
+    /// How many bytes these branches get across, in either direction.
+    pub reach: u64,
 }
 
 /// What stands in the code after a relaxation; the addend stays as it was.
@@ -159,6 +170,30 @@ impl Machine {
         match self {
             Self::X86_64 => x86_64::write_plt_entry(out, plt_entry, got_entry),
             Self::Aarch64 => aarch64::write_plt_entry(out, plt_entry, got_entry),
+        }
+    }
+
+    /// The thunk of branches; `None` when all branches reach all of an image.
+    #[must_use]
+    pub const fn thunk(self) -> Option<Thunk> {
+        match self {
+            Self::X86_64 => None,
+            Self::Aarch64 => Some(aarch64::THUNK),
+        }
+    }
+
+    /// Writes the thunk at address `thunk` that jumps to `destination`.
+    ///
+    /// Returns whether the distance fits.
+    ///
+    /// # Panics
+    ///
+    /// If `out` is not [`Thunk::size`] bytes long.
+    #[must_use]
+    pub fn write_thunk(self, out: &mut [u8], thunk: u64, destination: u64) -> bool {
+        match self {
+            Self::X86_64 => false,
+            Self::Aarch64 => aarch64::write_thunk(out, thunk, destination),
         }
     }
 

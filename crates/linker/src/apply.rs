@@ -9,6 +9,7 @@ use crate::layout::Layout;
 use crate::output::Synthetic;
 use crate::resolve::{Resolved, Target};
 use crate::scan::{Scanned, is_relaxed};
+use crate::synthetic::Destination;
 
 /// What evaluating needs to know of the image.
 #[derive(Debug)]
@@ -74,7 +75,12 @@ impl<'a, 'data> Context<'a, 'data> {
                 (reloc, at) = (relaxed.reloc, relaxed.offset);
             }
             let place = run.address + at as u64;
-            let value = self.evaluate(reloc, run.object, symbol, target, addend, place);
+            let mut value = self.evaluate(reloc, run.object, symbol, target, addend, place);
+            if reloc.range.check(value).is_err()
+                && let Some(thunk) = (self.layout.thunks).of_branch(run.object, run.section, offset)
+            {
+                value = reloc.base.apply(thunk, place, self.got);
+            }
             if let Err(out_of_range) = reloc.range.check(value) {
                 return Err(Error::Overflow {
                     place: self.resolved.place(run.object, run.section, offset),
@@ -97,6 +103,30 @@ impl<'a, 'data> Context<'a, 'data> {
         Ok(())
     }
 
+    /// Where a thunk goes.
+    pub(crate) fn destination(&self, destination: Destination) -> u64 {
+        match destination {
+            Destination::Plt { entry, addend } => self.plt_entry(entry).wrapping_add_signed(addend),
+            Destination::Code {
+                object,
+                section,
+                offset,
+            } => {
+                let value = offset;
+                let target = Target::Section {
+                    object,
+                    section,
+                    value,
+                };
+                self.layout.target_address(self.resolved, target)
+            }
+        }
+    }
+
+    fn plt_entry(&self, entry: usize) -> u64 {
+        self.plt + self.resolved.machine.plt_entry_size() * entry as u64
+    }
+
     /// The value of an expression: see [`Expression`] for its letters.
     fn evaluate(
         &self,
@@ -113,7 +143,7 @@ impl<'a, 'data> Context<'a, 'data> {
         // Scanning gave every symbol the entries that its relocations need.
         let got_offset = |word: Option<usize>| 8 * word.unwrap_or(0) as u64;
         let l = || match slots().plt {
-            Some(entry) => self.plt + self.resolved.machine.plt_entry_size() * entry as u64,
+            Some(entry) => self.plt_entry(entry),
             // A call of a null weak function goes on behind the instruction.
             None if target == Target::Null => place + 4,
             None => s(),

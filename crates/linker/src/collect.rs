@@ -191,7 +191,7 @@ fn place_within(section: &mut OutputSection<'_>, resolved: &Resolved<'_>) {
             Piece::Common(id) => resolved.globals[id]
                 .common
                 .map_or(1, |common| common.align.max(1)),
-            Piece::Unwind(_) | Piece::UnwindTerminator => 4,
+            Piece::Unwind(_) | Piece::Thunks(_) | Piece::UnwindTerminator => 4,
         };
         // Saturates: what is too large is refused when addresses are given.
         *offset = end.checked_next_multiple_of(align).unwrap_or(u64::MAX);

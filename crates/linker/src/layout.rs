@@ -16,7 +16,7 @@ use crate::output::{Content, OutputSection, Piece, SegmentKind, Synthetic};
 use crate::resolve::{Definition, GlobalId, Resolved, Target};
 use crate::scan::{Scanned, Word};
 use crate::synthetic::{
-    ArrayKind, Boundary, DynamicSymbols, GotWord, LinkerSymbol, bounded_section, got_words,
+    ArrayKind, Boundary, DynamicSymbols, GotWord, LinkerSymbol, Thunks, bounded_section, got_words,
 };
 
 /// Where everything is.
@@ -32,6 +32,7 @@ pub(crate) struct Layout<'data> {
     /// For each unwind section where its records start.
     pub(crate) unwind_addresses: Vec<u64>,
     common_addresses: HashMap<GlobalId, u64, FixedState>,
+    pub(crate) thunks: Thunks,
     pub(crate) dynamic_symbols: DynamicSymbols,
     pub(crate) manifest: Vec<u8>,
     pub(crate) n_program_headers: usize,
@@ -183,7 +184,8 @@ pub(crate) fn layout<'data>(
 ) -> Result<Layout<'data>> {
     let dynamic_symbols = DynamicSymbols::new(resolved, scanned);
     let manifest = crate::types::manifest(resolved, scanned, &dynamic_symbols);
-    let sections = output_sections(resolved, scanned, &dynamic_symbols, &manifest)?;
+    let mut sections = output_sections(resolved, scanned, &dynamic_symbols, &manifest)?;
+    let thunks = Thunks::place(&mut sections, resolved, scanned)?;
 
     // The tables in the first segment have sizes that depend on where words stand in theirs, not
     // on where those segments are.
@@ -198,13 +200,14 @@ pub(crate) fn layout<'data>(
             .collect(),
         unwind_addresses: vec![0; scanned.unwind.sections.len()],
         common_addresses: HashMap::default(),
+        thunks,
         dynamic_symbols,
         manifest,
         n_program_headers: 0,
         file_size: 0,
         tls: None,
     };
-    for kind in [SegmentKind::Text, SegmentKind::Relro, SegmentKind::Data] {
+    for kind in [SegmentKind::Relro, SegmentKind::Data] {
         give_offsets(&mut layout.sections, kind, 0)?;
     }
     place_pieces(&mut layout);
@@ -215,7 +218,11 @@ pub(crate) fn layout<'data>(
 }
 
 /// Gives the sections of a segment addresses from `start` on; gives where the segment ends.
-fn give_offsets(sections: &mut [OutputSection<'_>], kind: SegmentKind, start: u64) -> Result<u64> {
+pub(crate) fn give_offsets(
+    sections: &mut [OutputSection<'_>],
+    kind: SegmentKind,
+    start: u64,
+) -> Result<u64> {
     let mut end = start;
     // Where the zeroed part of the TLS template goes on, which stands over what follows it.
     let mut zeroed_end = start;
@@ -259,6 +266,7 @@ fn place_pieces(layout: &mut Layout<'_>) {
                 Piece::Common(id) => {
                     layout.common_addresses.insert(id, address);
                 }
+                Piece::Thunks(island) => layout.thunks.set_address(island, address),
                 Piece::UnwindTerminator => {}
             }
         }
@@ -432,7 +440,7 @@ fn give_addresses(layout: &mut Layout<'_>, resolved: &Resolved<'_>) -> Result<()
     if memory_end > MAX_SPAN {
         return Err(Error::TooLarge);
     }
-    let padding = file_end - bytes_in_file(&layout.sections, resolved);
+    let padding = file_end - bytes_in_file(layout, resolved);
     if padding > MAX_PADDING {
         return Err(Error::Padding { size: padding });
     }
@@ -442,8 +450,11 @@ fn give_addresses(layout: &mut Layout<'_>, resolved: &Resolved<'_>) -> Result<()
 }
 
 /// The bytes that sections bring to the file.
-fn bytes_in_file(sections: &[OutputSection<'_>], resolved: &Resolved<'_>) -> u64 {
-    let in_file = sections.iter().filter(|section| !section.is_nobits());
+fn bytes_in_file(layout: &Layout<'_>, resolved: &Resolved<'_>) -> u64 {
+    let in_file = layout
+        .sections
+        .iter()
+        .filter(|section| !section.is_nobits());
     let size = |section: &OutputSection<'_>| match &section.content {
         Content::Synthetic(_) => section.size,
         Content::Pieces(pieces) => pieces
@@ -452,6 +463,7 @@ fn bytes_in_file(sections: &[OutputSection<'_>], resolved: &Resolved<'_>) -> u64
                 Piece::Section { object, section } => {
                     resolved.objects[object].sections[section].data.len() as u64
                 }
+                Piece::Thunks(island) => layout.thunks.size(island),
                 _ => 0,
             })
             .sum(),

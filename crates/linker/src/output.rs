@@ -57,6 +57,8 @@ pub(crate) enum Piece {
     Unwind(usize),
     /// A common symbol.
     Common(GlobalId),
+    /// The island of thunks with this index.
+    Thunks(usize),
     /// The four zero bytes that end `.eh_frame`.
     UnwindTerminator,
 }

@@ -104,6 +104,7 @@ impl Writer<'_, '_> {
                         self.write_section(object, section, start, address)?;
                     }
                     Piece::Unwind(index) => self.write_unwind(index, start, address)?,
+                    Piece::Thunks(island) => self.write_thunks(island, start, address)?,
                     Piece::Common(_) | Piece::UnwindTerminator => {}
                 }
             }
@@ -132,6 +133,21 @@ impl Writer<'_, '_> {
         };
         if let Err(error) = self.context.apply(run, out, &input.relocations) {
             self.errors.push(error);
+        }
+        Ok(())
+    }
+
+    fn write_thunks(&mut self, island: usize, start: u64, address: u64) -> Result<()> {
+        let machine = self.resolved.machine;
+        let out = to_range(start..start + self.layout.thunks.size(island))?;
+        let destinations = self.layout.thunks.destinations(island);
+        let size = machine.thunk().map_or(1, |thunk| thunk.size);
+        let thunks = self.out[out].chunks_exact_mut(to_usize(size)?);
+        for ((out, &destination), index) in thunks.zip(destinations).zip(0..) {
+            let destination = self.context.destination(destination);
+            if !machine.write_thunk(out, address + size * index, destination) {
+                return Err(Error::TooLarge);
+            }
         }
         Ok(())
     }
