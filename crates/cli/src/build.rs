@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use farcall::Linker;
+use farcall::linker::ExportList;
 
 use crate::compile_process::{CompileOptions, compile};
 use crate::input::{Input, Kind};
@@ -22,6 +23,36 @@ pub(crate) struct Build {
     output: PathBuf,
     #[command(flatten)]
     options: CompileOptions,
+    #[command(flatten)]
+    link_options: LinkOptions,
+}
+
+/// What of the inputs enters the image, and what of that is exported.
+#[derive(Debug, Default, Args)]
+pub(crate) struct LinkOptions {
+    /// Export no other names than these (* and ? stand for any text and any byte)
+    #[arg(long, value_name = "NAME")]
+    export: Vec<String>,
+    /// Export what this version script says: { global: f; api_*; local: *; };
+    #[arg(long, value_name = "FILE", conflicts_with = "export")]
+    version_script: Option<PathBuf>,
+    /// Leave out sections that no export and no constructor needs
+    #[arg(long)]
+    gc_sections: bool,
+}
+
+impl LinkOptions {
+    fn apply(&self, linker: &mut Linker<'_>) -> anyhow::Result<()> {
+        linker.gc_sections(self.gc_sections);
+        if let Some(path) = &self.version_script {
+            let name = || path.display().to_string();
+            let text = std::fs::read_to_string(path).with_context(name)?;
+            linker.export_list(ExportList::parse_version_script(&text).with_context(name)?);
+        } else if !self.export.is_empty() {
+            linker.export_list(ExportList::only(&self.export));
+        }
+        Ok(())
+    }
 }
 
 impl Build {
@@ -36,6 +67,7 @@ impl Build {
         let image = link(
             &inputs.iter().collect::<Vec<_>>(),
             &self.options,
+            &self.link_options,
             timings,
             verbose,
         )?;
@@ -53,6 +85,7 @@ pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
 pub(crate) fn link(
     inputs: &[&Input],
     options: &CompileOptions,
+    link_options: &LinkOptions,
     timings: &mut Timings,
     verbose: u8,
 ) -> anyhow::Result<Vec<u8>> {
@@ -69,14 +102,17 @@ pub(crate) fn link(
     let mut compiled = compiled.iter();
     let mut linker = Linker::new();
     linker.export("main");
+    link_options.apply(&mut linker)?;
+    let mut first = None;
     for input in inputs {
         let bytes = match input.kind {
             Kind::Ir => compiled.next().context("an object for each IR file")?,
             _ => &input.bytes,
         };
         linker.add(input.name(), bytes);
+        first = first.or(Some(bytes));
     }
-    let runtime = libraries::compiler_runtime();
+    let runtime = libraries::compiler_runtime(first.map(Vec::as_slice).unwrap_or_default());
     if let Some((name, bytes)) = &runtime {
         linker.library(name.as_str(), bytes);
     }

@@ -30,14 +30,24 @@ pub(crate) fn loader(named: &[String]) -> anyhow::Result<Loader> {
     Ok(loader)
 }
 
-/// The compilers' runtime archive, with its name, where there is one: a compiler driver links from
-/// it what the machine has no instruction for, such as 128-bit division.
-pub(crate) fn compiler_runtime() -> Option<(String, Vec<u8>)> {
-    const FOLDERS: &[&str] = &[
+/// The compilers' runtime archive for the machine of an object, with its name, where there is one: a
+/// compiler driver links from it what the machine has no instruction for, such as 128-bit division.
+pub(crate) fn compiler_runtime(object: &[u8]) -> Option<(String, Vec<u8>)> {
+    const X86_64: &[&str] = &[
         "/usr/lib/gcc/x86_64-linux-gnu",
         "/usr/lib/gcc/x86_64-pc-linux-gnu",
     ];
-    let versions = FOLDERS
+    const AARCH64: &[&str] = &[
+        "/usr/lib/gcc/aarch64-linux-gnu",
+        "/usr/lib/gcc-cross/aarch64-linux-gnu",
+    ];
+    const EM_AARCH64: &[u8] = &[183, 0];
+    let folders = if object.get(18..20) == Some(EM_AARCH64) {
+        AARCH64
+    } else {
+        X86_64
+    };
+    let versions = folders
         .iter()
         .filter_map(|folder| std::fs::read_dir(folder).ok())
         .flatten();

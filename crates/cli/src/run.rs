@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::Args;
 use farcall::{Image, Module};
 
-use crate::build::{link, read};
+use crate::build::{LinkOptions, link, read};
 use crate::compile_process::CompileOptions;
 use crate::input::{Input, Kind, checked_image};
 use crate::libraries;
@@ -41,7 +41,13 @@ impl Run {
         let name = inputs[0].name();
         let built = match raw.is_empty() {
             true => None,
-            false => Some(link(&raw, &self.options, timings, verbose)?),
+            false => Some(link(
+                &raw,
+                &self.options,
+                &LinkOptions::default(),
+                timings,
+                verbose,
+            )?),
         };
         let mut images = Vec::new();
         if let (Some(built), Some(first)) = (&built, raw.first()) {

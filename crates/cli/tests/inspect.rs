@@ -141,7 +141,7 @@ fn people_read_the_same() {
         image["digest"].as_str().unwrap(),
         image["producer"].as_str().unwrap(),
         &size,
-        "1 constructors, 1 destructors",
+        "1 constructor, 1 destructor",
         "thread-local 4 bytes",
         "r-x",
         "read-only after relocation",

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 
 use farcall_image::{Digest, Image};
@@ -89,9 +89,20 @@ impl Executor {
     ///
     /// # Errors
     ///
-    /// When nobody listens there, or it is not an executor of this protocol version.
+    /// When nobody listens there, what listens stays silent for 10 seconds, or it is not an executor
+    /// of this protocol version.
     pub fn connect(address: &Address) -> Result<Self> {
-        Self::greet(Connection::to(address)?)
+        let (connection, patience) = Connection::to(address)?;
+        let executor = Self::greet(connection).map_err(|error| match error {
+            Error::Connection(source) if source.kind() == io::ErrorKind::WouldBlock => {
+                Error::Silent {
+                    address: address.clone(),
+                }
+            }
+            other => other,
+        })?;
+        patience.without_limit()?;
+        Ok(executor)
     }
 
     /// Speaks to an executor through any pair of streams, such as the standard input and output of
@@ -127,7 +138,7 @@ impl Executor {
             std::thread::Builder::new()
                 .name("executor".to_owned())
                 .spawn(serve)?;
-            std::io::Result::Ok((controller.try_clone()?, controller))
+            io::Result::Ok((controller.try_clone()?, controller))
         };
         let (reader, writer) = start().map_err(Error::system("start an executor"))?;
         Self::over(reader, writer)

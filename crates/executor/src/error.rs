@@ -49,6 +49,14 @@ pub enum Error {
         /// Its answer.
         source: io::Error,
     },
+    /// Something listens there and does not say that it is an executor.
+    #[error(
+        "{address}: no answer: what listens there says nothing, so it is no executor, or a busy one"
+    )]
+    Silent {
+        /// The address.
+        address: Address,
+    },
     /// The operating system refuses something else that serving needs.
     #[error("cannot {action}: {source}")]
     System {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -113,15 +113,22 @@ impl AsFd for Listener {
 }
 
 impl Connection {
-    /// Connects to the executor at `address`.
-    pub(crate) fn to(address: &Address) -> Result<Self> {
-        let connection = match address {
-            Address::Unix(path) => UnixStream::connect(path).and_then(Self::unix),
+    /// Connects to the executor at `address`. Reading fails when nothing comes for as long as
+    /// [`GREETING_TIME`], until the handle that comes with the connection ends that.
+    pub(crate) fn to(address: &Address) -> Result<(Self, Patience)> {
+        let connect = || match address {
+            Address::Unix(path) => {
+                let stream = UnixStream::connect(path)?;
+                stream.set_read_timeout(Some(GREETING_TIME))?;
+                Ok((Self::unix(stream.try_clone()?)?, Patience::Unix(stream)))
+            }
             Address::Tcp { host, port } => {
-                TcpStream::connect((host.as_str(), *port)).and_then(Self::tcp)
+                let stream = connect_tcp(host, *port)?;
+                stream.set_read_timeout(Some(GREETING_TIME))?;
+                Ok((Self::tcp(stream.try_clone()?)?, Patience::Tcp(stream)))
             }
         };
-        connection.map_err(|source| Error::Connect {
+        connect().map_err(|source| Error::Connect {
             address: address.clone(),
             source,
         })
@@ -141,6 +148,38 @@ impl Connection {
             reader: Box::new(stream.try_clone()?),
             writer: Box::new(stream),
         })
+    }
+}
+
+/// The first of the host's addresses that answers.
+fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in (host, port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, GREETING_TIME) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// How long a peer may take to say that it is an executor. Calls may take as long as they want.
+pub(crate) const GREETING_TIME: Duration = Duration::from_secs(10);
+
+/// The socket of a connection, for ending the limit on how long reading waits.
+#[derive(Debug)]
+pub(crate) enum Patience {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
+impl Patience {
+    /// Lets reading wait for as long as it takes.
+    pub(crate) fn without_limit(self) -> io::Result<()> {
+        match self {
+            Self::Unix(stream) => stream.set_read_timeout(None),
+            Self::Tcp(stream) => stream.set_read_timeout(None),
+        }
     }
 }
 

@@ -316,3 +316,16 @@ fn seeded_garbage_after_a_hello_never_ends_the_service() {
     }
     assert_lives(&service);
 }
+
+#[test]
+fn a_peer_that_stays_silent_is_an_error_in_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("silent.sock");
+    let _silent = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let address = format!("unix:{}", path.display()).parse().unwrap();
+    let error = Executor::connect(&address).unwrap_err().to_string();
+    assert!(
+        error.ends_with("so it is no executor, or a busy one"),
+        "{error}"
+    );
+}

@@ -189,8 +189,9 @@ impl fmt::Display for Description {
         }
         writeln!(
             f,
-            "run          {} constructors, {} destructors",
-            self.constructors, self.destructors
+            "run          {}, {}",
+            count(self.constructors, "constructor"),
+            count(self.destructors, "destructor")
         )?;
         writeln!(
             f,
@@ -233,6 +234,12 @@ impl fmt::Display for Description {
         }
         Ok(())
     }
+}
+
+/// A number of things, as people write it.
+fn count(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
 
 fn finish_line(
