@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `Object: b.o` | the lines up to the next `Object` are the source of this object; lines before the first are `a.o` |
 //! | `Args: -O2` | arguments of the compiler for the object that the line is in |
+//! | `Variants: -O0 \| -O2 -g` | arguments of the compiler for all objects: the fixture is checked with each of these by itself |
 //! | `Archive: lib.a = x.o y.o` | these objects are not linked themselves but members of an archive |
 //! | `ArchiveWithoutIndex: …`, `ThinArchive: …` | the same in another form |
 //! | `Raw: c.o = de ad` | an input of these bytes |
@@ -89,7 +90,21 @@ fn aarch64() {
 /// Checks one fixture; `Err` says everything that is wrong with it.
 fn check(path: &Path) -> Result<(), String> {
     let fixture = Fixture::parse(path)?;
-    let inputs = Inputs::build(&fixture)?;
+    for args in &fixture.variants {
+        check_variant(&fixture, args).map_err(|wrong| {
+            if args.is_empty() {
+                wrong
+            } else {
+                format!("{}:\n{wrong}", args.join(" "))
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// Checks a fixture whose objects are made with these arguments.
+fn check_variant(fixture: &Fixture, args: &[String]) -> Result<(), String> {
+    let inputs = Inputs::build(fixture, args)?;
     let link = |folder: &str| {
         let mut linker = Linker::new();
         for (name, bytes) in inputs.iter() {
