@@ -21,6 +21,8 @@ const R_AARCH64_ABS64: u32 = 0x101;
 const R_AARCH64_ADR_PREL_PG_HI21: u32 = 0x113;
 const R_AARCH64_ADD_ABS_LO12_NC: u32 = 0x115;
 const R_AARCH64_JUMP26: u32 = 0x11a;
+const R_AARCH64_ADR_GOT_PAGE: u32 = 0x137;
+const R_AARCH64_LD64_GOT_LO12_NC: u32 = 0x138;
 const R_AARCH64_GLOB_DAT: u32 = 0x401;
 const R_AARCH64_RELATIVE: u32 = 0x403;
 const R_AARCH64_TLS_DTPMOD64: u32 = 0x404;
@@ -190,8 +192,8 @@ pub(crate) const fn reloc(r_type: u32) -> Option<Reloc> {
         0x134 => ("R_AARCH64_GOTREL32", E::Symbol, B::Got, F::Word, R::Signed(32)),
         0x135 => ("R_AARCH64_GOT_LD_PREL19", E::GotEntry, B::Place, IMM19, R::Aligned(21, 4)),
         0x136 => ("R_AARCH64_LD64_GOTOFF_LO15", E::GotEntry, B::Got, LO15_8, R::UnsignedAligned(15, 8)),
-        0x137 => ("R_AARCH64_ADR_GOT_PAGE", E::GotEntry, B::Page, ADRP, R::Signed(33)),
-        0x138 => ("R_AARCH64_LD64_GOT_LO12_NC", E::GotEntry, B::Absolute, LO12_8, R::Multiple(8)),
+        R_AARCH64_ADR_GOT_PAGE => ("R_AARCH64_ADR_GOT_PAGE", E::GotEntry, B::Page, ADRP, R::Signed(33)),
+        R_AARCH64_LD64_GOT_LO12_NC => ("R_AARCH64_LD64_GOT_LO12_NC", E::GotEntry, B::Absolute, LO12_8, R::Multiple(8)),
         0x139 => ("R_AARCH64_LD64_GOTPAGE_LO15", E::GotEntry, B::GotPage, LO15_8, R::UnsignedAligned(15, 8)),
         0x13a => ("R_AARCH64_PLT32", E::Plt, B::Place, F::Word, R::Signed(32)),
         0x13b => ("R_AARCH64_GOTPCREL32", E::GotEntry, B::Place, F::Word, R::Signed(32)),
@@ -274,14 +276,42 @@ pub(crate) const fn reloc(r_type: u32) -> Option<Reloc> {
         R_AARCH64_IRELATIVE => ("R_AARCH64_IRELATIVE", E::IndirectRelative, B::Absolute, F::Xword, R::Any),
         _ => return None,
     };
+    let relaxation = match r_type {
+        R_AARCH64_ADR_GOT_PAGE => Relaxation::GotPage,
+        R_AARCH64_LD64_GOT_LO12_NC => Relaxation::GotPageLoad,
+        _ => Relaxation::None,
+    };
     Some(Reloc {
         name,
         expression,
         base,
         field,
         range,
-        relaxation: Relaxation::None,
+        relaxation,
     })
+}
+
+/// Relaxes a pair; see [`crate::Machine::relax_got_pair`].
+pub(crate) fn relax_got_pair(code: &mut [u8; 8]) -> Option<[Reloc; 2]> {
+    let [page, load] =
+        [0, 4].map(|at| u32::from_le_bytes([code[at], code[at + 1], code[at + 2], code[at + 3]]));
+    let register = page & 0x1f;
+    // adrp x, :got:symbol; ldr x, [x, :got_lo12:symbol], with one register: the page is wanted by
+    // nothing else.
+    let is_pair = page & 0x9f00_0000 == 0x9000_0000
+        && load & 0xffc0_0000 == 0xf940_0000
+        && load & 0x1f == register
+        && load >> 5 & 0x1f == register;
+    if !is_pair {
+        return None;
+    }
+    // add x, x, :lo12:symbol
+    let add = 0x9100_0000 | register << 5 | register;
+    code[4..].copy_from_slice(&add.to_le_bytes());
+    Some([
+        reloc(R_AARCH64_ADR_PREL_PG_HI21)?,
+        reloc(R_AARCH64_ADD_ABS_LO12_NC)?,
+    ])
 }
 
 /// AAELF64, "Call and Jump relocations": a linker may put code that changes x16, x17 and the flags

@@ -224,8 +224,28 @@ impl Machine {
     pub fn relax_got_load(self, code: &mut [u8], offset: usize) -> Option<Relaxed> {
         match self {
             Self::X86_64 => x86_64::relax_got_load(code, offset),
-            // Its relaxations take pairs of instructions, which are not rewritten yet.
             Self::Aarch64 => None,
+        }
+    }
+
+    /// Whether it has relocations with [`Relaxation::GotPage`](crate::Relaxation::GotPage).
+    #[must_use]
+    pub const fn has_got_pairs(self) -> bool {
+        match self {
+            Self::X86_64 => false,
+            Self::Aarch64 => true,
+        }
+    }
+
+    /// Rewrites two instructions that load the address of a symbol in the same image from the GOT,
+    /// so that they compute it, and gives the relocations of both that replace theirs.
+    ///
+    /// `None`, with nothing changed, when they have no such form.
+    #[must_use]
+    pub fn relax_got_pair(self, code: &mut [u8; 8]) -> Option<[Reloc; 2]> {
+        match self {
+            Self::X86_64 => None,
+            Self::Aarch64 => aarch64::relax_got_pair(code),
         }
     }
 }

@@ -93,6 +93,11 @@ pub enum Relaxation {
     None,
     /// A load from the GOT may compute the address instead, when the symbol is in the image.
     GotLoad,
+    /// Together with the [`Relaxation::GotPageLoad`] of the instruction behind, it may compute the
+    /// address instead, when the symbol is in the image.
+    GotPage,
+    /// The second of such a pair.
+    GotPageLoad,
 }
 
 impl Base {

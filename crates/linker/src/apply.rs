@@ -7,6 +7,7 @@ use object::endian::LittleEndian as LE;
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::output::Synthetic;
+use crate::relax::got_pairs;
 use crate::resolve::{Resolved, Target};
 use crate::scan::{Scanned, is_relaxed};
 use crate::synthetic::Destination;
@@ -58,7 +59,10 @@ impl<'a, 'data> Context<'a, 'data> {
         relocations: &[Rela64<LE>],
     ) -> Result<()> {
         let machine = self.resolved.machine;
-        for relocation in relocations {
+        let pairs = got_pairs(self.resolved, run.object, run.section, relocations);
+        // How the second instruction of a relaxed pair is relocated.
+        let mut second = None;
+        for (index, relocation) in relocations.iter().enumerate() {
             let offset = relocation.r_offset.get(LE);
             let symbol = relocation.r_sym(LE, false) as usize;
             let Some(mut reloc) = machine.reloc(relocation.r_type(LE, false).0) else {
@@ -73,6 +77,15 @@ impl<'a, 'data> Context<'a, 'data> {
                 && let Some(relaxed) = machine.relax_got_load(bytes, at)
             {
                 (reloc, at) = (relaxed.reloc, relaxed.offset);
+            }
+            if let Some(relaxed) = second.take() {
+                reloc = relaxed;
+            } else if pairs.get(index) == Some(&true)
+                && let Some(code) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut)
+                && let Some(relaxed) = machine.relax_got_pair(code)
+            {
+                reloc = relaxed[0];
+                second = Some(relaxed[1]);
             }
             let place = run.address + at as u64;
             let mut value = self.evaluate(reloc, run.object, symbol, target, addend, place);

@@ -24,6 +24,7 @@ mod gc;
 mod input;
 mod layout;
 mod output;
+mod relax;
 mod resolve;
 mod scan;
 mod synthetic;

@@ -12,6 +12,7 @@ use object::endian::LittleEndian as LE;
 
 use crate::error::{Error, Errors, Result};
 use crate::input::{Section, SymbolType};
+use crate::relax::got_pairs;
 use crate::resolve::{GlobalId, Resolved, Target};
 use crate::synthetic::UnwindTable;
 
@@ -178,8 +179,11 @@ pub(crate) fn scan(resolved: &Resolved<'_>) -> Result<Scanned, Errors> {
             if !resolved.is_kept(object_index, section_index) || section.is_eh_frame() {
                 continue;
             }
-            for relocation in section.relocations.iter() {
-                scanner.scan(object_index, section_index, relocation);
+            let pairs = got_pairs(resolved, object_index, section_index, &section.relocations);
+            let starts_pair = |index: usize| pairs.get(index) == Some(&true);
+            for (index, relocation) in section.relocations.iter().enumerate() {
+                let is_of_pair = starts_pair(index) || index > 0 && starts_pair(index - 1);
+                scanner.scan(object_index, section_index, relocation, is_of_pair);
             }
         }
     }
@@ -189,7 +193,7 @@ pub(crate) fn scan(resolved: &Resolved<'_>) -> Result<Scanned, Errors> {
         let relocations = crate::synthetic::sorted(&input.relocations);
         for record in &section.records {
             for relocation in section_relocations(&relocations, &record.input) {
-                scanner.scan(section.object, section.section, relocation);
+                scanner.scan(section.object, section.section, relocation, false);
             }
         }
     }
@@ -230,10 +234,13 @@ struct Site {
     addend: i64,
     target: Target,
     reloc: Reloc,
+    /// Whether it is of a pair that computes the address that it would load.
+    is_relaxed: bool,
 }
 
 impl Scanner<'_, '_> {
-    fn scan(&mut self, object: usize, section: usize, relocation: &Rela64<LE>) {
+    /// `is_relaxed`: whether it is of a pair that computes the address that it would load.
+    fn scan(&mut self, object: usize, section: usize, relocation: &Rela64<LE>, is_relaxed: bool) {
         let symbol = relocation.r_sym(LE, false) as usize;
         let r_type = relocation.r_type(LE, false).0;
         let offset = relocation.r_offset.get(LE);
@@ -257,6 +264,7 @@ impl Scanner<'_, '_> {
             addend,
             target,
             reloc,
+            is_relaxed,
         };
         if let Err(error) = self.serve(&site) {
             self.errors.push(error);
@@ -304,6 +312,7 @@ impl Scanner<'_, '_> {
                 }
                 _ => Ok(()),
             },
+            E::GotEntry if site.is_relaxed => Ok(()),
             E::GotEntry => {
                 let machine = self.resolved.machine;
                 let (reloc, target) = (site.reloc, site.target);
@@ -405,6 +414,10 @@ impl Scanner<'_, '_> {
         }
         // An image moves by whole pages, so where something is in its page is known.
         if site.reloc.field.is_page_offset() && site.target.is_in_image() {
+            // The address of an indirect function, to code, is that of its PLT entry.
+            if self.resolved.is_indirect(site.object, site.symbol) {
+                self.plt_entry(site);
+            }
             return Ok(());
         }
         if site.reloc.field != Field::Xword {

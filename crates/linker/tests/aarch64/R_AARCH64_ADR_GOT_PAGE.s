@@ -1,4 +1,5 @@
-// The GOT, in every code model: an entry a symbol, relative for own symbols, bound for imports.
+// The GOT, in every code model, not relaxed: an entry a symbol, relative for own symbols, bound for imports. One load
+// away from its page, and nothing of the section computes an address instead.
 //# ExpectValue: operand(f) + operand(f+4) = got(import)
 //# ExpectValue: operand(f+8) + operand(f+12) = got(own)
 //# ExpectValue: operand(f+16) = got(import)
@@ -6,6 +7,7 @@
 //# ExpectValue: start(.got) + operand(f+24) = got(own)
 //# ExpectValue: operand(f+28) = page(start(.got))
 //# ExpectValue: operand(f+32) + operand(f+36) = got(number)
+//# ExpectValue: operand(f+40) + operand(f+48) = got(own)
 //# ExpectDynamic: RELATIVE at got(own) = own
 //# ExpectDynamic: GLOB_DAT import at got(import)
 //# ExpectWord64: got(number) = 77
@@ -25,6 +27,9 @@ f:      adrp x0, :got:import
         adrp x0, _GLOBAL_OFFSET_TABLE_
         adrp x1, :got:number
         ldr x1, [x1, :got_lo12:number]
+        adrp x4, :got:own
+        nop
+        ldr x4, [x4, :got_lo12:own]
         .data
 own:    .quad 0
 //# Object: b.o
