@@ -133,6 +133,7 @@ const MOVS32: Field = Field::MovSigned { from: 32 };
 const MOVS48: Field = Field::MovSigned { from: 48 };
 
 /// The relocation table, one row an `R_AARCH64_*` name.
+#[inline]
 #[rustfmt::skip] // A row a line.
 pub(crate) const fn reloc(r_type: u32) -> Option<Reloc> {
     use Base as B;

@@ -132,6 +132,7 @@ impl Machine {
 
     /// The row of relocation type `r_type`, `None` when the ABI does not have it.
     #[must_use]
+    #[inline]
     pub const fn reloc(self, r_type: u32) -> Option<Reloc> {
         match self {
             Self::X86_64 => x86_64::reloc(r_type),

@@ -103,6 +103,7 @@ pub enum Relaxation {
 impl Base {
     /// Counts `value` from the base.
     #[must_use]
+    #[inline]
     pub const fn apply(self, value: u64, place: u64, got: u64) -> u64 {
         const PAGE: u64 = !0xfff;
         match self {
@@ -155,6 +156,7 @@ pub enum Field {
 impl Field {
     /// The number of bytes at the place that belong to the field.
     #[must_use]
+    #[inline]
     pub const fn size(self) -> usize {
         match self {
             Self::None => 0,
@@ -177,38 +179,51 @@ impl Field {
     ///
     /// If `place` is shorter than [`Field::size`]; callers cut it to that size when they check the
     /// relocation's offset.
+    #[inline]
     pub fn write(self, place: &mut [u8], value: u64) {
-        let size = self.size();
-        let place = &mut place[..size];
-        let mut old = [0; 8];
-        old[..size].copy_from_slice(place);
-        let old = u64::from_le_bytes(old);
-        let insert = |to: u32, width: u32, bits: u64| {
-            let mask = (1 << width) - 1;
-            old & !(mask << to) | (bits & mask) << to
+        match self {
+            Self::None => {}
+            Self::Byte => place[..1].copy_from_slice(&value.to_le_bytes()[..1]),
+            Self::Half => place[..2].copy_from_slice(&value.to_le_bytes()[..2]),
+            Self::Word => place[..4].copy_from_slice(&value.to_le_bytes()[..4]),
+            Self::Xword => place[..8].copy_from_slice(&value.to_le_bytes()),
+            Self::Bits { .. } | Self::Adr { .. } | Self::MovSigned { .. } => {
+                let mut instruction = [0; 4];
+                instruction.copy_from_slice(&place[..4]);
+                let instruction = self.insert(u32::from_le_bytes(instruction), value);
+                place[..4].copy_from_slice(&instruction.to_le_bytes());
+            }
+        }
+    }
+
+    /// The instruction with the value's bits in this field of it.
+    fn insert(self, instruction: u32, value: u64) -> u32 {
+        let bits = |from: u32, width: u32| {
+            let bits = value >> from & ((1 << width) - 1);
+            u32::try_from(bits).expect("a field is narrower than its instruction")
         };
-        let new = match self {
-            Self::None | Self::Byte | Self::Half | Self::Word | Self::Xword => value,
-            Self::Bits { to, width, from } => insert(to, width, value >> from),
+        let mask = |to: u32, width: u32| ((1_u32 << width) - 1) << to;
+        match self {
+            Self::None | Self::Byte | Self::Half | Self::Word | Self::Xword => instruction,
+            Self::Bits { to, width, from } => {
+                instruction & !mask(to, width) | bits(from, width) << to
+            }
             Self::Adr { from } => {
-                let (low, high) = (value >> from & 3, value >> (from + 2) & 0x7_ffff);
-                old & !(3 << 29 | 0x7_ffff << 5) | low << 29 | high << 5
+                let cleared = instruction & !mask(29, 2) & !mask(5, 19);
+                cleared | bits(from, 2) << 29 | bits(from + 2, 19) << 5
             }
             Self::MovSigned { from } => {
-                // movn writes the complement of its immediate; bit 30 tells the two apart.
-                const MOVZ: u64 = 1 << 30;
-                const MOVK: u64 = 1 << 29;
-                let (bits, opcode) = if old & MOVK != 0 {
-                    (value, MOVZ)
-                } else if value.cast_signed() < 0 {
-                    (!value, 0)
-                } else {
-                    (value, MOVZ)
-                };
-                insert(5, 16, bits >> from) & !MOVZ | opcode
+                // movn writes the complement of its immediate; bit 30 tells it from movz, and bit 29
+                // tells movk, which has no sign, from both.
+                const MOVZ: u32 = 1 << 30;
+                const MOVK: u32 = 1 << 29;
+                let is_negative = value.cast_signed() < 0 && instruction & MOVK == 0;
+                let value = if is_negative { !value } else { value };
+                let immediate = u32::try_from(value >> from & 0xffff).expect("16 bits fit");
+                let cleared = instruction & !mask(5, 16) & !MOVZ;
+                cleared | immediate << 5 | if is_negative { 0 } else { MOVZ }
             }
-        };
-        place.copy_from_slice(&new.to_le_bytes()[..size]);
+        }
     }
 
     /// Reads the addend stored at the place, sign-extended: what a `SHT_REL` relocation adds. For
@@ -269,6 +284,7 @@ impl Range {
     /// # Errors
     ///
     /// [`OutOfRange`] when it does not fit.
+    #[inline]
     pub const fn check(self, value: u64) -> Result<(), OutOfRange> {
         let value = value.cast_signed();
         let fits = match self {

@@ -41,6 +41,7 @@ pub(crate) const DYNAMIC_TYPES: DynamicTypes = DynamicTypes {
 };
 
 /// The relocation table, one row an `R_X86_64_*` name.
+#[inline]
 #[rustfmt::skip] // A row a line.
 pub(crate) const fn reloc(r_type: u32) -> Option<Reloc> {
     use Base as B;
