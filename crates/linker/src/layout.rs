@@ -384,7 +384,7 @@ pub(crate) fn encode_relr(addresses: &[u64]) -> Vec<u64> {
 /// Gives every section its address and its place in the file.
 fn give_addresses(layout: &mut Layout<'_>, resolved: &Resolved<'_>) -> Result<()> {
     let page = resolved.machine.max_page_size();
-    layout.n_program_headers = crate::write::n_program_headers(&layout.sections);
+    layout.n_program_headers = crate::headers::n_program_headers(&layout.sections);
     let headers = FILE_HEADER_SIZE + PROGRAM_HEADER_SIZE * layout.n_program_headers as u64;
     let mut memory_end = 0;
     let mut file_end = 0;

@@ -21,6 +21,7 @@ mod collect;
 mod error;
 mod exports;
 mod gc;
+mod headers;
 mod input;
 mod layout;
 mod output;

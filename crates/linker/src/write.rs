@@ -3,16 +3,15 @@
 use std::ops::Range;
 
 use farcall_image::{DIGEST_SIZE, Digest};
-use object::elf::{self, Dyn64, FileHeader64, ProgramHeader64, Rela64, SectionHeader64, Sym64};
+use object::elf::{self, Dyn64, Rela64, Sym64};
 use object::endian::{I64, LittleEndian as LE, U16, U32, U64};
 use object::pod::bytes_of;
 
 use crate::apply::{Context, Run};
 use crate::error::{Error, Errors, Result};
+use crate::headers;
 use crate::input::{Binding, PC_BEGIN, SymbolType, Visibility};
-use crate::layout::{
-    FILE_HEADER_SIZE, Layout, NOTE_HEADER_SIZE, OutputSegment, encode_relr, relative_words,
-};
+use crate::layout::{Layout, NOTE_HEADER_SIZE, OutputSegment, encode_relr, relative_words};
 use crate::output::{Content, OutputSection, Piece, SegmentKind, Synthetic};
 use crate::resolve::{Definition, Resolved, Target};
 use crate::scan::{Scanned, section_relocations};
@@ -36,24 +35,9 @@ pub(crate) fn write(
     writer.write_pieces()?;
     Errors::check(std::mem::take(&mut writer.errors))?;
     writer.write_synthetic()?;
-    writer.write_headers();
-    writer.write_section_headers();
+    headers::write(&mut writer.out, resolved.machine, layout);
     writer.write_digest();
     Ok(writer.out)
-}
-
-/// The number of program headers that an image with these sections has.
-pub(crate) fn n_program_headers(sections: &[OutputSection<'_>]) -> usize {
-    let n_segments = SegmentKind::ALL
-        .into_iter()
-        .filter(|&kind| sections.iter().any(|section| section.segment == kind))
-        .count();
-    let has_tls = sections.iter().any(OutputSection::is_tls);
-    let has_unwind = sections
-        .iter()
-        .any(|section| section.content == Content::Synthetic(Synthetic::UnwindHeader));
-    // PT_DYNAMIC, PT_NOTE, PT_GNU_RELRO and PT_GNU_STACK are always there.
-    n_segments + 4 + usize::from(has_tls) + usize::from(has_unwind)
 }
 
 /// The number of entries of the dynamic table of an image with these sections.
@@ -465,185 +449,6 @@ impl Writer<'_, '_> {
             .collect()
     }
 
-    fn write_headers(&mut self) {
-        let layout = self.layout;
-        let rw = elf::PF_R.0 | elf::PF_W.0;
-        let mut headers = Vec::with_capacity(layout.n_program_headers);
-        let mut push = |p_type, flags: u32, memory: Range<u64>, file: Range<u64>, align: u64| {
-            headers.push(ProgramHeader64::<LE> {
-                p_type: U32::new(LE, p_type),
-                p_flags: U32::new(LE, elf::ProgramFlags(flags)),
-                p_offset: U64::new(LE, file.start),
-                p_vaddr: U64::new(LE, memory.start),
-                p_paddr: U64::new(LE, memory.start),
-                p_filesz: U64::new(LE, file.end - file.start),
-                p_memsz: U64::new(LE, memory.end - memory.start),
-                p_align: U64::new(LE, align),
-            });
-        };
-        for segment in &layout.segments {
-            let flags = match segment.kind {
-                SegmentKind::ReadOnly => elf::PF_R.0,
-                SegmentKind::Text => elf::PF_R.0 | elf::PF_X.0,
-                SegmentKind::Relro | SegmentKind::Data => rw,
-            };
-            push(
-                elf::PT_LOAD,
-                flags,
-                segment.memory.clone(),
-                segment.file.clone(),
-                segment.align,
-            );
-        }
-        let mut push_section = |p_type, flags, synthetic| {
-            if let Some(section) = layout.synthetic(synthetic) {
-                let memory = section.address..section.address + section.size;
-                let file = section.file_offset..section.file_offset + section.size;
-                push(p_type, flags, memory, file, section.align);
-            }
-        };
-        push_section(elf::PT_DYNAMIC, rw, Synthetic::Dynamic);
-        push_section(elf::PT_GNU_EH_FRAME, elf::PF_R.0, Synthetic::UnwindHeader);
-        let (build_id, manifest) = (
-            layout.synthetic(Synthetic::BuildId),
-            layout.synthetic(Synthetic::Manifest),
-        );
-        if let (Some(first), Some(last)) = (build_id, manifest) {
-            let range = first.address..last.address + last.size;
-            push(elf::PT_NOTE, elf::PF_R.0, range.clone(), range, 4);
-        }
-        if let Some(tls) = &layout.tls {
-            push(
-                elf::PT_TLS,
-                elf::PF_R.0,
-                tls.memory.clone(),
-                tls.file.clone(),
-                tls.align,
-            );
-        }
-        if let Some(relro) = layout
-            .segments
-            .iter()
-            .find(|segment| segment.kind == SegmentKind::Relro)
-        {
-            push(
-                elf::PT_GNU_RELRO,
-                elf::PF_R.0,
-                relro.memory.clone(),
-                relro.file.clone(),
-                1,
-            );
-        }
-        push(elf::PT_GNU_STACK, rw, 0..0, 0..0, 16);
-        assert_eq!(
-            headers.len(),
-            layout.n_program_headers,
-            "the headers have the room laid out for them"
-        );
-        let mut at = usize::try_from(FILE_HEADER_SIZE).expect("64 fits");
-        for header in &headers {
-            let bytes = bytes_of(header);
-            self.out[at..at + bytes.len()].copy_from_slice(bytes);
-            at += bytes.len();
-        }
-    }
-
-    /// Appends the section header table and its names, and writes the file header.
-    fn write_section_headers(&mut self) {
-        let mut names = vec![0];
-        let mut null = section_header(0, elf::SHT_NULL, 0, 0, 0, 0);
-        null.sh_addralign = U64::new(LE, 0);
-        let mut headers = vec![null];
-        let index_of = |synthetic| {
-            let content = Content::Synthetic(synthetic);
-            let found = self
-                .layout
-                .sections
-                .iter()
-                .position(|section| section.content == content);
-            to_u32(found.map_or(0, |index| index + 1))
-        };
-        for section in &self.layout.sections {
-            let name = to_u32(names.len());
-            names.extend_from_slice(section.name);
-            names.push(0);
-            let mut header = section_header(
-                name,
-                section.section_type,
-                section.flags,
-                section.address,
-                section.file_offset,
-                section.size,
-            );
-            header.sh_addralign = U64::new(LE, section.align);
-            header.sh_entsize = U64::new(LE, section.entry_size);
-            let link = match section.content {
-                Content::Synthetic(Synthetic::DynamicSymbols | Synthetic::Dynamic) => {
-                    index_of(Synthetic::DynamicStrings)
-                }
-                Content::Synthetic(Synthetic::GnuHash | Synthetic::Relocations) => {
-                    index_of(Synthetic::DynamicSymbols)
-                }
-                _ => 0,
-            };
-            header.sh_link = U32::new(LE, link);
-            if section.content == Content::Synthetic(Synthetic::DynamicSymbols) {
-                // The index of the first symbol that is not local: all but the empty one.
-                header.sh_info = U32::new(LE, 1);
-            }
-            headers.push(header);
-        }
-        let names_name = to_u32(names.len());
-        names.extend_from_slice(b".shstrtab\0");
-        let names_offset = self.out.len() as u64;
-        let names_size = names.len() as u64;
-        headers.push(section_header(
-            names_name,
-            elf::SHT_STRTAB,
-            0,
-            0,
-            names_offset,
-            names_size,
-        ));
-        self.out.extend_from_slice(&names);
-        self.out.resize(self.out.len().next_multiple_of(8), 0);
-        let headers_offset = self.out.len() as u64;
-        headers
-            .iter()
-            .for_each(|header| self.out.extend_from_slice(bytes_of(header)));
-        self.write_file_header(headers_offset, headers.len());
-    }
-
-    fn write_file_header(&mut self, headers_offset: u64, n_sections: usize) {
-        let to_u16 = |value: usize| u16::try_from(value).unwrap_or(u16::MAX);
-        let header = FileHeader64::<LE> {
-            e_ident: elf::Ident {
-                magic: elf::ELFMAG,
-                class: elf::ELFCLASS64,
-                data: elf::ELFDATA2LSB,
-                version: elf::EV_CURRENT,
-                os_abi: elf::ELFOSABI_SYSV,
-                abi_version: 0,
-                padding: [0; 7],
-            },
-            e_type: U16::new(LE, elf::ET_DYN),
-            e_machine: U16::new(LE, elf::Machine(self.resolved.machine.e_machine())),
-            e_version: U32::new(LE, u32::from(elf::EV_CURRENT.0)),
-            e_entry: U64::new(LE, 0),
-            e_phoff: U64::new(LE, FILE_HEADER_SIZE),
-            e_shoff: U64::new(LE, headers_offset),
-            e_flags: U32::new(LE, elf::FileFlags(0)),
-            e_ehsize: U16::new(LE, to_u16(size_of::<FileHeader64<LE>>())),
-            e_phentsize: U16::new(LE, to_u16(size_of::<ProgramHeader64<LE>>())),
-            e_phnum: U16::new(LE, to_u16(self.layout.n_program_headers)),
-            e_shentsize: U16::new(LE, to_u16(size_of::<SectionHeader64<LE>>())),
-            e_shnum: U16::new(LE, to_u16(n_sections)),
-            e_shstrndx: U16::new(LE, elf::SymbolSection(to_u16(n_sections - 1))),
-        };
-        let bytes = bytes_of(&header);
-        self.out[..bytes.len()].copy_from_slice(bytes);
-    }
-
     /// The digest of the whole file, written where it counts as zero.
     fn write_digest(&mut self) {
         let note = self
@@ -653,28 +458,6 @@ impl Writer<'_, '_> {
         let hole = usize::try_from(note + NOTE_HEADER_SIZE + 4).expect("it is in the file");
         let digest = Digest::of_with_hole(&self.out, hole).expect("it is in the file");
         self.out[hole..hole + DIGEST_SIZE].copy_from_slice(digest.as_bytes());
-    }
-}
-
-fn section_header(
-    name: u32,
-    section_type: elf::SectionType,
-    flags: u64,
-    address: u64,
-    offset: u64,
-    size: u64,
-) -> SectionHeader64<LE> {
-    SectionHeader64 {
-        sh_name: U32::new(LE, name),
-        sh_type: U32::new(LE, section_type),
-        sh_flags: U64::new(LE, elf::SectionFlags(flags)),
-        sh_addr: U64::new(LE, address),
-        sh_offset: U64::new(LE, offset),
-        sh_size: U64::new(LE, size),
-        sh_link: U32::new(LE, 0),
-        sh_info: U32::new(LE, 0),
-        sh_addralign: U64::new(LE, 1),
-        sh_entsize: U64::new(LE, 0),
     }
 }
 
@@ -695,8 +478,4 @@ fn to_usize(value: u64) -> Result<usize> {
 
 fn to_range(range: Range<u64>) -> Result<Range<usize>> {
     Ok(to_usize(range.start)?..to_usize(range.end)?)
-}
-
-fn to_u32(value: usize) -> u32 {
-    u32::try_from(value).unwrap_or(u32::MAX)
 }
