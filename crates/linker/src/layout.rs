@@ -118,6 +118,7 @@ impl Layout<'_> {
         match symbol {
             LinkerSymbol::ImageStart => 0,
             LinkerSymbol::GlobalOffsetTable => self.synthetic_address(Synthetic::Got),
+            LinkerSymbol::TlsModuleBase => self.tls.as_ref().map_or(0, |tls| tls.memory.start),
             LinkerSymbol::Dynamic => self.synthetic_address(Synthetic::Dynamic),
             LinkerSymbol::UnwindHeader => self.synthetic_address(Synthetic::UnwindHeader),
             LinkerSymbol::TextEnd => segment(SegmentKind::Text).map_or(0, |text| text.memory.end),

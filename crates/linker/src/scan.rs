@@ -13,8 +13,8 @@ use object::endian::LittleEndian as LE;
 use crate::error::{Error, Errors, Result};
 use crate::input::{Section, SymbolType};
 use crate::relax::got_pairs;
-use crate::resolve::{GlobalId, Resolved, Target};
-use crate::synthetic::UnwindTable;
+use crate::resolve::{Definition, GlobalId, Resolved, Target};
+use crate::synthetic::{LinkerSymbol, UnwindTable};
 
 /// What the image needs beside its inputs' sections.
 #[derive(Debug, Default)]
@@ -373,6 +373,7 @@ impl Scanner<'_, '_> {
                 return Err(Error::IntoUnwindRecords { place, section });
             }
         }
+        const MODULE_BASE: Definition = Definition::Linker(LinkerSymbol::TlsModuleBase);
         let definition = self.resolved.definition_of(site.object, site.symbol);
         let is_tls_use = matches!(
             site.reloc.expression,
@@ -393,7 +394,9 @@ impl Scanner<'_, '_> {
             );
         let is_ordinary = matches!(site.target, Target::Section { object, section, .. }
             if !self.resolved.objects[object].sections[section].has_flag(elf::SHF_TLS))
-            || matches!(site.target, Target::Common(_) | Target::Linker(_));
+            || matches!(site.target, Target::Common(_))
+            || matches!(site.target, Target::Linker(id)
+                if self.resolved.globals[id].definition != MODULE_BASE);
         let reason = if definition.symbol_type == SymbolType::Tls && !is_tls_use {
             "a thread-local variable is used as if it were an ordinary one"
         } else if names_variable && is_ordinary {

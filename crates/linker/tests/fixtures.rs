@@ -46,6 +46,8 @@
 //! | `tls_pair(f)` | the address of the GOT pair for `__tls_get_addr` |
 //! | `tls_module()` | the address of the GOT pair of this image's TLS block |
 //! | `start(.data)`, `end(.data)`, `align(.data)` | of a section of the image |
+//! | `tls_offset(f)` | the address of the GOT word for its offset from the thread pointer |
+//! | `tls_descriptor(f)` | the address of the GOT pair of its TLS descriptor; `tls_descriptor()` that of the start of the TLS block |
 //! | `tls_align()`, `tls_size()`, `tls_start()` | of the TLS template |
 //! | `word32(place)`, `word64(place)` | what is there in the image |
 //! | `operand(place)` | what the immediate of the AArch64 instruction there stands for: the address that it names, or the number that it adds |

@@ -7,6 +7,8 @@ pub(crate) enum LinkerSymbol {
     ImageStart,
     /// `_GLOBAL_OFFSET_TABLE_`.
     GlobalOffsetTable,
+    /// `_TLS_MODULE_BASE_`: the start of the image's TLS block.
+    TlsModuleBase,
     /// `_DYNAMIC`.
     Dynamic,
     /// `__GNU_EH_FRAME_HDR`.
@@ -51,6 +53,7 @@ impl LinkerSymbol {
         Some(match name {
             b"__dso_handle" | b"__ehdr_start" | b"__executable_start" => Self::ImageStart,
             b"_GLOBAL_OFFSET_TABLE_" => Self::GlobalOffsetTable,
+            b"_TLS_MODULE_BASE_" => Self::TlsModuleBase,
             b"_DYNAMIC" => Self::Dynamic,
             b"__GNU_EH_FRAME_HDR" => Self::UnwindHeader,
             b"_etext" | b"etext" => Self::TextEnd,
