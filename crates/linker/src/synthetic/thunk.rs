@@ -16,6 +16,7 @@ use crate::layout::give_offsets;
 use crate::output::{Content, OutputSection, Piece, SegmentKind, Synthetic};
 use crate::resolve::{Resolved, Target};
 use crate::scan::Scanned;
+use crate::synthetic::is_identifier;
 
 /// Thunks are aligned as instructions are.
 const ALIGN: u64 = 4;
@@ -124,7 +125,11 @@ impl Thunks {
     ) {
         let largest_group = reach / GROUP_PART.1 * GROUP_PART.0;
         let mut group_start = 0;
-        for output in code(sections) {
+        let mut last = None;
+        for (index, output) in sections.iter_mut().enumerate() {
+            if !takes_islands(output) {
+                continue;
+            }
             let Content::Pieces(pieces) = &mut output.content else {
                 continue;
             };
@@ -133,22 +138,24 @@ impl Thunks {
                 let start = output.address + offset;
                 let (size, _) = self.extent(piece, resolved);
                 if start > group_start && start + size - group_start > largest_group {
-                    grouped.push((Piece::Thunks(self.islands.len()), offset));
-                    self.islands.push(Island::default());
+                    grouped.push((self.add_island(), offset));
                     group_start = start;
                 }
                 grouped.push((piece, offset));
             }
             *pieces = grouped;
+            last = Some(index);
         }
-        let last = code(sections).filter_map(|output| match &mut output.content {
-            Content::Pieces(pieces) => Some((pieces, output.size)),
-            Content::Synthetic(_) => None,
-        });
-        if let Some((pieces, size)) = last.last() {
-            pieces.push((Piece::Thunks(self.islands.len()), size));
-            self.islands.push(Island::default());
+        if let Some(output) = last.map(|index| &mut sections[index])
+            && let Content::Pieces(pieces) = &mut output.content
+        {
+            pieces.push((self.add_island(), output.size));
         }
+    }
+
+    fn add_island(&mut self) -> Piece {
+        self.islands.push(Island::default());
+        Piece::Thunks(self.islands.len() - 1)
     }
 
     /// Gives the pieces of the code their offsets, with islands of the size that they have now.
@@ -279,6 +286,12 @@ impl Addresses {
             } => self.sections[object][section].wrapping_add(offset),
         }
     }
+}
+
+/// Whether thunks may stand in a section: one of code with bytes in the file, and none that a
+/// program walks from `__start_` to `__stop_`.
+fn takes_islands(section: &OutputSection<'_>) -> bool {
+    section.segment == SegmentKind::Text && !section.is_nobits() && !is_identifier(section.name)
 }
 
 /// The sections of the segment of code.

@@ -1,5 +1,5 @@
 // A C program in two objects, as the compiler writes them at every level and in its code models.
-//# Variants: -O0 | -O1 | -O2 | -O3 -g -ffunction-sections -fdata-sections | -Os -mcmodel=tiny | -O2 -mno-outline-atomics -fno-plt | -O2 -mbranch-protection=standard -fno-asynchronous-unwind-tables
+//# Variants: -O0 | -O1 | -O2 -fpic | -O3 -g -ffunction-sections -fdata-sections | -Os -mcmodel=tiny | -O2 -mno-outline-atomics -fno-plt | -O2 -mbranch-protection=standard -fno-asynchronous-unwind-tables
 //# ExpectSymbol: run type=FUNC section=.text
 //# ExpectSymbol: names type=OBJECT section=.data size=32
 //# ExpectSymbol: zeroes type=OBJECT section=.bss size=4096
