@@ -111,6 +111,9 @@ pub(crate) fn relocation(machine: Machine, entry: &Rela64<LE>) -> Option<Dynamic
             | Expression::GlobDat
             | Expression::TlsModule
             | Expression::TlsBlockOffset
+            | Expression::TlsOffset
+            | Expression::TlsDescriptorPair
+            | Expression::IndirectRelative
     );
     (served && reloc.field == Field::Xword).then_some(DynamicRelocation {
         place: entry.r_offset.get(LE),

@@ -70,8 +70,8 @@ pub type SymbolIndex = u32;
 pub struct Symbol<'data> {
     /// Its name.
     pub name: &'data [u8],
-    /// Its address for an export (for thread-local ones the offset in the TLS block); 0 for an
-    /// import.
+    /// Its address for an export (for thread-local ones the offset in the TLS block, for indirect
+    /// functions the function that finds theirs, in an executable segment); 0 for an import.
     pub value: u64,
     /// Its size in bytes, 0 when unknown.
     pub size: u64,
@@ -112,14 +112,26 @@ pub enum Binding {
 /// A relocation to apply at load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DynamicRelocation {
-    /// The address to write 8 bytes at; all 8 lie in one writable segment.
+    /// The address to write [`DynamicRelocation::size`] bytes at; all lie in one writable segment.
     pub place: u64,
-    /// The value to write: `Relative`, `Symbol`, `GlobDat`, `TlsModule` or `TlsBlockOffset`.
+    /// The value to write: `Relative`, `Symbol`, `GlobDat`, `TlsModule`, `TlsBlockOffset`,
+    /// `TlsOffset`, `TlsDescriptorPair` or `IndirectRelative`.
     pub expression: Expression,
     /// The symbol, 0 for the image itself.
     pub symbol: SymbolIndex,
-    /// The addend.
+    /// The addend; for `IndirectRelative` an address in an executable segment.
     pub addend: i64,
+}
+
+impl DynamicRelocation {
+    /// The number of bytes that it writes: 8, or 16 for the two words of a TLS descriptor.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        match self.expression {
+            Expression::TlsDescriptorPair => 16,
+            _ => 8,
+        }
+    }
 }
 
 impl<'data> Image<'data> {

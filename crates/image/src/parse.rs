@@ -5,12 +5,13 @@
 //! - The first segment starts at file offset 0 and address 0, is read-only, and holds the headers,
 //!   the notes and every table but the dynamic one; in it, an address is a file offset.
 //! - Segments ascend, share no page, and none is writable and executable.
-//! - Relocations write whole, 8-byte words of writable segments.
+//! - Relocations write whole, 8-byte words of writable segments, TLS descriptors two of one segment.
+//! - What loading calls to find an indirect function is in an executable segment.
 //! - Constructors and destructors are arrays of pointers in writable segments.
 
 use std::ops::Range;
 
-use farcall_arch::Machine;
+use farcall_arch::{Expression, Machine};
 use object::elf::{self, FileHeader64, ProgramHeader64, Rela64};
 use object::endian::{LittleEndian as LE, U64};
 use object::pod::{Pod, from_bytes, slice_from_all_bytes};
@@ -23,6 +24,12 @@ use crate::{DIGEST_SIZE, Digest, Error, Manifest, Result, unwind};
 
 /// Images are smaller than the reach of 32-bit displacements on either side.
 const MAX_SPAN: u64 = 1 << 40;
+
+/// Linkers make four or five; loading searches them for every word that it relocates.
+const MAX_SEGMENTS: usize = 16;
+
+/// Every thread that uses them has a copy.
+const MAX_TLS_SIZE: u64 = 1 << 30;
 
 pub(crate) fn parse(bytes: &[u8]) -> Result<Image<'_>> {
     let (machine, headers) = file_header(bytes)?;
@@ -216,6 +223,11 @@ fn segments(
         if flags.0 & elf::PF_R.0 == 0 {
             return Err(corrupt("it is not readable"));
         }
+        if segments.len() == MAX_SEGMENTS {
+            return Err(Error::Unsupported {
+                what: "more than 16 segments",
+            });
+        }
         segments.push(Segment {
             memory,
             file,
@@ -270,6 +282,12 @@ fn writable_segment<'a>(segments: &'a [Segment], range: &Range<u64>) -> Option<&
     })
 }
 
+/// Whether an executable segment holds `address`.
+fn is_executable(segments: &[Segment], address: u64) -> bool {
+    let mut segments = segments.iter();
+    segments.any(|segment| segment.executable && segment.memory.contains(&address))
+}
+
 fn relro(
     headers: &[ProgramHeader64<LE>],
     segments: &[Segment],
@@ -313,8 +331,11 @@ fn tls_template(
     };
     let (vaddr, file_size) = (header.p_vaddr.get(LE), header.p_filesz.get(LE));
     let (memory_size, align) = (header.p_memsz.get(LE), header.p_align.get(LE).max(1));
-    if file_size > memory_size || memory_size > MAX_SPAN {
-        return Err(corrupt("its size is out of range"));
+    if file_size > memory_size {
+        return Err(corrupt("it is larger in the file than in memory"));
+    }
+    if memory_size > MAX_TLS_SIZE {
+        return Err(corrupt("it is larger than 1 GiB"));
     }
     if !align.is_power_of_two() || align > 1 << 16 {
         return Err(corrupt("its alignment is no power of two up to 64 KiB"));
@@ -363,6 +384,15 @@ fn check_symbols(
             return Err(corrupt("it is local"));
         }
         let section = symbol.st_shndx.get(LE);
+        let is_code = || is_executable(segments, symbol.st_value.get(LE));
+        if symbol.st_type() == elf::STT_GNU_IFUNC
+            && section != elf::SHN_UNDEF
+            && (section == elf::SHN_ABS || !is_code())
+        {
+            return Err(corrupt(
+                "what finds its indirect function is in no executable segment",
+            ));
+        }
         if (section == elf::SHN_UNDEF) != (index < first_export) {
             return Err(corrupt("imports do not come before exports"));
         }
@@ -393,8 +423,8 @@ fn check_relocations(
     n_symbols: usize,
     segments: &[Segment],
 ) -> Result<()> {
-    let is_place = |address: u64| {
-        let end = address.checked_add(8);
+    let is_place = |address: u64, size: u64| {
+        let end = address.checked_add(size);
         end.is_some_and(|end| writable_segment(segments, &(address..end)).is_some())
     };
     for (index, entry) in rela.iter().enumerate() {
@@ -408,8 +438,18 @@ fn check_relocations(
         if usize::try_from(relocation.symbol).is_ok_and(|symbol| symbol >= n_symbols) {
             return Err(corrupt("its symbol is past the symbol table"));
         }
-        if !is_place(relocation.place) {
+        if !is_place(relocation.place, relocation.size()) {
             return Err(corrupt("its place is in no writable segment"));
+        }
+        if relocation.expression == Expression::IndirectRelative {
+            if relocation.symbol != 0 {
+                return Err(corrupt("it is indirect and has a symbol"));
+            }
+            if !is_executable(segments, relocation.addend.cast_unsigned()) {
+                return Err(corrupt(
+                    "what finds its indirect function is in no executable segment",
+                ));
+            }
         }
     }
     if relr.first().is_some_and(|word| word.get(LE) & 1 == 1) {
@@ -419,7 +459,7 @@ fn check_relocations(
             reason,
         });
     }
-    match dynamic::relr_addresses(relr).position(|address| !is_place(address)) {
+    match dynamic::relr_addresses(relr).position(|address| !is_place(address, 8)) {
         None => Ok(()),
         Some(index) => Err(Error::CorruptEntry {
             what: "relative relocation",
