@@ -65,6 +65,34 @@ pub enum Error {
         /// The imports, in the order of the image's symbol table.
         symbols: Vec<TypeMismatch>,
     },
+    /// There is no room for thread-local variables that code uses in the initial-exec model.
+    #[error(
+        "{image}: no room for its thread-local variables ({size} bytes, aligned to {align}), which its code uses in the \
+         initial-exec model: {reason}: compile with -fPIC and without -ftls-model, or start the process with more room: \
+         GLIBC_TUNABLES=glibc.rtld.optional_static_tls=BYTES"
+    )]
+    NoStaticTls {
+        /// The image's name.
+        image: String,
+        /// Their size in bytes.
+        size: u64,
+        /// Their alignment in bytes.
+        align: u64,
+        /// What the C library says.
+        reason: String,
+    },
+    /// Code uses a thread-local variable of another's in the initial-exec model, but it is not at
+    /// one distance from every thread's pointer.
+    #[error(
+        "{image}: {name}: used in the initial-exec model, but each thread has this thread-local variable somewhere else: \
+         compile with -fPIC and without -ftls-model"
+    )]
+    NotStaticTls {
+        /// The image's name.
+        image: String,
+        /// The variable.
+        name: String,
+    },
     /// A constructor or destructor is not code.
     #[error("{image}: entry {index} of the {table} table, {address:#x}, is not code")]
     NotCode {

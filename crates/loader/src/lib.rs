@@ -48,6 +48,7 @@ mod definition;
 mod demangle;
 mod error;
 mod function;
+mod indirect;
 pub mod invoke;
 mod load;
 mod loaded;
@@ -58,8 +59,10 @@ mod nearest;
 mod program;
 mod relocate;
 mod resolve;
+mod static_tls;
 mod sys;
 mod thread_exit;
+mod thread_locals;
 mod tls;
 mod trust;
 

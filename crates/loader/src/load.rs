@@ -7,17 +7,19 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use farcall_arch::Machine;
-use farcall_image::{Exports, SymbolKind};
+use farcall_image::{Exports, Image};
 
 use crate::error::{Error, Result};
+use crate::indirect::{IndirectFunctions, IndirectWord};
 use crate::loaded::{ExitHandlers, Loaded, Tables, UnwindTables, Users};
 use crate::mapping::{Draft, SystemError};
-use crate::relocate::{self, RelocationError, Values};
+use crate::relocate::{self, RelocationError, ThreadLocalValues, Values};
 use crate::resolve::Resolution;
+use crate::sys::tls_descriptor::descriptor_functions;
 use crate::sys::{memory, noexcept, runtime};
 use crate::thread_exit::{self, Registration};
-use crate::tls::{Slot, Template};
-use crate::{Module, TrustedImage};
+use crate::tls::{Template, ThreadLocals, TlsIndex};
+use crate::{Module, TrustedImage, thread_locals};
 
 /// Loads an image up to the point where its constructors would run.
 pub(crate) fn publish(
@@ -38,7 +40,9 @@ struct Bound<'a, 'data> {
     image: &'a TrustedImage<'data>,
     draft: Draft,
     resolution: Resolution,
-    tls: Option<Slot>,
+    tls: Option<ThreadLocals>,
+    descriptor_pairs: Box<[TlsIndex]>,
+    indirect: Vec<IndirectWord>,
     constructors: Vec<u64>,
     destructors: Vec<u64>,
 }
@@ -101,33 +105,29 @@ impl<'a, 'data> Mapped<'a, 'data> {
     fn bind(self, resolution: Resolution) -> Result<Bound<'a, 'data>> {
         let Self { image, mut draft } = self;
         let form = image.image();
-        let slot_error = |source| Error::System {
-            image: image.name().to_owned(),
-            call: "thread-local storage".to_owned(),
-            source,
-        };
-        let tls = form
-            .tls()
-            .map(|_| Slot::new())
-            .transpose()
-            .map_err(slot_error)?;
         let values = Values {
             bias: draft.bias(),
-            tls_module: tls.as_ref().map(Slot::identity),
             imports: &resolution.values,
         };
+        let error = |error| relocation_error(image, error);
         let mut segments = draft.segments_mut();
-        relocate::apply(form, &mut segments, &values).map_err(|error| Error::Unsupported {
-            image: image.name().to_owned(),
-            what: match error {
-                RelocationError::ThreadLocal => {
-                    "a relocation wants the one address of a thread-local variable"
-                }
-                RelocationError::NotThreadLocal => {
-                    "a thread-local relocation refers to what is not thread-local"
-                }
-            },
-        })?;
+        let indirect = relocate::apply_shared(form, &mut segments, &values).map_err(error)?;
+        let tls = thread_locals::provide(image, &mut segments, &indirect)?;
+        let static_blocks = thread_locals::static_blocks(form, tls.as_ref(), values.imports);
+        let thread_local = ThreadLocalValues {
+            own_module: tls.as_ref().map(ThreadLocals::identity),
+            static_blocks: &static_blocks,
+            functions: descriptor_functions(),
+        };
+        let descriptor_pairs =
+            relocate::apply_thread_local(form, &mut segments, &values, &thread_local)
+                .map_err(error)?;
+        if indirect.iter().any(|word| is_table_entry(form, word)) {
+            return Err(unsupported(
+                image,
+                "a constructor or destructor is an indirect function",
+            ));
+        }
         let constructors = relocate::words(form, &mut segments, form.init_array());
         let destructors = relocate::words(form, &mut segments, form.fini_array());
         let bound = Bound {
@@ -137,6 +137,8 @@ impl<'a, 'data> Mapped<'a, 'data> {
             draft,
             resolution,
             tls,
+            descriptor_pairs,
+            indirect,
         };
         Ok(bound)
     }
@@ -148,11 +150,20 @@ impl Bound<'_, '_> {
             image, resolution, ..
         } = self;
         let form = image.image();
-        let memory = self
-            .draft
-            .publish(form)
-            .map_err(|error| system_error(image, error))?;
+        let error = |error| system_error(image, error);
+        let mut memory = self.draft.make_callable(form).map_err(error)?;
         let bias = memory.bias();
+        let tls = self.tls;
+        if let (Some(ThreadLocals::Dynamic(slot)), Some(template)) = (&tls, template(image, bias)?)
+        {
+            // SAFETY: the slot is dropped before the memory: here as the later variable, in
+            // `Loaded` as the earlier field.
+            unsafe { slot.publish(template) };
+        }
+        // SAFETY: someone vouches for the image, and binding has applied its other relocations;
+        // parsing has found the words in writable segments.
+        let indirect = unsafe { IndirectFunctions::choose(form, &mut memory, &self.indirect) };
+        let memory = memory.publish(form).map_err(error)?;
 
         // SAFETY: what is made of it is in `Loaded`, which drops the memory last.
         let first_segment = unsafe { memory.first_segment() };
@@ -161,10 +172,6 @@ impl Bound<'_, '_> {
             .expect("the first segment in memory is as long as in the file");
         // SAFETY: as above.
         let tables = unsafe { Tables::new(exports, &first_segment[form.manifest_range()]) };
-        if let (Some(slot), Some(template)) = (&self.tls, template(image, bias)?) {
-            // SAFETY: `Loaded` drops the slot before the memory.
-            unsafe { slot.publish(template) };
-        }
         let unwind = form.eh_frame().filter(|records| !records.is_empty());
         let unwind = unwind.map(|records| {
             // SAFETY: parsing has walked the records; `Loaded` drops this before the memory.
@@ -188,7 +195,9 @@ impl Bound<'_, '_> {
                 users: Mutex::new(Users::default()),
                 providers: resolution.providers,
                 unwind,
-                tls: self.tls,
+                tls,
+                descriptor_pairs: self.descriptor_pairs,
+                indirect,
                 thread_destructors: None,
                 libraries: resolution.libraries,
                 memory,
@@ -237,12 +246,9 @@ impl Published {
 
 /// Refuses what the form of images allows and this loader does not serve.
 fn check_form(image: &TrustedImage<'_>) -> Result<()> {
-    let unsupported = |what| Error::Unsupported {
-        image: image.name().to_owned(),
-        what,
-    };
     let form = image.image();
-    let expected = Machine::host().ok_or(unsupported("no machine like this one is known"))?;
+    let unknown = || unsupported(image, "no machine like this one is known");
+    let expected = Machine::host().ok_or_else(unknown)?;
     if form.machine() != expected {
         return Err(Error::Image {
             image: image.name().to_owned(),
@@ -254,16 +260,36 @@ fn check_form(image: &TrustedImage<'_>) -> Result<()> {
     }
     if memory::page_size() as u64 > expected.max_page_size() {
         return Err(unsupported(
+            image,
             "this system's pages are larger than those that images are made for",
         ));
     }
-    let indirect = |symbol: farcall_image::Symbol<'_>| symbol.kind == SymbolKind::IndirectFunction;
-    if form.all_exports().any(|(_, symbol)| indirect(symbol)) {
-        return Err(unsupported(
-            "it exports an indirect function (STT_GNU_IFUNC)",
-        ));
-    }
     Ok(())
+}
+
+fn relocation_error(image: &TrustedImage<'_>, error: RelocationError) -> Error {
+    match error {
+        RelocationError::ThreadLocal => unsupported(
+            image,
+            "a relocation wants the one address of a thread-local variable",
+        ),
+        RelocationError::NotThreadLocal => unsupported(
+            image,
+            "a thread-local relocation refers to what is not thread-local",
+        ),
+        RelocationError::NotStatic(symbol) => Error::NotStaticTls {
+            image: image.name().to_owned(),
+            name: image.image().symbol(symbol).map_or_else(
+                || "its own variables".to_owned(),
+                |symbol| String::from_utf8_lossy(symbol.name).into_owned(),
+            ),
+        },
+    }
+}
+
+/// Whether a word is a pointer to a constructor or destructor.
+fn is_table_entry(image: &Image<'_>, word: &IndirectWord) -> bool {
+    image.init_array().contains(&word.place) || image.fini_array().contains(&word.place)
 }
 
 /// The entries of a table that are functions: all but null and -1, which stand for none.
@@ -315,6 +341,13 @@ fn template(image: &TrustedImage<'_>, bias: u64) -> Result<Option<Template>> {
             source: io::ErrorKind::OutOfMemory.into(),
         })?,
     }))
+}
+
+pub(crate) fn unsupported(image: &TrustedImage<'_>, what: &'static str) -> Error {
+    Error::Unsupported {
+        image: image.name().to_owned(),
+        what,
+    }
 }
 
 fn system_error(image: &TrustedImage<'_>, error: SystemError) -> Error {

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use farcall_image::{Digest, Exports, Manifest, Symbol, SymbolIndex, SymbolKind};
 
+use crate::indirect::IndirectFunctions;
 use crate::mapping::Published;
 use crate::relocate::Value;
 use crate::sys::dynamic::Library;
 use crate::sys::{noexcept, runtime};
 use crate::thread_exit::Registration;
-use crate::tls::Slot;
+use crate::tls::{ThreadLocals, TlsIndex};
 
 /// A published image. Its last owner runs its destructors and returns its memory.
 ///
@@ -25,7 +26,10 @@ pub(crate) struct Loaded {
     pub(crate) providers: Vec<Arc<Loaded>>,
     #[expect(dead_code, reason = "held for its drop")]
     pub(crate) unwind: Option<UnwindTables>,
-    pub(crate) tls: Option<Slot>,
+    pub(crate) tls: Option<ThreadLocals>,
+    #[expect(dead_code, reason = "its TLS descriptors point there")]
+    pub(crate) descriptor_pairs: Box<[TlsIndex]>,
+    pub(crate) indirect: IndirectFunctions,
     pub(crate) thread_destructors: Option<Registration>,
     #[expect(dead_code, reason = "held open")]
     pub(crate) libraries: Vec<Arc<Library>>,
@@ -69,6 +73,9 @@ impl Loaded {
                 module: self.tls.as_ref()?.identity(),
                 offset: symbol.value,
             });
+        }
+        if symbol.kind == SymbolKind::IndirectFunction {
+            return Some(Value::Address(self.indirect.get(symbol.value)?));
         }
         if symbol.is_absolute {
             return Some(Value::Address(symbol.value));

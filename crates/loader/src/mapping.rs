@@ -1,7 +1,8 @@
 //! Memory for one image: address space that is owned, and what may be done with its parts.
 //!
-//! The states are types: [`Draft`] is writable and nothing in it runs; [`Published`] has its final
-//! protection. Dropping either returns the address space.
+//! The states are types: [`Draft`] is writable and nothing in it runs; in [`Callable`] code runs that
+//! decides the last words; [`Published`] has its final protection. Dropping any returns the address
+//! space.
 
 use std::io;
 use std::ops::Range;
@@ -155,9 +156,8 @@ impl Draft {
         self.segments.iter().map(slice).collect()
     }
 
-    /// Gives every page its final protection.
-    pub(crate) fn publish(self, image: &Image<'_>) -> Result<Published, SystemError> {
-        let relro = image.relro();
+    /// Makes code executable, and read-only what no relocation writes.
+    pub(crate) fn make_callable(self, image: &Image<'_>) -> Result<Callable, SystemError> {
         for segment in image.segments() {
             let protection = match (segment.writable, segment.executable) {
                 (true, _) => continue,
@@ -167,8 +167,45 @@ impl Draft {
             // SAFETY: the draft is consumed, so that no reference to its bytes is left.
             unsafe { self.reservation.protect(&segment.memory, protection) }?;
         }
-        // SAFETY: as above.
-        unsafe { self.reservation.protect(&relro, Protection::Read) }?;
+        Ok(Callable {
+            reservation: self.reservation,
+            segments: self.segments,
+        })
+    }
+}
+
+/// An image whose code runs, and whose last words are still to be written: those that its own code
+/// decides.
+#[derive(Debug)]
+pub(crate) struct Callable {
+    reservation: Reservation,
+    /// As the draft's.
+    segments: Vec<Range<u64>>,
+}
+
+impl Callable {
+    /// The load bias.
+    pub(crate) fn bias(&self) -> u64 {
+        self.reservation.base.as_ptr().expose_provenance() as u64
+    }
+
+    /// Writes the word at `place`, an address of the image.
+    ///
+    /// # Safety
+    ///
+    /// The word lies in a writable segment, and no code of the image runs on another thread.
+    pub(crate) unsafe fn write(&mut self, place: u64, value: u64) {
+        let offset = usize::try_from(place).expect("a reservation holds it");
+        // SAFETY: the caller's contract; segments are within the reservation.
+        let word = unsafe { self.reservation.base.add(offset) };
+        // SAFETY: the caller's contract; references to the bytes ended with the draft.
+        unsafe { word.cast::<[u8; 8]>().write(value.to_le_bytes()) };
+    }
+
+    /// Gives every page its final protection.
+    pub(crate) fn publish(self, image: &Image<'_>) -> Result<Published, SystemError> {
+        // SAFETY: there are no references to the bytes.
+        unsafe { self.reservation.protect(&image.relro(), Protection::Read) }?;
         let first = self.segments.first().map_or(0, |segment| segment.end);
         Ok(Published {
             first_segment: usize::try_from(first).expect("a reservation holds it"),

@@ -55,7 +55,7 @@ fn main_function(published: &Published) -> Result<u64> {
     let main = loaded.export(b"main").filter(|export| {
         matches!(
             export.symbol.kind,
-            SymbolKind::Function | SymbolKind::Unknown
+            SymbolKind::Function | SymbolKind::IndirectFunction | SymbolKind::Unknown
         )
     });
     match main.map(|export| export.value) {

@@ -1,23 +1,41 @@
 //! Applying an image's relocations: arithmetic over bytes, safe, with no knowledge of where the
 //! bytes are.
 //!
+//! It goes in three steps, each of which needs what the one before has written: what all threads
+//! share ([`apply_shared`]); then thread-local variables ([`apply_thread_local`]), whose initial
+//! values the first step completes; last, when code runs, indirect functions (`indirect`).
+//!
 //! To serve another relocation: its row in `arch` gives the expression; give it a value here.
 
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use farcall_image::{DynamicRelocation, Image, SymbolKind};
-
 use farcall_arch::Expression;
+use farcall_image::{DynamicRelocation, Image, SymbolIndex, SymbolKind};
+
+use crate::indirect::IndirectWord;
+use crate::sys::tls_descriptor::DescriptorFunctions;
+use crate::tls::{self, TlsIndex};
 
 /// What the symbols and the image itself are at run time.
 #[derive(Debug)]
 pub(crate) struct Values<'a> {
     /// What is added to an address of the image.
     pub(crate) bias: u64,
-    /// The identity of the image's own thread-local variables.
-    pub(crate) tls_module: Option<u64>,
     /// The imports, by index in the symbol table; the one at 0 is none.
     pub(crate) imports: &'a [Value],
+}
+
+/// Where thread-local variables are at run time.
+#[derive(Debug)]
+pub(crate) struct ThreadLocalValues<'a> {
+    /// The identity of the image's own.
+    pub(crate) own_module: Option<u64>,
+    /// Where blocks are from the thread pointer, by identity, for those that are at one distance in
+    /// every thread.
+    pub(crate) static_blocks: &'a HashMap<u64, u64>,
+    /// What TLS descriptors name.
+    pub(crate) functions: DescriptorFunctions,
 }
 
 /// What an import is bound to.
@@ -41,114 +59,241 @@ pub(crate) enum RelocationError {
     ThreadLocal,
     /// A thread's copy of a variable that all threads share.
     NotThreadLocal,
+    /// One distance from every thread's pointer, where there is none, of this symbol.
+    NotStatic(SymbolIndex),
 }
 
-/// Applies all relocations of `image` to its segments' bytes.
+/// Applies the relocations of `image` whose values all threads share to its segments' bytes, and
+/// gives the words that its code is to decide.
 ///
 /// # Panics
 ///
 /// If `segments` are not as long and as many as the image's.
-pub(crate) fn apply(
+pub(crate) fn apply_shared(
     image: &Image<'_>,
     segments: &mut [&mut [u8]],
     values: &Values<'_>,
-) -> Result<(), RelocationError> {
-    let ranges: Vec<_> = image
-        .segments()
-        .iter()
-        .map(|it| it.memory.clone())
-        .collect();
-    let mut memory = Memory {
-        ranges: &ranges,
-        segments,
-        last: 0,
-    };
+) -> Result<Vec<IndirectWord>, RelocationError> {
+    let ranges = ranges(image);
+    let mut memory = Memory::new(&ranges, segments);
     for address in image.relative_words() {
         let word = memory.word(address);
         *word = u64::from_le_bytes(*word)
             .wrapping_add(values.bias)
             .to_le_bytes();
     }
+    let mut indirect = Vec::new();
     for relocation in image.relocations() {
-        let value = evaluate(image, &relocation, values)?;
-        *memory.word(relocation.place) = value.to_le_bytes();
+        let (place, addend) = (relocation.place, relocation.addend.cast_unsigned());
+        let value = match relocation.expression {
+            Expression::Relative => Shared::Address(values.bias.wrapping_add(addend)),
+            Expression::Symbol => symbol_address(image, relocation.symbol, values)?.plus(addend),
+            Expression::GlobDat => symbol_address(image, relocation.symbol, values)?,
+            Expression::IndirectRelative => Shared::Indirect(addend, 0),
+            // Thread-local ones: an image has no other expression.
+            _ => continue,
+        };
+        match value {
+            Shared::Address(address) => *memory.word(place) = address.to_le_bytes(),
+            Shared::Indirect(resolver, addend) => indirect.push(IndirectWord {
+                place,
+                resolver,
+                addend,
+            }),
+        }
     }
-    Ok(())
+    Ok(indirect)
+}
+
+/// Applies the relocations of `image` for thread-local variables. TLS descriptors name the pairs
+/// that this gives, which must stay as long as the image.
+///
+/// # Panics
+///
+/// As [`apply_shared`].
+pub(crate) fn apply_thread_local(
+    image: &Image<'_>,
+    segments: &mut [&mut [u8]],
+    values: &Values<'_>,
+    thread_local: &ThreadLocalValues<'_>,
+) -> Result<Box<[TlsIndex]>, RelocationError> {
+    let ranges = ranges(image);
+    let mut memory = Memory::new(&ranges, segments);
+    let variable = |relocation: &DynamicRelocation| {
+        let index = thread_local_variable(image, relocation.symbol, values, thread_local)?;
+        Ok(TlsIndex {
+            offset: index.offset.wrapping_add(relocation.addend.cast_unsigned()),
+            ..index
+        })
+    };
+    let distance = |variable: TlsIndex| {
+        let block = thread_local.static_blocks.get(&variable.module)?;
+        Some(block.wrapping_add(variable.offset))
+    };
+    let descriptors = image
+        .relocations()
+        .filter(|relocation| relocation.expression == Expression::TlsDescriptorPair);
+    let pairs: Box<[TlsIndex]> = descriptors
+        .map(|relocation| variable(&relocation))
+        .collect::<Result<_, _>>()?;
+    let mut pairs_left = pairs.iter();
+    for relocation in image.relocations() {
+        let place = relocation.place;
+        let value = match relocation.expression {
+            Expression::TlsModule => variable(&relocation)?.module,
+            Expression::TlsBlockOffset => variable(&relocation)?.offset,
+            Expression::TlsOffset => distance(variable(&relocation)?)
+                .ok_or(RelocationError::NotStatic(relocation.symbol))?,
+            Expression::TlsDescriptorPair => {
+                let pair = pairs_left.next().expect("each descriptor has a pair");
+                let functions = &thread_local.functions;
+                let (function, argument) = match distance(*pair) {
+                    Some(distance) => (functions.constant, distance),
+                    None => {
+                        let address = (&raw const *pair).expose_provenance() as u64;
+                        let ours = tls::is_ours(pair.module);
+                        (
+                            if ours {
+                                functions.ours
+                            } else {
+                                functions.hosts
+                            },
+                            address,
+                        )
+                    }
+                };
+                *memory.word(place + 8) = argument.to_le_bytes();
+                function
+            }
+            _ => continue,
+        };
+        *memory.word(place) = value.to_le_bytes();
+    }
+    Ok(pairs)
+}
+
+/// The imports that code uses as thread-local: relocations say it, whatever the symbol table does.
+pub(crate) fn thread_local_imports(image: &Image<'_>) -> HashSet<SymbolIndex> {
+    let relocations = image.relocations();
+    let thread_local = relocations.filter(|relocation| is_thread_local(relocation.expression));
+    thread_local.map(|relocation| relocation.symbol).collect()
+}
+
+/// The relocations for which it matters whether a block is at one distance from every thread's
+/// pointer: the imports' by index, 0 for the image's own.
+pub(crate) fn wants_distance(
+    image: &Image<'_>,
+    expression: Expression,
+) -> impl Iterator<Item = SymbolIndex> {
+    let relocations = image.relocations();
+    let wanting = relocations.filter(move |relocation| relocation.expression == expression);
+    wanting.map(|relocation| {
+        let symbol = image.symbol(relocation.symbol);
+        symbol.map_or(0, |symbol| {
+            if symbol.is_import {
+                relocation.symbol
+            } else {
+                0
+            }
+        })
+    })
+}
+
+/// Whether a relocation with this expression is for a thread-local variable.
+pub(crate) fn is_thread_local(expression: Expression) -> bool {
+    matches!(
+        expression,
+        Expression::TlsModule
+            | Expression::TlsBlockOffset
+            | Expression::TlsOffset
+            | Expression::TlsDescriptorPair
+    )
 }
 
 /// The words of a table of pointers, such as the constructors, after [`apply`].
 pub(crate) fn words(image: &Image<'_>, segments: &mut [&mut [u8]], table: Range<u64>) -> Vec<u64> {
-    let ranges: Vec<_> = image
-        .segments()
-        .iter()
-        .map(|it| it.memory.clone())
-        .collect();
-    let mut memory = Memory {
-        ranges: &ranges,
-        segments,
-        last: 0,
-    };
+    let ranges = ranges(image);
+    let mut memory = Memory::new(&ranges, segments);
     let addresses = table.step_by(8);
     addresses
         .map(|address| u64::from_le_bytes(*memory.word(address)))
         .collect()
 }
 
-fn evaluate(
+/// A value that all threads share.
+#[derive(Debug, Clone, Copy)]
+enum Shared {
+    Address(u64),
+    /// That of an indirect function: the address in the image of its resolver, and what is added.
+    Indirect(u64, u64),
+}
+
+impl Shared {
+    fn plus(self, more: u64) -> Self {
+        match self {
+            Self::Address(address) => Self::Address(address.wrapping_add(more)),
+            Self::Indirect(resolver, addend) => Self::Indirect(resolver, addend.wrapping_add(more)),
+        }
+    }
+}
+
+/// The address of the symbol at `index`; null for no symbol.
+fn symbol_address(
     image: &Image<'_>,
-    relocation: &DynamicRelocation,
+    index: SymbolIndex,
     values: &Values<'_>,
-) -> Result<u64, RelocationError> {
-    let addend = relocation.addend.cast_unsigned();
-    let address = || match symbol_value(image, relocation.symbol, values)? {
-        Some(Value::Address(address)) => Ok(address),
-        Some(Value::ThreadLocal { .. }) => Err(RelocationError::ThreadLocal),
-        None => Ok(0),
+) -> Result<Shared, RelocationError> {
+    let Some(symbol) = image.symbol(index) else {
+        return Ok(Shared::Address(0));
     };
-    let thread_local = || match symbol_value(image, relocation.symbol, values)? {
-        Some(Value::ThreadLocal { module, offset }) => Ok((module, offset)),
-        Some(Value::Address(_)) => Err(RelocationError::NotThreadLocal),
-        // No symbol is the image itself.
-        None => Ok((own_module(values)?, 0)),
-    };
-    Ok(match relocation.expression {
-        Expression::Relative => values.bias.wrapping_add(addend),
-        Expression::GlobDat => address()?,
-        Expression::TlsModule => thread_local()?.0,
-        Expression::TlsBlockOffset => thread_local()?.1.wrapping_add(addend),
-        // `Symbol`: an image has no other expression.
-        _ => address()?.wrapping_add(addend),
+    if symbol.is_import {
+        return match values.import(index) {
+            Value::Address(address) => Ok(Shared::Address(address)),
+            Value::ThreadLocal { .. } => Err(RelocationError::ThreadLocal),
+        };
+    }
+    Ok(match symbol.kind {
+        SymbolKind::Tls => return Err(RelocationError::ThreadLocal),
+        SymbolKind::IndirectFunction => Shared::Indirect(symbol.value, 0),
+        _ if symbol.is_absolute => Shared::Address(symbol.value),
+        _ => Shared::Address(values.bias.wrapping_add(symbol.value)),
     })
 }
 
-/// What the symbol at `index` is; `None` for no symbol.
-fn symbol_value(
+/// The thread-local variable that the symbol at `index` is; for no symbol the image's block itself.
+fn thread_local_variable(
     image: &Image<'_>,
-    index: u32,
+    index: SymbolIndex,
     values: &Values<'_>,
-) -> Result<Option<Value>, RelocationError> {
-    let Some(symbol) = image.symbol(index) else {
-        return Ok(None);
+    thread_local: &ThreadLocalValues<'_>,
+) -> Result<TlsIndex, RelocationError> {
+    let own = |offset| {
+        let module = thread_local.own_module;
+        let module = module.ok_or(RelocationError::NotThreadLocal)?;
+        Ok(TlsIndex { module, offset })
     };
-    let value = if symbol.is_import {
-        let index = usize::try_from(index).unwrap_or(usize::MAX);
-        let import = values.imports.get(index);
-        *import.expect("every import is bound before relocations are applied")
-    } else if symbol.kind == SymbolKind::Tls {
-        Value::ThreadLocal {
-            module: own_module(values)?,
-            offset: symbol.value,
-        }
-    } else if symbol.is_absolute {
-        Value::Address(symbol.value)
-    } else {
-        Value::Address(values.bias.wrapping_add(symbol.value))
-    };
-    Ok(Some(value))
+    match image.symbol(index) {
+        None => own(0),
+        Some(symbol) if symbol.is_import => match values.import(index) {
+            Value::ThreadLocal { module, offset } => Ok(TlsIndex { module, offset }),
+            Value::Address(_) => Err(RelocationError::NotThreadLocal),
+        },
+        Some(symbol) if symbol.kind == SymbolKind::Tls => own(symbol.value),
+        Some(_) => Err(RelocationError::NotThreadLocal),
+    }
 }
 
-fn own_module(values: &Values<'_>) -> Result<u64, RelocationError> {
-    values.tls_module.ok_or(RelocationError::NotThreadLocal)
+impl Values<'_> {
+    fn import(&self, index: SymbolIndex) -> Value {
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        let import = self.imports.get(index);
+        *import.expect("every import is bound before relocations are applied")
+    }
+}
+
+fn ranges(image: &Image<'_>) -> Vec<Range<u64>> {
+    let segments = image.segments().iter();
+    segments.map(|segment| segment.memory.clone()).collect()
 }
 
 /// Segments' bytes by address.
@@ -159,7 +304,15 @@ struct Memory<'a, 'bytes> {
     last: usize,
 }
 
-impl Memory<'_, '_> {
+impl<'a, 'bytes> Memory<'a, 'bytes> {
+    fn new(ranges: &'a [Range<u64>], segments: &'a mut [&'bytes mut [u8]]) -> Self {
+        Self {
+            ranges,
+            segments,
+            last: 0,
+        }
+    }
+
     /// The 8 bytes at `address`.
     fn word(&mut self, address: u64) -> &mut [u8; 8] {
         if !self

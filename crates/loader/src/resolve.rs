@@ -1,11 +1,9 @@
 //! What an image's imports are bound to.
 
-use std::collections::HashSet;
 use std::ffi::CStr;
 use std::fmt;
 use std::sync::Arc;
 
-use farcall_arch::Expression;
 use farcall_image::{Binding, Manifest, Signature, Symbol, SymbolIndex, SymbolKind};
 
 use crate::definition::DefinitionKind;
@@ -13,7 +11,7 @@ use crate::demangle::demangle;
 use crate::error::{Error, MissingSymbol, Result, TypeMismatch};
 use crate::loaded::Loaded;
 use crate::nearest::nearest;
-use crate::relocate::Value;
+use crate::relocate::{self, Value};
 use crate::sys::dynamic::{self, Library};
 use crate::{Loader, Module, TrustedImage, thread_exit, tls};
 
@@ -45,7 +43,7 @@ pub(crate) fn resolve(
         opened: Vec::new(),
         failed: Vec::new(),
     };
-    let thread_local = thread_local_imports(image);
+    let thread_local = relocate::thread_local_imports(image.image());
     let imports: Vec<_> = image.image().imports().collect();
     let mut values = vec![Value::Address(0); imports.len() + 1];
     let mut missing = Vec::new();
@@ -102,19 +100,6 @@ pub(crate) fn resolve(
             .map(|(_, library)| library)
             .collect(),
     })
-}
-
-/// The imports that code uses as thread-local: relocations say it, whatever the symbol table does.
-fn thread_local_imports(image: &TrustedImage<'_>) -> HashSet<SymbolIndex> {
-    let relocations = image.image().relocations();
-    let thread_local = relocations.filter(|relocation| {
-        let expression = relocation.expression;
-        matches!(
-            expression,
-            Expression::TlsModule | Expression::TlsBlockOffset
-        )
-    });
-    thread_local.map(|relocation| relocation.symbol).collect()
 }
 
 struct Import<'data> {
@@ -185,7 +170,9 @@ impl Search<'_> {
             let found = match (export.symbol.kind, value_type) {
                 (SymbolKind::Tls, _) => Found::ThreadLocal,
                 (_, Some(value_type)) => Found::of_type(value_type),
-                (SymbolKind::Function, None) => Found::Function(None),
+                (SymbolKind::Function | SymbolKind::IndirectFunction, None) => {
+                    Found::Function(None)
+                }
                 (SymbolKind::Data, None) => Found::Variable,
                 (_, None) => Found::Unknown,
             };

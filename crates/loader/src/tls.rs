@@ -1,7 +1,7 @@
 //! Thread-local variables of images.
 //!
-//! Code asks for a variable by a pair in the image's GOT: a module's identity and an offset in its
-//! block. The identity is either the host's, which its own `__tls_get_addr` serves, or one that
+//! Code asks for a variable by a pair: a module's identity and an offset in its block. The pair is in
+//! the image's GOT, or a TLS descriptor there names it. The identity is either the host's, which its own `__tls_get_addr` serves, or one that
 //! [`Slot`] hands out, told apart by the top bit. Each thread has a table of the blocks that it
 //! has used, by slot; a block is allocated at its first use. The table's entry carries the
 //! generation of the slot, so that a slot that is used again never shows the old block.
@@ -9,21 +9,28 @@
 //! The fast path reads this thread's table and takes no lock. The first use of a block by a thread,
 //! the end of a thread, and the load and unload of an image with thread-local variables take one
 //! lock for all.
+//!
+//! Code of the initial-exec model knows no pairs. The variables of an image that has such code are
+//! the host's to keep, see `static_tls`.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
-use std::cell::Cell;
 use std::collections::HashSet;
 use std::ffi::c_void;
 use std::io;
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use crate::static_tls::StaticBlock;
 use crate::sys::runtime;
+use crate::sys::tls_descriptor::{ThreadBlocks, thread_blocks};
 
 /// Set in the identities that are ours. The host numbers its libraries from 1.
 const OURS: u64 = 1 << 63;
 
-/// A GOT pair: what code hands to `__tls_get_addr`.
+/// The upper half of the identities that are ours: with the generation, a block's tag.
+const OURS_TAG: u32 = 1 << 31;
+
+/// A pair: what code hands to `__tls_get_addr`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TlsIndex {
@@ -40,6 +47,30 @@ pub(crate) struct Template {
     pub(crate) initialized: usize,
     /// Its size and alignment.
     pub(crate) layout: Layout,
+}
+
+/// Where an image has its thread-local variables.
+#[derive(Debug)]
+pub(crate) enum ThreadLocals {
+    /// In blocks that threads get when they first use them.
+    Dynamic(Slot),
+    /// At one distance from the thread pointer, in every thread.
+    Static(StaticBlock),
+}
+
+impl ThreadLocals {
+    /// The identity that the image's pairs hold.
+    pub(crate) fn identity(&self) -> u64 {
+        match self {
+            Self::Dynamic(slot) => slot.identity(),
+            Self::Static(block) => block.module,
+        }
+    }
+}
+
+/// Whether an identity is that of one of our images' slots, not the host's.
+pub(crate) fn is_ours(identity: u64) -> bool {
+    identity & OURS != 0
 }
 
 /// An image's identity among those with thread-local variables. Dropping it frees the blocks of all
@@ -80,21 +111,17 @@ static TABLE: Mutex<Table> = Mutex::new(Table {
     free: Vec::new(),
 });
 
-thread_local! {
-    /// This thread's blocks by slot. It has no destructor of its own, because C++ destructors that
-    /// still use it run in an order among Rust's that nobody controls; `end_thread` frees it.
-    static BLOCKS: Cell<*mut Vec<Block>> = const { Cell::new(ptr::null_mut()) };
-}
-
+/// A thread's block of one slot. Assembly reads it.
+#[repr(C)]
 #[derive(Debug, Clone, Copy)]
-struct Block {
-    /// 0 for none.
-    generation: u32,
+pub(crate) struct Block {
+    /// The upper half of the identity; 0 for no block.
+    tag: u32,
     address: *mut u8,
 }
 
 const NO_BLOCK: Block = Block {
-    generation: 0,
+    tag: 0,
     address: ptr::null_mut(),
 };
 
@@ -128,7 +155,7 @@ impl Slot {
         })
     }
 
-    /// The identity that the image's GOT holds.
+    /// The identity that the image's pairs hold.
     pub(crate) fn identity(&self) -> u64 {
         OURS | u64::from(self.generation) << 32 | u64::from(self.index)
     }
@@ -174,35 +201,80 @@ impl Drop for Slot {
 pub(crate) unsafe extern "C" fn tls_get_addr(pair: *const TlsIndex) -> *mut c_void {
     // SAFETY: the caller's contract.
     let TlsIndex { module, offset } = unsafe { *pair };
-    if module & OURS == 0 {
+    if !is_ours(module) {
         // SAFETY: the identity is the host's.
         return unsafe { runtime::__tls_get_addr(pair) };
     }
-    let (slot, generation) = split(module);
-    let block = match cached(slot, generation) {
+    let (slot, tag) = split(module);
+    let block = match cached(slot, tag) {
         Some(block) => block,
-        None => first_use(slot, generation),
+        None => first_use(slot, tag),
     };
     block.wrapping_add(to_usize(offset)).cast()
 }
 
 /// This thread's block of the slot, if it has been used.
-fn cached(slot: u32, generation: u32) -> Option<*mut u8> {
-    let blocks = BLOCKS.get();
-    if blocks.is_null() {
-        return None;
+fn cached(slot: u32, tag: u32) -> Option<*mut u8> {
+    // SAFETY: the only result here.
+    let block = unsafe { own_blocks() }.get(to_usize(slot))?;
+    (block.tag == tag).then_some(block.address)
+}
+
+/// This thread's blocks by slot.
+///
+/// They have no destructor of their own, because C++ destructors that still use them run in an order
+/// among Rust's that nobody controls; `end_thread` frees them.
+///
+/// # Safety
+///
+/// No other result is in use in this thread, and this one is used neither after the blocks are
+/// replaced nor in another thread.
+unsafe fn own_blocks<'a>() -> &'a mut [Block] {
+    // SAFETY: the words are this thread's own.
+    let table = unsafe { thread_blocks().read() };
+    if table.blocks.is_null() {
+        return &mut [];
     }
-    // SAFETY: the table is this thread's own, and no reference to it outlives a function here.
-    let blocks = unsafe { &*blocks };
-    let block = blocks.get(to_usize(slot))?;
-    (block.generation == generation).then_some(block.address)
+    // SAFETY: `grow` made a slice of this length, and nothing else refers to it now.
+    unsafe { std::slice::from_raw_parts_mut(table.blocks, table.length) }
+}
+
+/// Replaces this thread's blocks; the old ones are the caller's to free.
+fn set_own_blocks(blocks: &'static mut [Block]) {
+    let table = ThreadBlocks {
+        length: blocks.len(),
+        blocks: blocks.as_mut_ptr(),
+    };
+    // SAFETY: the words are this thread's own.
+    unsafe { thread_blocks().write(table) };
+}
+
+/// Gives this thread's table room for `length` blocks, and sees to its end.
+fn grow(length: usize) {
+    // SAFETY: the only result here, and not used after it is freed.
+    let old = unsafe { own_blocks() };
+    let mut blocks = Vec::with_capacity(length.max(2 * old.len()));
+    blocks.extend_from_slice(old);
+    blocks.resize(blocks.capacity(), NO_BLOCK);
+    if old.is_empty() {
+        if let Ok(key) = thread_end_key() {
+            // SAFETY: the key exists. If there is no memory, the table is not freed, no more.
+            unsafe { libc::pthread_setspecific(key, ptr::without_provenance(FIRST_ROUND)) };
+        }
+        set_own_blocks(Box::leak(blocks.into_boxed_slice()));
+        return;
+    }
+    let old: *mut [Block] = old;
+    set_own_blocks(Box::leak(blocks.into_boxed_slice()));
+    // SAFETY: this made it too, and nothing refers to it any more.
+    drop(unsafe { Box::from_raw(old) });
 }
 
 /// Allocates this thread's block of the slot.
 #[cold]
-fn first_use(slot: u32, generation: u32) -> *mut u8 {
+fn first_use(slot: u32, tag: u32) -> *mut u8 {
     let mut table = table();
-    let Some(live) = table.live(slot, generation) else {
+    let Some(live) = table.live(slot, tag & !OURS_TAG) else {
         // Only code of an image that is not loaded any more can come here.
         std::process::abort();
     };
@@ -213,20 +285,15 @@ fn first_use(slot: u32, generation: u32) -> *mut u8 {
     live.blocks.insert(block.expose_provenance());
     drop(table);
 
-    let blocks = BLOCKS.get();
-    let blocks = if blocks.is_null() {
-        start_thread()
-    } else {
-        blocks
-    };
-    // SAFETY: as in `cached`; nothing else refers to the table now.
-    let blocks = unsafe { &mut *blocks };
     let slot = to_usize(slot);
-    if blocks.len() <= slot {
-        blocks.resize(slot + 1, NO_BLOCK);
+    // SAFETY: used for this question alone.
+    if unsafe { own_blocks() }.len() <= slot {
+        grow(slot + 1);
     }
+    // SAFETY: the only result.
+    let blocks = unsafe { own_blocks() };
     blocks[slot] = Block {
-        generation,
+        tag,
         address: block,
     };
     block
@@ -255,17 +322,6 @@ fn free(block: *mut u8, template: Template) {
     // SAFETY: `allocate` made the block with this layout; each block is removed from its image's
     // set before it is freed, so this happens once.
     unsafe { dealloc(block, template.layout) };
-}
-
-/// Gives this thread its table, and sees to its end.
-fn start_thread() -> *mut Vec<Block> {
-    let blocks = Box::into_raw(Box::default());
-    BLOCKS.set(blocks);
-    if let Ok(key) = thread_end_key() {
-        // SAFETY: the key exists. If there is no memory, the table is not freed, no more.
-        unsafe { libc::pthread_setspecific(key, ptr::without_provenance(FIRST_ROUND)) };
-    }
-    blocks
 }
 
 /// The C library calls destructors of keys in at least this many rounds (POSIX,
@@ -297,15 +353,17 @@ unsafe extern "C" fn end_thread(round: *mut c_void) {
         unsafe { libc::pthread_setspecific(key, ptr::without_provenance(round + 1)) };
         return;
     }
-    let blocks = BLOCKS.replace(ptr::null_mut());
-    if blocks.is_null() {
+    // SAFETY: the only result here.
+    let blocks: *mut [Block] = unsafe { own_blocks() };
+    set_own_blocks(&mut []);
+    if blocks.is_empty() {
         return;
     }
-    // SAFETY: `start_thread` made the table, and this thread has forgotten it.
+    // SAFETY: `grow` made it, and this thread has forgotten it.
     let blocks = unsafe { Box::from_raw(blocks) };
     let mut table = table();
     for (slot, block) in (0..).zip(blocks.iter()) {
-        if let Some(live) = table.live(slot, block.generation)
+        if let Some(live) = table.live(slot, block.tag & !OURS_TAG)
             && let Some(template) = live.template
             && live.blocks.remove(&block.address.addr())
         {
@@ -330,12 +388,12 @@ impl Table {
     }
 }
 
-/// The slot and the generation of an identity of ours.
+/// The slot and the tag of an identity of ours.
 fn split(identity: u64) -> (u32, u32) {
-    let [s0, s1, s2, s3, g0, g1, g2, g3] = (identity & !OURS).to_le_bytes();
+    let [s0, s1, s2, s3, t0, t1, t2, t3] = identity.to_le_bytes();
     (
         u32::from_le_bytes([s0, s1, s2, s3]),
-        u32::from_le_bytes([g0, g1, g2, g3]),
+        u32::from_le_bytes([t0, t1, t2, t3]),
     )
 }
 
@@ -438,6 +496,9 @@ mod tests {
     fn identities_are_not_the_hosts() {
         let slot = Slot::new().unwrap();
         assert_ne!(slot.identity() & OURS, 0);
-        assert_eq!(split(slot.identity()), (slot.index, slot.generation));
+        assert_eq!(
+            split(slot.identity()),
+            (slot.index, OURS_TAG | slot.generation)
+        );
     }
 }

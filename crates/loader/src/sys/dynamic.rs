@@ -1,7 +1,13 @@
 //! The host's own dynamic linker.
 
+use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::ops::Range;
+use std::thread;
+
+use crate::sys::runtime;
+use crate::sys::tls_descriptor::thread_pointer;
+use crate::tls::TlsIndex;
 
 /// A system library that is open in this process.
 #[derive(Debug)]
@@ -33,6 +39,35 @@ impl Library {
     pub(crate) fn symbol(&self, name: &CStr) -> Option<u64> {
         symbol(std::ptr::with_exposed_provenance_mut(self.handle), name)
     }
+
+    /// What is added to an address of the library.
+    ///
+    /// # Errors
+    ///
+    /// The dynamic linker's message.
+    pub(crate) fn load_bias(&self) -> Result<u64, String> {
+        let handle = std::ptr::with_exposed_provenance_mut(self.handle);
+        // Of a `struct link_map`, whose first word is the load bias.
+        let mut map = std::ptr::null::<u64>();
+        // SAFETY: the handle is open; this request stores one pointer.
+        let result = unsafe { libc::dlinfo(handle, libc::RTLD_DI_LINKMAP, (&raw mut map).cast()) };
+        if result != 0 || map.is_null() {
+            return Err(last_error());
+        }
+        // SAFETY: it belongs to the library, which is open.
+        Ok(unsafe { map.read() })
+    }
+}
+
+/// The word at an address.
+///
+/// # Safety
+///
+/// It is readable, aligned, and nobody writes to it now.
+pub(crate) unsafe fn read_word(address: u64) -> u64 {
+    let address = usize::try_from(address).expect("it is an address in this process");
+    // SAFETY: the caller's contract.
+    unsafe { std::ptr::with_exposed_provenance::<u64>(address).read() }
 }
 
 impl Drop for Library {
@@ -128,6 +163,40 @@ pub(crate) fn host_tls_at(address: u64) -> Option<HostTls> {
     // SAFETY: `visit` treats its arguments as the interface says and does not unwind.
     unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut search).cast()) };
     search.found
+}
+
+/// Which libraries of the host's, given by their identities, have their thread-local variables at
+/// one distance from every thread's pointer, and that distance.
+///
+/// Those have it that the process started with, and some that were opened late. No interface tells,
+/// so another thread looks: where a library's block is allocated when a thread first asks, two
+/// threads do not have it at the same distance. Where there can be no other thread, the result is
+/// empty.
+pub(crate) fn static_blocks(modules: &[u64]) -> HashMap<u64, u64> {
+    if modules.is_empty() {
+        return HashMap::new();
+    }
+    let distances = || -> Vec<u64> {
+        let distance = |&module| {
+            let pair = TlsIndex { module, offset: 0 };
+            // SAFETY: the caller has the identities from the host, which keeps them.
+            let block = unsafe { runtime::__tls_get_addr(&raw const pair) };
+            (block.expose_provenance() as u64).wrapping_sub(thread_pointer())
+        };
+        modules.iter().map(distance).collect()
+    };
+    let here = distances();
+    let there = thread::scope(|scope| {
+        let other = thread::Builder::new().spawn_scoped(scope, distances);
+        other.ok()?.join().ok()
+    });
+    let pairs = here.into_iter().zip(there.unwrap_or_default());
+    let same = modules
+        .iter()
+        .zip(pairs)
+        .filter(|(_, (here, there))| here == there);
+    same.map(|(&module, (distance, _))| (module, distance))
+        .collect()
 }
 
 /// The C string with these bytes; `None` when one of them is zero.

@@ -7,3 +7,4 @@ pub(crate) mod dynamic;
 pub(crate) mod memory;
 pub(crate) mod noexcept;
 pub(crate) mod runtime;
+pub(crate) mod tls_descriptor;

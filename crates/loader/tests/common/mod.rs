@@ -21,6 +21,34 @@ const PRELUDE: &str = r#"
 
 /// The image of one source. `name` ends in `.c` or `.cpp`.
 pub(crate) fn image(name: &str, source: &str) -> Vec<u8> {
+    image_with(name, source, &[])
+}
+
+/// The image of one source, compiled with more options.
+pub(crate) fn image_with(name: &str, source: &str, options: &[&str]) -> Vec<u8> {
+    let object = object(name, source, options);
+    Linker::new()
+        .add(object_name(name), &object)
+        .link()
+        .unwrap()
+}
+
+/// The image of one source and of what it needs of the compiler's own library.
+pub(crate) fn image_with_libgcc(name: &str, source: &str) -> Vec<u8> {
+    let output = tools::run("clang-22", &["--rtlib=libgcc", "-print-libgcc-file-name"]).unwrap();
+    let path = String::from_utf8(output.stdout).unwrap();
+    let library = std::fs::read(path.trim()).unwrap();
+    let object = object(name, source, &[]);
+    let mut linker = Linker::new();
+    linker.add(object_name(name), &object);
+    linker.library("libgcc.a", &library).link().unwrap()
+}
+
+fn object_name(source: &str) -> String {
+    source.replace(".cpp", ".o").replace(".c", ".o")
+}
+
+fn object(name: &str, source: &str, options: &[&str]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let source_path = folder.path().join(name);
     let object = folder.path().join("object.o");
@@ -33,10 +61,8 @@ pub(crate) fn image(name: &str, source: &str) -> Vec<u8> {
         "-o",
         object.to_str().unwrap(),
     ];
-    tools::run("clang-22", &args).unwrap();
-    let bytes = std::fs::read(object).unwrap();
-    let object_name = name.replace(".cpp", ".o").replace(".c", ".o");
-    Linker::new().add(object_name, &bytes).link().unwrap()
+    tools::run("clang-22", &[&args, options].concat()).unwrap();
+    std::fs::read(object).unwrap()
 }
 
 /// Loads an image that a test has made.

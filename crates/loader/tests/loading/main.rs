@@ -11,6 +11,8 @@ mod common;
 
 mod binding;
 mod exceptions;
+mod indirect;
 mod lifetime;
+mod thread_local_models;
 mod threads;
 mod types;

@@ -1,0 +1,109 @@
+//! Which way an image's thread-local variables go, and where those of others are.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use farcall_arch::Expression;
+use farcall_image::{Image, TlsTemplate};
+
+use crate::TrustedImage;
+use crate::error::{Error, Result};
+use crate::indirect::IndirectWord;
+use crate::load::unsupported;
+use crate::relocate::{self, Value};
+use crate::static_tls::{Initial, StaticBlock, StaticTlsError};
+use crate::sys::dynamic;
+use crate::tls::{Slot, ThreadLocals, is_ours};
+
+/// Finds a place for the image's thread-local variables: at one distance from every thread's pointer
+/// if its code counts on that, else in blocks of their own.
+///
+/// `segments` hold what all threads share; `indirect` are the words that do not have it yet.
+pub(crate) fn provide(
+    image: &TrustedImage<'_>,
+    segments: &mut [&mut [u8]],
+    indirect: &[IndirectWord],
+) -> Result<Option<ThreadLocals>> {
+    let form = image.image();
+    let Some(template) = form.tls() else {
+        return Ok(None);
+    };
+    let system_error = |call: &str, source| Error::System {
+        image: image.name().to_owned(),
+        call: call.to_owned(),
+        source,
+    };
+    if relocate::wants_distance(form, Expression::TlsOffset).all(|symbol| symbol != 0) {
+        let slot = Slot::new().map_err(|source| system_error("thread-local storage", source))?;
+        return Ok(Some(ThreadLocals::Dynamic(slot)));
+    }
+    // Threads get their copies now, so that these bytes must be final.
+    let range = template.vaddr..template.vaddr + template.file.len() as u64;
+    let later = indirect.iter().map(|word| word.place..word.place + 8);
+    let relocations = form.relocations();
+    let thread_local = relocations.filter(|it| relocate::is_thread_local(it.expression));
+    let thread_local = thread_local.map(|it| it.place..it.place + it.size());
+    let overlaps = |place: Range<u64>| place.start < range.end && range.start < place.end;
+    if later.chain(thread_local).any(overlaps) {
+        return Err(unsupported(
+            image,
+            "a thread-local variable that is used in the initial-exec model starts as what only running code can tell",
+        ));
+    }
+    let initial = Initial {
+        bytes: initial_bytes(form, template, segments),
+        size: template.memory_size,
+        align: template.align,
+    };
+    let block = StaticBlock::new(form.machine(), initial).map_err(|error| match error {
+        StaticTlsError::System(call, source) => system_error(call, source),
+        StaticTlsError::Refused(reason) => Error::NoStaticTls {
+            image: image.name().to_owned(),
+            size: initial.size,
+            align: initial.align,
+            reason,
+        },
+    })?;
+    Ok(Some(ThreadLocals::Static(block)))
+}
+
+/// What a copy starts with, in memory.
+fn initial_bytes<'a>(
+    image: &Image<'_>,
+    template: &TlsTemplate,
+    segments: &'a [&mut [u8]],
+) -> &'a [u8] {
+    let mut all = image.segments().iter().zip(segments);
+    let found = all.find_map(|(segment, bytes)| {
+        let start = template.vaddr.checked_sub(segment.memory.start)?;
+        let start = usize::try_from(start).ok()?;
+        bytes.get(start..start.checked_add(template.file.len())?)
+    });
+    found.expect("parsing has found the bytes in a segment")
+}
+
+/// Where blocks are from the thread pointer, by identity, for those whose distance the image's code
+/// asks for and that have one.
+pub(crate) fn static_blocks(
+    image: &Image<'_>,
+    own: Option<&ThreadLocals>,
+    imports: &[Value],
+) -> HashMap<u64, u64> {
+    let offset = relocate::wants_distance(image, Expression::TlsOffset);
+    let descriptor = relocate::wants_distance(image, Expression::TlsDescriptorPair);
+    let mut hosts: Vec<u64> = offset
+        .chain(descriptor)
+        .filter(|&symbol| symbol != 0)
+        .filter_map(|symbol| match imports.get(usize::try_from(symbol).ok()?)? {
+            Value::ThreadLocal { module, .. } if !is_ours(*module) => Some(*module),
+            _ => None,
+        })
+        .collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    let mut blocks = dynamic::static_blocks(&hosts);
+    if let Some(ThreadLocals::Static(block)) = own {
+        blocks.insert(block.module, block.offset);
+    }
+    blocks
+}
