@@ -434,6 +434,31 @@ mod tests {
     }
 
     #[test]
+    fn ranges_are_those_that_the_fields_hold() {
+        for row in (1..0x400).filter_map(reloc) {
+            let fits = match (row.field, row.range) {
+                (Field::Bits { width, from, .. }, Range::Unsigned(bits)) => bits == from + width,
+                (
+                    Field::Bits { width, from, .. },
+                    Range::Aligned(bits, step) | Range::UnsignedAligned(bits, step),
+                ) => bits == from + width && step == 1 << from,
+                (Field::Bits { from, .. }, Range::Multiple(step)) => step == 1 << from,
+                (Field::Adr { from }, Range::Signed(bits)) => bits == from + 21,
+                // Either of `movz` and `movn` holds 16 bits.
+                (Field::MovSigned { from }, Range::Signed(bits)) => bits == from + 17,
+                (Field::MovSigned { from }, Range::Any) => from == 48,
+                (Field::Word, Range::Signed(bits) | Range::Either(bits)) => bits == 32,
+                (Field::Half, Range::Either(bits)) => bits == 16,
+                (Field::None | Field::Xword | Field::Bits { .. } | Field::Adr { .. }, range) => {
+                    range == Range::Any
+                }
+                _ => false,
+            };
+            assert!(fits, "{}: {}", row.name, row.range);
+        }
+    }
+
+    #[test]
     fn fields_stand_where_the_instructions_have_them() {
         // bl +8; b -4; adrp x0, +0x1234 pages; add x0, x0, #0x678; ldr x1, [x0, #0x678].
         assert_eq!(apply(0x11b, 0x9400_0000, 8), 0x9400_0002);
@@ -460,6 +485,32 @@ mod tests {
         for (r_type, reach) in [(0x11b, 1_i64 << 27), (0x118, 1 << 20), (0x117, 1 << 15)] {
             assert!(check(r_type, reach - 4) && check(r_type, -reach));
             assert!(!check(r_type, reach) && !check(r_type, -reach - 4) && !check(r_type, 2));
+        }
+    }
+
+    #[test]
+    fn a_load_of_an_address_becomes_an_addition() {
+        let pair = |page: u32, load: u32| {
+            let mut code = [0; 8];
+            code[..4].copy_from_slice(&page.to_le_bytes());
+            code[4..].copy_from_slice(&load.to_le_bytes());
+            code
+        };
+        // adrp x3, 0; ldr x3, [x3]  ->  adrp x3, 0; add x3, x3, #0
+        let mut code = pair(0x9000_0003, 0xf940_0063);
+        let relocs = relax_got_pair(&mut code).unwrap();
+        assert_eq!(relocs.map(|reloc| reloc.base), [Base::Page, Base::Absolute]);
+        assert_eq!(code, pair(0x9000_0003, 0x9100_0063));
+        // The page in another register, the address in another, 4 bytes only, no page.
+        for (page, load) in [
+            (0x9000_0004, 0xf940_0063),
+            (0x9000_0003, 0xf940_0064),
+            (0x9000_0003, 0xb940_0063),
+            (0x1000_0003, 0xf940_0063),
+        ] {
+            let mut code = pair(page, load);
+            assert_eq!(relax_got_pair(&mut code), None);
+            assert_eq!(code, pair(page, load));
         }
     }
 
