@@ -7,7 +7,7 @@
 //# ExpectError: .text.f+0x0: R_AARCH64_TLSDESC_LD_PREL19 against x out of range: 0x1
 //# ExpectError: .text.g+0x0: R_AARCH64_TLSDESC_ADR_PREL21 against x out of range: 0x1
 //# ExpectError: .text.h+0x0: R_AARCH64_TLSDESC_LD64_LO12 against x out of range: 0x
-//# ExpectError: .text.i+0x0: R_AARCH64_TLSGD_ADR_PAGE21 against x out of range: 0x10000
+//# ExpectError: .text.i+0x0: R_AARCH64_TLSGD_ADR_PAGE21 against x out of range: 0x1000
         .macro entry name, type, addend
         .section .text.\name,"ax"
         .zero 8
