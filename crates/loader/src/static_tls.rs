@@ -8,6 +8,9 @@
 //! the copies of all threads, present and future, numbers the object as one of its own, so that the
 //! variables serve the other models too, and takes the room back at the end.
 //!
+//! It takes back only what it gave last. So objects are closed in the reverse order of their opening,
+//! whatever the order in which images are unloaded ([`Opened`]).
+//!
 //! Tried and rejected: room in a thread-local array of the loader's own. Nobody but the C library
 //! can write to the copies of threads that run already.
 
@@ -15,6 +18,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use farcall_arch::Machine;
 use rustix::fs::MemfdFlags;
@@ -24,12 +28,23 @@ use crate::sys::dynamic::{self, Library};
 /// The thread-local variables of one image, in every thread. Dropping it ends them.
 #[derive(Debug)]
 pub(crate) struct StaticBlock {
-    #[expect(dead_code, reason = "held open")]
-    library: Library,
     /// The identity that the host's `__tls_get_addr` knows it by.
     pub(crate) module: u64,
     /// Where each thread's copy is from its pointer.
     pub(crate) offset: u64,
+}
+
+/// The objects that are open, the last one at the end.
+static OPENED: Mutex<Vec<Opened>> = Mutex::new(Vec::new());
+
+#[derive(Debug)]
+struct Opened {
+    #[expect(dead_code, reason = "held open")]
+    library: Library,
+    /// The block's identity.
+    module: u64,
+    /// Whether its image is unloaded, so that it waits only for those after it.
+    is_over: bool,
 }
 
 /// Why there is no room.
@@ -61,17 +76,35 @@ impl StaticBlock {
             .map_err(|error| StaticTlsError::System("write", error))?;
         let path = dynamic::c_string(unique_path(&file).as_bytes());
         let path = path.expect("the path is made of digits, dots and slashes");
+        // Held over the opening, so that the order is that of the C library.
+        let mut opened = opened();
         let library = Library::open(&path).map_err(StaticTlsError::Refused)?;
         let start = library.load_bias().map_err(StaticTlsError::Refused)?;
         // SAFETY: the object that was opened has these words there, which nobody writes any more.
         let word = |address| unsafe { dynamic::read_word(start.wrapping_add(address)) };
         let (module, offset) = (word(MODULE_WORD), word(OFFSET_WORD));
-        Ok(Self {
+        opened.push(Opened {
             library,
             module,
-            offset,
-        })
+            is_over: false,
+        });
+        Ok(Self { module, offset })
     }
+}
+
+impl Drop for StaticBlock {
+    fn drop(&mut self) {
+        let mut opened = opened();
+        let mut all = opened.iter_mut();
+        if let Some(own) = all.find(|it| it.module == self.module) {
+            own.is_over = true;
+        }
+        while opened.pop_if(|last| last.is_over).is_some() {}
+    }
+}
+
+fn opened() -> MutexGuard<'static, Vec<Opened>> {
+    OPENED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A file without a name.
@@ -97,6 +130,11 @@ fn unique_path(file: &File) -> String {
     format!("{path}/{}", file.as_raw_fd())
 }
 
+/// Blocks are aligned to this many bytes, and as large or a multiple. The C library takes back a
+/// block's size, not what aligned it, and then the block before only if nothing is between them. It
+/// never aligns to more than this, unless the program does.
+const BLOCK_UNIT: u64 = 64;
+
 // The object's parts by address, which is the offset in the file too. It has one segment.
 const PROGRAM_HEADERS: u64 = 64;
 const N_PROGRAM_HEADERS: u16 = 4;
@@ -111,8 +149,10 @@ const HEADERS_END: u64 = MODULE_WORD + 8;
 /// A shared object with the thread-local variables, and two words that the C library relocates: the
 /// block's offset from the thread pointer, which makes the block a static one, and its identity.
 fn shared_object(machine: Machine, initial: Initial<'_>) -> Vec<u8> {
-    let Initial { bytes, size, align } = initial;
-    let template = HEADERS_END.next_multiple_of(align.max(8));
+    let bytes = initial.bytes;
+    let align = initial.align.max(BLOCK_UNIT);
+    let size = initial.size.max(1).next_multiple_of(align);
+    let template = HEADERS_END.next_multiple_of(align);
     let file_size = template + bytes.len() as u64;
     let types = machine.dynamic_types();
     let mut out = Output(Vec::new());

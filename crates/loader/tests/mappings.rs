@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::{call, image, load_bytes, system_loader};
+use common::{call, image, image_with, load_bytes, system_loader};
 use farcall_image::Image;
 use farcall_testkit::require_tools;
 
@@ -57,6 +57,11 @@ fn nothing_is_left_and_nothing_is_writable_and_executable() {
             return bad == 0 && (long)aligned % (1 << 16) == 0;
         }"#,
     );
+    let initial_exec = image_with(
+        "initial_exec.c",
+        "__thread int v = 3; int f(void) { return v++; }",
+        &["-ftls-model=initial-exec"],
+    );
     let fails = image(
         "fails.c",
         "int nobody_has_this(void); int f(void) { return nobody_has_this(); }",
@@ -80,6 +85,9 @@ fn nothing_is_left_and_nothing_is_writable_and_executable() {
         let module = load_bytes(&loader, "works", &works, &[]).unwrap();
         assert_eq!(call(&module, "check"), 1);
         assert!(!maps().lines().any(|line| line.contains(" rwx")));
+        module.unload().unwrap();
+        let module = load_bytes(&loader, "initial_exec", &initial_exec, &[]).unwrap();
+        assert_eq!(call(&module, "f"), 3);
         module.unload().unwrap();
         load_bytes(&loader, "fails", &fails, &[]).unwrap_err();
         let error = load_bytes(&loader, "huge", &huge, &[])

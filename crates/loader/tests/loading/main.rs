@@ -11,6 +11,7 @@ mod common;
 
 mod binding;
 mod exceptions;
+mod form;
 mod indirect;
 mod lifetime;
 mod thread_local_models;

@@ -191,15 +191,3 @@ fn what_finds_no_room_is_refused() {
     let module = load_bytes(&Loader::new(), "f.c", &image("f.c", source), &[]).unwrap();
     assert_eq!(call(&module, "f"), 1);
 }
-
-#[test]
-fn room_comes_back() {
-    require_tools!("clang-22");
-    let source = "__thread int v[100] = {1}; int f(void) { return v[0]++; }";
-    let bytes = image_with("f.c", source, INITIAL_EXEC);
-    for _ in 0..200 {
-        let module = load_bytes(&Loader::new(), "f.c", &bytes, &[]).unwrap();
-        assert_eq!([call(&module, "f"), call(&module, "f")], [1, 2]);
-        module.unload().unwrap();
-    }
-}
