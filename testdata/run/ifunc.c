@@ -1,4 +1,3 @@
-// Todo: ifunc
 // A function chosen by its resolver at load, called and stored in a table.
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-// Todo: TLS descriptors
+// Pie-objects: no, their thread-local variables are local-exec
 // Flags: -mtls-dialect=gnu2 -fPIC
 #include <stdio.h>
 
