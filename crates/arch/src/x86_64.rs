@@ -170,18 +170,8 @@ pub(crate) const RUNTIME_FUNCTIONS: &[RuntimeFunction] = &[
             0xe9, 0, 0, 0, 0, //                         jmp __cxa_atexit@PLT
         ],
         relocations: &[
-            RuntimeRelocation {
-                offset: 5,
-                r_type: R_X86_64_PC32,
-                symbol: "__dso_handle",
-                addend: -4,
-            },
-            RuntimeRelocation {
-                offset: 10,
-                r_type: R_X86_64_PLT32,
-                symbol: "__cxa_atexit",
-                addend: -4,
-            },
+            relocation(5, R_X86_64_PC32, "__dso_handle"),
+            relocation(10, R_X86_64_PLT32, "__cxa_atexit"),
         ],
     },
     RuntimeFunction {
@@ -191,18 +181,8 @@ pub(crate) const RUNTIME_FUNCTIONS: &[RuntimeFunction] = &[
             0xe9, 0, 0, 0, 0, //                         jmp __cxa_at_quick_exit@PLT
         ],
         relocations: &[
-            RuntimeRelocation {
-                offset: 3,
-                r_type: R_X86_64_PC32,
-                symbol: "__dso_handle",
-                addend: -4,
-            },
-            RuntimeRelocation {
-                offset: 8,
-                r_type: R_X86_64_PLT32,
-                symbol: "__cxa_at_quick_exit",
-                addend: -4,
-            },
+            relocation(3, R_X86_64_PC32, "__dso_handle"),
+            relocation(8, R_X86_64_PLT32, "__cxa_at_quick_exit"),
         ],
     },
     RuntimeFunction {
@@ -212,21 +192,21 @@ pub(crate) const RUNTIME_FUNCTIONS: &[RuntimeFunction] = &[
             0xe9, 0, 0, 0, 0, //                         jmp __register_atfork@PLT
         ],
         relocations: &[
-            RuntimeRelocation {
-                offset: 3,
-                r_type: R_X86_64_PC32,
-                symbol: "__dso_handle",
-                addend: -4,
-            },
-            RuntimeRelocation {
-                offset: 8,
-                r_type: R_X86_64_PLT32,
-                symbol: "__register_atfork",
-                addend: -4,
-            },
+            relocation(3, R_X86_64_PC32, "__dso_handle"),
+            relocation(8, R_X86_64_PLT32, "__register_atfork"),
         ],
     },
 ];
+
+/// A relocation of a displacement at the end of its instruction.
+const fn relocation(offset: u64, r_type: u32, symbol: &'static str) -> RuntimeRelocation {
+    RuntimeRelocation {
+        offset,
+        r_type,
+        symbol,
+        addend: -4,
+    }
+}
 
 #[cfg(test)]
 mod tests {
