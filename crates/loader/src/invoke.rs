@@ -98,7 +98,7 @@ impl Module {
     /// Calls the function named `name` of type `signature` on this thread.
     ///
     /// Integers are extended to the register's width as the signature says, with their sign when
-    /// it says nothing.
+    /// it says nothing; an `i1` without.
     ///
     /// # Safety
     ///
@@ -339,7 +339,8 @@ fn word(
     };
     Ok(match (&parameter.value_type, argument) {
         (&ValueType::Int(bits @ 1..=64), Argument::Int(value)) => {
-            let sign_extend = !parameter.has("zeroext");
+            // A truth value has no sign: languages pass it as 0 or 1.
+            let sign_extend = bits > 1 && !parameter.has("zeroext");
             (extend(*value, bits, sign_extend), false)
         }
         // The other half of the register is not looked at.
