@@ -122,8 +122,8 @@ pub(crate) fn link(
     Ok(image)
 }
 
-/// Writes an image so that nobody sees a part of it.
-fn write(path: &PathBuf, image: &[u8]) -> anyhow::Result<()> {
+/// Writes a file so that nobody sees a part of it.
+pub(crate) fn write(path: &PathBuf, image: &[u8]) -> anyhow::Result<()> {
     let mut temporary = path.clone().into_os_string();
     temporary.push(format!(".{}.tmp", std::process::id()));
     let written =

@@ -10,6 +10,7 @@ mod executor;
 mod input;
 mod inspect;
 mod libraries;
+mod place;
 mod report;
 mod run;
 mod timings;
@@ -43,6 +44,8 @@ enum Command {
     Run(run::Run),
     /// Call a function of an image, here or in an executor
     Call(call::Call),
+    /// Place an image at a fixed address, as an ELF executable: for checking a link byte by byte
+    Place(place::Place),
     /// Print what an image is made of
     Inspect(inspect::Inspect),
     /// Run an executor: load and call what controllers ship
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Build(build) => build.execute(&mut timings, verbose),
         Command::Run(run) => run.execute(&mut timings, verbose),
         Command::Call(call) => call.execute(&mut timings),
+        Command::Place(place) => place.execute(),
         Command::Inspect(inspect) => inspect.execute(),
         Command::Executor(executor) => executor.execute(),
     };

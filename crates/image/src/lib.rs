@@ -11,6 +11,7 @@ mod describe;
 mod digest;
 mod dynamic;
 mod error;
+mod executable;
 mod exports;
 mod image;
 mod manifest;
@@ -21,6 +22,7 @@ mod unwind;
 pub use describe::{Description, ExportDescription, ImportDescription, SegmentDescription};
 pub use digest::{DIGEST_SIZE, Digest, ParseDigestError};
 pub use error::{Error, Result};
+pub use executable::{PlacedSegment, PlacedSymbol, executable};
 pub use exports::{Exports, gnu_hash};
 pub use image::{
     Binding, DynamicRelocation, Image, Segment, Symbol, SymbolIndex, SymbolKind, TlsTemplate,

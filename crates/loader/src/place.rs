@@ -1,0 +1,232 @@
+//! Placing: what an image's bytes are at an address, with its imports bound.
+//!
+//! Arithmetic and nothing else: any host places for any machine. Nothing is mapped and nothing runs,
+//! so what only running code can decide is refused.
+
+#![deny(unsafe_code)]
+
+use std::collections::HashMap;
+
+use farcall_arch::{Expression, Machine};
+use farcall_image::{Binding, Image, PlacedSegment, PlacedSymbol, SymbolKind, executable};
+
+use crate::relocate::{self, RelocationError, ThreadLocalValues, Value, Values};
+use crate::sys::tls_descriptor::DescriptorFunctions;
+
+/// An image's bytes, final for one address.
+#[derive(Debug)]
+pub struct Placed<'data> {
+    image: Image<'data>,
+    base: u64,
+    /// The bytes of each segment.
+    segments: Vec<Vec<u8>>,
+    /// What the imports are bound to, by index in the symbol table.
+    imports: Vec<Value>,
+}
+
+/// Why an image cannot be placed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlaceError {
+    /// The address is not one that the image's segments can start at.
+    #[error("{base:#x}: not a multiple of the image's alignment, {align:#x}")]
+    Misaligned {
+        /// The address.
+        base: u64,
+        /// The alignment in bytes.
+        align: u64,
+    },
+    /// The image would end beyond the last address, or is larger than what is placed in memory.
+    #[error("{base:#x}: an image of {span:#x} bytes does not fit there")]
+    TooLarge {
+        /// The address.
+        base: u64,
+        /// The image's size in memory in bytes.
+        span: u64,
+    },
+    /// Imports for which no address was given.
+    #[error("not defined: {}", names.join(", "))]
+    Missing {
+        /// All their names.
+        names: Vec<String>,
+    },
+    /// Something that only a loader can do.
+    #[error("it has {what}, which take a loader")]
+    NeedsLoader {
+        /// What it has.
+        what: &'static str,
+    },
+}
+
+/// The largest image that is placed, in bytes: the bytes are in memory.
+const MAX_SPAN: u64 = 1 << 32;
+
+/// Places an image at `base`, its load bias. `define` gives the addresses of imports; weak ones that it
+/// does not give are null.
+///
+/// Thread-local variables get their places as in a program that is linked statically: they are the
+/// first module's.
+///
+/// # Errors
+///
+/// A [`PlaceError`]; for imports that are not defined it has all of them.
+pub fn place<'data>(
+    image: &Image<'data>,
+    base: u64,
+    define: impl Fn(&[u8]) -> Option<u64>,
+) -> Result<Placed<'data>, PlaceError> {
+    let (align, span) = (image.align(), image.span());
+    if !base.is_multiple_of(align) {
+        return Err(PlaceError::Misaligned { base, align });
+    }
+    if span > MAX_SPAN || base.checked_add(span).is_none() {
+        return Err(PlaceError::TooLarge { base, span });
+    }
+    let imports = imports(image, define)?;
+    let mut segments: Vec<Vec<u8>> = (image.segments().iter())
+        .map(|segment| {
+            let mut bytes = image.bytes()[segment.file.clone()].to_vec();
+            let size = usize::try_from(segment.memory.end - segment.memory.start);
+            bytes.resize(size.unwrap_or(usize::MAX), 0);
+            bytes
+        })
+        .collect();
+    let values = Values {
+        bias: base,
+        imports: &imports,
+    };
+    let mut memory: Vec<&mut [u8]> = segments.iter_mut().map(Vec::as_mut_slice).collect();
+    let indirect = relocate::apply_shared(image, &mut memory, &values).map_err(needs_loader)?;
+    if !indirect.is_empty() {
+        return Err(PlaceError::NeedsLoader {
+            what: "indirect functions",
+        });
+    }
+    if image
+        .relocations()
+        .any(|each| each.expression == Expression::TlsDescriptorPair)
+    {
+        return Err(PlaceError::NeedsLoader {
+            what: "TLS descriptors",
+        });
+    }
+    let thread_local = ThreadLocalValues {
+        own_module: image.tls().map(|_| FIRST_MODULE),
+        static_blocks: &HashMap::from([(FIRST_MODULE, static_block(image))]),
+        functions: DescriptorFunctions {
+            constant: 0,
+            ours: 0,
+            hosts: 0,
+        },
+    };
+    relocate::apply_thread_local(image, &mut memory, &values, &thread_local)
+        .map_err(needs_loader)?;
+    Ok(Placed {
+        image: image.clone(),
+        base,
+        segments,
+        imports,
+    })
+}
+
+/// What a C library calls the module that is linked statically.
+const FIRST_MODULE: u64 = 1;
+
+/// Where the image's thread-local variables are from the thread pointer in a program that is linked
+/// statically: Drepper, "ELF Handling For Thread-Local Storage", variants I and II.
+fn static_block(image: &Image<'_>) -> u64 {
+    const TCB_SIZE: u64 = 16;
+    let Some(tls) = image.tls() else { return 0 };
+    match image.machine() {
+        Machine::Aarch64 => TCB_SIZE.next_multiple_of(tls.align),
+        _ => tls.memory_size.next_multiple_of(tls.align).wrapping_neg(),
+    }
+}
+
+fn imports(
+    image: &Image<'_>,
+    define: impl Fn(&[u8]) -> Option<u64>,
+) -> Result<Vec<Value>, PlaceError> {
+    let mut imports = vec![Value::Address(0)];
+    let mut names = Vec::new();
+    for (_, symbol) in image.imports() {
+        let address = define(symbol.name);
+        if address.is_none() && symbol.binding == Binding::Global {
+            names.push(String::from_utf8_lossy(symbol.name).into_owned());
+        }
+        imports.push(Value::Address(address.unwrap_or(0)));
+    }
+    if names.is_empty() {
+        Ok(imports)
+    } else {
+        Err(PlaceError::Missing { names })
+    }
+}
+
+fn needs_loader(error: RelocationError) -> PlaceError {
+    let what = match error {
+        RelocationError::ThreadLocal => "thread-local variables used as ordinary ones",
+        RelocationError::NotThreadLocal | RelocationError::NotStatic(_) => {
+            "thread-local variables of other images"
+        }
+    };
+    PlaceError::NeedsLoader { what }
+}
+
+impl Placed<'_> {
+    /// The segments with their final addresses and bytes.
+    pub fn segments(&self) -> impl Iterator<Item = PlacedSegment<'_>> {
+        let relro = self.image.relro();
+        self.image
+            .segments()
+            .iter()
+            .zip(&self.segments)
+            .map(move |(segment, bytes)| PlacedSegment {
+                address: self.base + segment.memory.start,
+                bytes,
+                file_size: segment.file.len(),
+                align: segment.align,
+                writable: segment.writable && !relro.contains(&segment.memory.start),
+                executable: segment.executable,
+            })
+    }
+
+    /// The exports at their final addresses and the imports at what they are bound to.
+    pub fn symbols(&self) -> impl Iterator<Item = PlacedSymbol<'_>> {
+        let exports = self.image.all_exports().map(|(_, symbol)| {
+            let moves = !symbol.is_absolute && symbol.kind != SymbolKind::Tls;
+            PlacedSymbol {
+                name: symbol.name,
+                address: if moves {
+                    self.base.wrapping_add(symbol.value)
+                } else {
+                    symbol.value
+                },
+                size: symbol.size,
+                kind: symbol.kind,
+                is_import: false,
+            }
+        });
+        let imports = self.image.imports().zip(self.imports.iter().skip(1));
+        let imports = imports.map(|((_, symbol), value)| PlacedSymbol {
+            name: symbol.name,
+            address: match value {
+                Value::Address(address) => *address,
+                Value::ThreadLocal { offset, .. } => *offset,
+            },
+            size: 0,
+            kind: symbol.kind,
+            is_import: true,
+        });
+        exports.chain(imports)
+    }
+
+    /// An ELF executable (`ET_EXEC`) with the segments and symbols. It starts at `_start`, else at
+    /// `main`, if the image exports one.
+    #[must_use]
+    pub fn executable(&self) -> Vec<u8> {
+        let segments: Vec<_> = self.segments().collect();
+        let symbols: Vec<_> = self.symbols().collect();
+        executable(self.image.machine(), &segments, &symbols)
+    }
+}
