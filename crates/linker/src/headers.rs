@@ -12,10 +12,17 @@ use crate::output::{Content, OutputSection, SegmentKind, Synthetic};
 
 /// Writes the file header and the program headers at the start of the image, and appends the section
 /// headers.
-pub(crate) fn write(out: &mut Vec<u8>, machine: Machine, layout: &Layout<'_>) {
+///
+/// `has_indirect` says whether it exports indirect functions, which are an extension of GNU's.
+pub(crate) fn write(out: &mut Vec<u8>, machine: Machine, layout: &Layout<'_>, has_indirect: bool) {
     write_program_headers(out, layout);
     let (headers_offset, n_sections) = append_section_headers(out, layout);
-    write_file_header(out, machine, layout, headers_offset, n_sections);
+    let os_abi = if has_indirect {
+        elf::ELFOSABI_GNU
+    } else {
+        elf::ELFOSABI_SYSV
+    };
+    write_file_header(out, machine, os_abi, layout, headers_offset, n_sections);
 }
 
 /// The number of program headers that an image with these sections has.
@@ -183,6 +190,7 @@ fn append_section_headers(out: &mut Vec<u8>, layout: &Layout<'_>) -> (u64, usize
 fn write_file_header(
     out: &mut [u8],
     machine: Machine,
+    os_abi: elf::OsAbi,
     layout: &Layout<'_>,
     headers_offset: u64,
     n_sections: usize,
@@ -194,7 +202,7 @@ fn write_file_header(
             class: elf::ELFCLASS64,
             data: elf::ELFDATA2LSB,
             version: elf::EV_CURRENT,
-            os_abi: elf::ELFOSABI_SYSV,
+            os_abi,
             abi_version: 0,
             padding: [0; 7],
         },

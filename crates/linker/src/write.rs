@@ -35,7 +35,12 @@ pub(crate) fn write(
     writer.write_pieces()?;
     Errors::check(std::mem::take(&mut writer.errors))?;
     writer.write_synthetic()?;
-    headers::write(&mut writer.out, resolved.machine, layout);
+    let mut exports = layout.dynamic_symbols.order.iter();
+    let has_indirect = exports.any(|&id| {
+        let symbol = resolved.defining_symbol(id);
+        symbol.is_some_and(|symbol| symbol.symbol_type == SymbolType::IndirectFunction)
+    });
+    headers::write(&mut writer.out, resolved.machine, layout, has_indirect);
     writer.write_digest();
     Ok(writer.out)
 }
