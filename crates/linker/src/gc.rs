@@ -82,21 +82,11 @@ impl Marker<'_, '_> {
                         .target(object, relocation.r_sym(LE, false) as usize),
                 );
             }
-            let of_section =
-                |list: &[(SectionKey, _)]| list.partition_point(|&(each, _)| each < key);
-            let mut index = of_section(&self.unwind);
-            while let Some(&(each, target)) = self.unwind.get(index)
-                && each == key
-            {
-                self.mark(target);
-                index += 1;
+            for index in run(&self.unwind, key) {
+                self.mark(self.unwind[index].1);
             }
-            let mut index = self.groups.partition_point(|&(each, _)| each < key);
-            while let Some(&(each, member)) = self.groups.get(index)
-                && each == key
-            {
-                self.mark_section((object, member));
-                index += 1;
+            for index in run(&self.groups, key) {
+                self.mark_section((object, self.groups[index].1));
             }
         }
         self.mark_linked();
@@ -139,6 +129,11 @@ impl Marker<'_, '_> {
             self.pending.push((object, section));
         }
     }
+}
+
+/// The indices of a section's entries in a list that is sorted by section.
+fn run<T>(list: &[(SectionKey, T)], key: SectionKey) -> std::ops::Range<usize> {
+    list.partition_point(|(each, _)| *each < key)..list.partition_point(|(each, _)| *each <= key)
 }
 
 /// What the unwind records of each section of code refer to beside the code: personality routines
