@@ -64,8 +64,7 @@ fn a_placed_image_has_its_final_bytes_and_runs() {
     require_tools!("clang-22", "readelf");
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    build(folder, "--target=x86_64-linux-gnu", SOURCE);
-    // The import is bound to code of the image itself: `ret` would do, so it gets one.
+    // A function of the image itself, for the import to be bound to.
     let with_ret = format!("{SOURCE}\n .text\n .globl own\nown: addl $2, %edi\n ret\n");
     build(folder, "--target=x86_64-linux-gnu", &with_ret);
     let place = |define: &str| {

@@ -16,8 +16,6 @@ pub struct PlacedSegment<'a> {
     pub bytes: &'a [u8],
     /// How many of them the image has in its file; the others are zero unless placing has changed them.
     pub file_size: usize,
-    /// Its alignment in bytes.
-    pub align: u64,
     /// Whether it is to be writable when code runs.
     pub writable: bool,
     /// Whether it is to be executable.
@@ -49,6 +47,7 @@ pub fn executable(
 ) -> Vec<u8> {
     let header_size = size_of::<FileHeader64<LE>>();
     let table_size = segments.len() * size_of::<ProgramHeader64<LE>>();
+    let page = usize::try_from(machine.max_page_size()).unwrap_or(usize::MAX);
     let mut out = vec![0; header_size + table_size];
     let mut names = vec![0];
     let mut program_headers = Vec::new();
@@ -57,10 +56,9 @@ pub fn executable(
         // Zeros at the end need no bytes in the file.
         let last = segment.bytes.iter().rposition(|&byte| byte != 0);
         let size = last.map_or(0, |last| last + 1).max(segment.file_size);
-        let align = usize::try_from(segment.align).unwrap_or(usize::MAX);
-        out.resize(out.len().next_multiple_of(align), 0);
-        let within = usize::try_from(segment.address % segment.align).unwrap_or(0);
-        out.resize(out.len() + within, 0);
+        // A segment at a fixed address is mapped by pages, whatever it is aligned to.
+        let within = usize::try_from(segment.address % page as u64).unwrap_or(0);
+        out.resize(out.len().next_multiple_of(page) + within, 0);
         let offset = out.len() as u64;
         out.extend_from_slice(&segment.bytes[..size]);
         let (name, flags): (&[u8], _) = match (segment.executable, segment.writable) {
@@ -76,7 +74,7 @@ pub fn executable(
             p_paddr: U64::new(LE, segment.address),
             p_filesz: U64::new(LE, size as u64),
             p_memsz: U64::new(LE, segment.bytes.len() as u64),
-            p_align: U64::new(LE, segment.align),
+            p_align: U64::new(LE, page as u64),
         });
         let section_flags = elf::SHF_ALLOC.0
             | if segment.writable {

@@ -185,7 +185,6 @@ impl Placed<'_> {
                 address: self.base + segment.memory.start,
                 bytes,
                 file_size: segment.file.len(),
-                align: segment.align,
                 writable: segment.writable && !relro.contains(&segment.memory.start),
                 executable: segment.executable,
             })
