@@ -137,6 +137,16 @@ pub enum Error {
         /// The section with the records.
         section: String,
     },
+    /// A reference past the end of a section whose pieces are merged.
+    #[error("{place}: refers to {section}{}, which is outside of it", Signed(*addend))]
+    OutsideMergeable {
+        /// The reference.
+        place: Place,
+        /// The section.
+        section: String,
+        /// The offset in it in bytes.
+        addend: i64,
+    },
     /// A relocation type that the machine does not have.
     #[error("{place}: unknown relocation type {r_type} against {symbol}")]
     UnknownRelocation {
@@ -252,6 +262,16 @@ pub enum Error {
     /// The image would be larger than 32-bit displacements reach.
     #[error("the image would be larger than 2 GiB")]
     TooLarge,
+}
+
+/// A number with its sign, whichever it is.
+struct Signed(i64);
+
+impl fmt::Display for Signed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "" } else { "+" };
+        write!(f, "{sign}{}", Hex(self.0))
+    }
 }
 
 struct Hex(i64);

@@ -2,7 +2,7 @@
 //!
 //! Phases, one file each, every phase borrowing what the one before gave and returning a type of
 //! its own: `input` reads objects, `resolve` decides which definition each name means, `gc` leaves
-//! out what nothing needs if that is asked, `scan` collects what relocations need (GOT, PLT, dynamic
+//! out what nothing needs if that is asked, `merge` leaves one copy of equal constants, `scan` collects what relocations need (GOT, PLT, dynamic
 //! relocations), `collect` sorts the inputs' sections into the image's, `layout` gives every piece
 //! its address, `write` writes the bytes and applies the relocations.
 //!
@@ -24,6 +24,7 @@ mod gc;
 mod headers;
 mod input;
 mod layout;
+mod merge;
 mod output;
 mod relax;
 mod resolve;
@@ -125,6 +126,7 @@ impl<'data> Linker<'data> {
         if self.gc_sections {
             gc::collect_garbage(&mut resolved)?;
         }
+        merge::merge_sections(&mut resolved)?;
         let scanned = scan::scan(&resolved)?;
         let layout = layout::layout(&resolved, &scanned)?;
         write::write(&resolved, &scanned, &layout)

@@ -24,6 +24,8 @@ pub(crate) struct Resolved<'data> {
     global_ids: Vec<Vec<GlobalId>>,
     /// For each object, which of its sections enter the image.
     kept: Vec<Vec<bool>>,
+    /// The index of the object that holds what was merged.
+    merged_object: usize,
 }
 
 /// An index in [`Resolved::globals`].
@@ -110,6 +112,21 @@ impl<'data> Resolved<'data> {
         }
     }
 
+    /// Discards sections of an object.
+    pub(crate) fn discard(&mut self, object: usize, sections: impl Iterator<Item = usize>) {
+        for section in sections {
+            self.kept[object][section] = false;
+        }
+    }
+
+    /// Adds the object that holds what was merged.
+    pub(crate) fn add_merged(&mut self, object: Object<'data>) {
+        self.merged_object = self.objects.len();
+        self.kept.push(vec![true; object.sections.len()]);
+        self.global_ids.push(Vec::new());
+        self.objects.push(object);
+    }
+
     /// The global that an object's symbol stands for, `None` when it is local.
     pub(crate) fn global_id(&self, object: usize, symbol: usize) -> Option<GlobalId> {
         let index = symbol.checked_sub(self.objects[object].first_global)?;
@@ -154,6 +171,11 @@ impl<'data> Resolved<'data> {
                 value: symbol.value,
             },
             Placement::Section(_) => Target::Discarded,
+            Placement::Merged(section) => Target::Section {
+                object: self.merged_object,
+                section,
+                value: symbol.value,
+            },
             Placement::Absolute => Target::Absolute(symbol.value),
             // Symbol 0, which stands for no symbol.
             Placement::Undefined | Placement::Common => Target::Absolute(0),
@@ -215,18 +237,16 @@ impl<'data> Resolved<'data> {
             (SymbolType::Section, Placement::Section(section)) => {
                 object.sections[section].display_name()
             }
+            (SymbolType::Section, Placement::Merged(section)) => {
+                self.objects[self.merged_object].sections[section].display_name()
+            }
             _ => symbol.display_name(),
         }
     }
 
     /// A place, for errors.
     pub(crate) fn place(&self, object: usize, section: usize, offset: u64) -> Place {
-        let object = &self.objects[object];
-        Place {
-            object: object.name.clone(),
-            section: object.sections[section].display_name(),
-            offset,
-        }
+        self.objects[object].place(section, offset)
     }
 }
 
@@ -282,6 +302,7 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
                 globals: Vec::new(),
                 global_ids: Vec::new(),
                 kept: Vec::new(),
+                merged_object: 0,
             },
             archives,
             ids: HashMap::default(),

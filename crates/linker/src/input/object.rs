@@ -8,7 +8,7 @@ use object::endian::LittleEndian as LE;
 use object::read::elf::{FileHeader as _, SectionHeader as _, SectionTable, SymbolTable};
 
 use super::{constructors, relocations};
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 
 /// Larger alignments would pad an image by more than they are ever worth.
 const MAX_ALIGN: u64 = 1 << 21;
@@ -35,6 +35,8 @@ pub(crate) struct Section<'data> {
     pub(crate) section_type: elf::SectionType,
     /// `SHF_*` bits.
     pub(crate) flags: u64,
+    /// Bytes of each entry of a table or of a mergeable section, or 0.
+    pub(crate) entry_size: usize,
     /// Its bytes; empty when it has none in the file.
     pub(crate) data: Cow<'data, [u8]>,
     /// Its size in memory in bytes; that of `data` unless it has none in the file.
@@ -76,6 +78,9 @@ pub(crate) enum Placement {
     Common,
     /// In the section with this index; its value is an offset in it.
     Section(usize),
+    /// In the section with this index of the object that holds what was merged; its value is an
+    /// offset in it.
+    Merged(usize),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,6 +159,15 @@ impl<'data> Object<'data> {
 
     pub(crate) fn globals(&self) -> &[InputSymbol<'data>] {
         &self.symbols[self.first_global..]
+    }
+
+    /// A place, for errors.
+    pub(crate) fn place(&self, section: usize, offset: u64) -> Place {
+        Place {
+            object: self.name.clone(),
+            section: self.sections[section].display_name(),
+            offset,
+        }
     }
 
     /// The functions and variables, by place.
@@ -333,6 +347,7 @@ fn section<'data>(
         name,
         section_type: header.sh_type.get(LE),
         flags,
+        entry_size: usize::try_from(header.sh_entsize.get(LE)).unwrap_or(0),
         data: Cow::Borrowed(data),
         size,
         align,
