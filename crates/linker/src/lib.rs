@@ -2,9 +2,10 @@
 //!
 //! Phases, one file each, every phase borrowing what the one before gave and returning a type of
 //! its own: `input` reads objects, `resolve` decides which definition each name means, `gc` leaves
-//! out what nothing needs if that is asked, `merge` leaves one copy of equal constants, `scan` collects what relocations need (GOT, PLT, dynamic
-//! relocations), `collect` sorts the inputs' sections into the image's, `layout` gives every piece
-//! its address, `write` writes the bytes and applies the relocations.
+//! out what nothing needs if that is asked, `merge` leaves one copy of equal constants, `scan`
+//! collects what relocations need (GOT, PLT, dynamic relocations), `collect` sorts the inputs'
+//! sections into the image's, `layout` gives every piece its address, `write` writes the bytes and
+//! applies the relocations.
 //!
 //! No I/O and no host assumption: any host links for any machine, and the same inputs give the
 //! same bytes.

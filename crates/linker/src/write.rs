@@ -160,7 +160,8 @@ impl Writer<'_, '_> {
                 address: record_address,
             };
             if let Some(cie) = record.cie {
-                let back = u32::try_from(record.output + 4 - cie).map_err(|_| Error::TooLarge)?;
+                let cie = self.layout.unwind_addresses[cie.section] + cie.output as u64;
+                let back = u32::try_from(record_address + 4 - cie).map_err(|_| Error::TooLarge)?;
                 out[4..8].copy_from_slice(&back.to_le_bytes());
                 let begin = (record.input.start + PC_BEGIN) as u64;
                 if let Some(entry) = relocations

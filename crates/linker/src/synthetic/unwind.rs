@@ -3,8 +3,10 @@
 //! Source: LSB Core 5.0, "The .eh_frame_hdr section".
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::Range;
 
+use foldhash::fast::FixedState;
 use object::elf::Rela64;
 use object::endian::LittleEndian as LE;
 
@@ -20,6 +22,21 @@ pub(crate) struct UnwindTable {
     /// The number of FDEs.
     pub(crate) n_fdes: usize,
 }
+
+/// Where a CIE goes: every object brings the same few, of which the image needs one each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CiePlace {
+    /// The index in [`UnwindTable::sections`].
+    pub(crate) section: usize,
+    /// From the start of what is kept of that section.
+    pub(crate) output: usize,
+}
+
+/// The CIEs so far, by their bytes: what they refer to, and where they go.
+type Cies<'a> = HashMap<&'a [u8], Vec<(Vec<Reference>, CiePlace)>, FixedState>;
+
+/// A relocation in a record: its offset, type, target and addend.
+type Reference = (u64, u32, Target, i64);
 
 /// What is kept of one input `.eh_frame` section.
 #[derive(Debug)]
@@ -38,8 +55,8 @@ pub(crate) struct KeptRecord {
     pub(crate) input: Range<usize>,
     /// Where it goes, from the start of what is kept of the section.
     pub(crate) output: usize,
-    /// For an FDE, where its CIE goes, likewise.
-    pub(crate) cie: Option<usize>,
+    /// For an FDE, where its CIE goes.
+    pub(crate) cie: Option<CiePlace>,
 }
 
 /// Bytes of `.eh_frame_hdr` before its table, and of each entry.
@@ -50,17 +67,24 @@ impl UnwindTable {
     /// Chooses the records: an FDE goes when its function was discarded, a CIE when no FDE needs it.
     pub(crate) fn choose(resolved: &Resolved<'_>) -> Result<Self> {
         let mut table = Self::default();
+        let mut cies = Cies::default();
         for (object_index, object) in resolved.objects.iter().enumerate() {
             for (section_index, section) in object.sections.iter().enumerate() {
                 if section.is_eh_frame() && resolved.is_kept(object_index, section_index) {
-                    table.choose_in(resolved, object_index, section_index)?;
+                    table.choose_in(resolved, object_index, section_index, &mut cies)?;
                 }
             }
         }
         Ok(table)
     }
 
-    fn choose_in(&mut self, resolved: &Resolved<'_>, object: usize, section: usize) -> Result<()> {
+    fn choose_in<'a>(
+        &mut self,
+        resolved: &'a Resolved<'_>,
+        object: usize,
+        section: usize,
+        cies: &mut Cies<'a>,
+    ) -> Result<()> {
         let input = &resolved.objects[object].sections[section];
         let malformed = |offset: usize, reason| Error::UnwindRecord {
             place: resolved.place(object, section, offset as u64),
@@ -84,24 +108,42 @@ impl UnwindTable {
         }
         let mut kept = Vec::<KeptRecord>::new();
         let mut output = 0;
+        // Where the section's own CIEs are, by their offsets in it, and where they go.
+        let mut own_cies = Vec::<(usize, CiePlace)>::new();
         for (record, _) in all.into_iter().zip(is_kept).filter(|(_, is_kept)| *is_kept) {
             let start = record.range.start;
-            if !section_relocations(&relocations, &(start..start + PC_BEGIN)).is_empty() {
+            let references = section_relocations(&relocations, &record.range);
+            if references
+                .first()
+                .is_some_and(|first| first.r_offset.get(LE) < (start + PC_BEGIN) as u64)
+            {
                 return Err(malformed(
                     start,
                     "a relocation changes its length or its CIE",
                 ));
             }
             let cie = match record.kind {
-                RecordKind::Cie => None,
+                RecordKind::Cie => {
+                    let place = CiePlace {
+                        section: self.sections.len(),
+                        output,
+                    };
+                    let references = (references.iter())
+                        .map(|entry| reference(resolved, object, start, entry))
+                        .collect();
+                    let bytes = &input.data[record.range.clone()];
+                    let known = first_of(cies.entry(bytes).or_default(), references, place);
+                    own_cies.push((start, known));
+                    if known != place {
+                        continue;
+                    }
+                    None
+                }
                 // A CIE comes before its FDEs, so it has its place already.
                 RecordKind::Fde { cie } => {
-                    let found = kept.binary_search_by_key(&cie, |kept| kept.input.start);
-                    Some(
-                        found
-                            .map(|index| kept[index].output)
-                            .map_err(|_| malformed(record.range.start, "its CIE comes after it"))?,
-                    )
+                    let found = own_cies.binary_search_by_key(&cie, |&(start, _)| start);
+                    let found = found.map_err(|_| malformed(start, "its CIE comes after it"))?;
+                    Some(own_cies[found].1)
                 }
             };
             let size = record.range.len();
@@ -153,6 +195,35 @@ impl UnwindTable {
         }
         Some(bytes)
     }
+}
+
+/// The place of the first CIE that refers to the same; `place` when this is it.
+fn first_of(
+    known: &mut Vec<(Vec<Reference>, CiePlace)>,
+    references: Vec<Reference>,
+    place: CiePlace,
+) -> CiePlace {
+    match known.iter().find(|(each, _)| *each == references) {
+        Some(&(_, place)) => place,
+        None => {
+            known.push((references, place));
+            place
+        }
+    }
+}
+
+fn reference(
+    resolved: &Resolved<'_>,
+    object: usize,
+    start: usize,
+    relocation: &Rela64<LE>,
+) -> Reference {
+    (
+        relocation.r_offset.get(LE) - start as u64,
+        relocation.r_type(LE, false).0,
+        resolved.target(object, relocation.r_sym(LE, false) as usize),
+        relocation.r_addend.get(LE),
+    )
 }
 
 /// The relocations by place; compilers write them so.
