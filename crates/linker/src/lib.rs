@@ -2,8 +2,8 @@
 //!
 //! Phases, one file each, every phase borrowing what the one before gave and returning a type of
 //! its own: `input` reads objects, `resolve` decides which definition each name means, `gc` leaves
-//! out what nothing needs if that is asked, `merge` leaves one copy of equal constants, `scan`
-//! collects what relocations need (GOT, PLT, dynamic relocations), `collect` sorts the inputs'
+//! out what nothing needs if that is asked, `merge` leaves one copy of equal constants, `local_exec`
+//! takes code that was made for executables out of line, `scan` collects what relocations need (GOT, PLT, dynamic relocations), `collect` sorts the inputs'
 //! sections into the image's, `layout` gives every piece its address, `write` writes the bytes and
 //! applies the relocations.
 //!
@@ -25,6 +25,7 @@ mod gc;
 mod headers;
 mod input;
 mod layout;
+mod local_exec;
 mod merge;
 mod output;
 mod relax;
@@ -127,6 +128,7 @@ impl<'data> Linker<'data> {
         if self.gc_sections {
             gc::collect_garbage(&mut resolved)?;
         }
+        local_exec::move_out_of_line(&mut resolved);
         merge::merge_sections(&mut resolved)?;
         let scanned = scan::scan(&resolved)?;
         let layout = layout::layout(&resolved, &scanned)?;

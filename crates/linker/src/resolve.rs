@@ -119,6 +119,11 @@ impl<'data> Resolved<'data> {
         }
     }
 
+    /// Keeps a section that was added to an object.
+    pub(crate) fn keep_last_section(&mut self, object: usize) {
+        self.kept[object].push(true);
+    }
+
     /// Adds the object that holds what was merged.
     pub(crate) fn add_merged(&mut self, object: Object<'data>) {
         self.merged_object = self.objects.len();
@@ -130,7 +135,8 @@ impl<'data> Resolved<'data> {
     /// The global that an object's symbol stands for, `None` when it is local.
     pub(crate) fn global_id(&self, object: usize, symbol: usize) -> Option<GlobalId> {
         let index = symbol.checked_sub(self.objects[object].first_global)?;
-        Some(self.global_ids[object][index])
+        // Behind them are symbols of the linker's own.
+        self.global_ids[object].get(index).copied()
     }
 
     /// What an object's symbol stands for.

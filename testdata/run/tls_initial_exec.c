@@ -1,4 +1,3 @@
-// Todo: initial-exec and local-exec thread-local variables
 // Flags: -pthread
 #include <pthread.h>
 #include <stdio.h>
