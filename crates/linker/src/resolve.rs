@@ -622,13 +622,21 @@ fn symbol_refusal(
     match symbol.placement {
         Placement::Section(section) if is_kept => {
             let section = &object.sections[section];
-            if is_tls && !section.has_flag(elf::SHF_TLS) {
+            let is_in_code = section.has_flag(elf::SHF_EXECINSTR) && symbol.value < section.size;
+            if symbol.symbol_type == SymbolType::IndirectFunction && !is_in_code {
+                Some("what finds an indirect function must be code")
+            } else if is_tls && !section.has_flag(elf::SHF_TLS) {
                 Some("it is thread-local, but its section is not")
             } else if is_visible && symbol.value > section.size {
                 Some("its value lies outside its section")
             } else {
                 None
             }
+        }
+        Placement::Common | Placement::Absolute
+            if symbol.symbol_type == SymbolType::IndirectFunction =>
+        {
+            Some("what finds an indirect function must be code")
         }
         Placement::Common | Placement::Absolute if is_tls => {
             Some("thread-local variables cannot be common or absolute")
