@@ -259,6 +259,14 @@ pub enum Error {
         /// The size of the padding in bytes.
         size: u64,
     },
+    /// Every thread would need a larger block than images allow.
+    #[error(
+        "the image would have {size:#x} bytes of thread-local variables: an image has at most 1 GiB"
+    )]
+    TlsTooLarge {
+        /// Their size in bytes.
+        size: u64,
+    },
     /// The image would be larger than 32-bit displacements reach.
     #[error("the image would be larger than 2 GiB")]
     TooLarge,

@@ -66,6 +66,8 @@ pub(crate) const FILE_HEADER_SIZE: u64 = 64;
 pub(crate) const PROGRAM_HEADER_SIZE: u64 = 56;
 /// A RELR table names words at multiples of it.
 pub(crate) const POINTER_SIZE: u64 = 8;
+/// What images allow: every thread has a block of this size.
+const MAX_TLS_SIZE: u64 = 1 << 30;
 /// More zeroes than this in a file are a mistake or an attack.
 const MAX_PADDING: u64 = 1 << 26;
 /// Bytes of the note header before a build-id: sizes, type, owner.
@@ -447,6 +449,12 @@ fn give_addresses(layout: &mut Layout<'_>, resolved: &Resolved<'_>) -> Result<()
     }
     layout.file_size = file_end;
     layout.tls = tls_layout(&layout.sections);
+    let tls = layout.tls.as_ref().map_or(0..0, |tls| tls.memory.clone());
+    if tls.end - tls.start > MAX_TLS_SIZE {
+        return Err(Error::TlsTooLarge {
+            size: tls.end - tls.start,
+        });
+    }
     Ok(())
 }
 

@@ -69,7 +69,11 @@ fn damaged_objects_and_archives_are_refused_or_linked() {
         "caller.c",
         "int test(int); int f(void) { return test(1); }",
     );
-    for input in [&cpp, &tls, &archive] {
+    // As clang makes them unless told otherwise.
+    let model = "__attribute__((tls_model(\"local-exec\"))) _Thread_local";
+    let local_exec = TLS.replace("_Thread_local", model);
+    let local_exec = compile(folder.path(), "clang-22", "local-exec.c", &local_exec);
+    for input in [&cpp, &tls, &archive, &local_exec] {
         rounds(input, |damaged| {
             let mut linker = Linker::new();
             linker.add("caller.o", &caller).add("damaged", damaged);
