@@ -14,6 +14,7 @@ use anyhow::{Result, bail};
 mod checks;
 mod command;
 mod demo;
+mod fuzz;
 mod packages;
 mod setup;
 mod test;
@@ -40,6 +41,11 @@ const TASKS: &[Task] = &[
         name: "demo",
         summary: "compile SQLite once, ship it to two executors and work there",
         run: demo::run,
+    },
+    Task {
+        name: "fuzz",
+        summary: "fuzz the linker and the image reader; `fuzz SECONDS` for each",
+        run: fuzz::run,
     },
     Task {
         name: "lint",

@@ -9,6 +9,9 @@ use farcall_testkit::tools::REQUIRE_ALL;
 use crate::command::{cargo, run as run_command, shown};
 use crate::{checks, setup};
 
+/// For each target: enough to see that it runs and finds nothing at once.
+const FUZZ_SECONDS: &str = "10";
+
 /// One command of the run.
 struct Step {
     name: &'static str,
@@ -48,6 +51,10 @@ fn all_steps() -> Vec<Step> {
         },
     ];
     steps.extend(test_steps(&[]));
+    steps.push(Step {
+        name: "fuzz",
+        command: cargo(["xtask", "fuzz", FUZZ_SECONDS]),
+    });
     steps
 }
 
