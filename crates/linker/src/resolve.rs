@@ -600,7 +600,8 @@ fn refusal(section: &crate::input::Section<'_>, is_kept: bool) -> Option<&'stati
     if section.has_flag(elf::SHF_TLS) && section.align > MAX_TLS_ALIGN {
         return Some("thread-local variables cannot be aligned to more than 65536 bytes");
     }
-    if is_array(section) && (section.is_nobits() || !section.size.is_multiple_of(8)) {
+    let is_pointers = !section.is_nobits() && section.size.is_multiple_of(8) && !is_executable;
+    if is_array(section) && !is_pointers {
         return Some("it is no array of pointers");
     }
     if section.section_type == elf::SHT_PREINIT_ARRAY {
