@@ -154,8 +154,12 @@ impl Moved {
         mut instruction: Instruction,
         distance: Register,
     ) -> Option<()> {
-        let base = instruction.memory_base();
-        if base != Register::None && instruction.memory_index() != Register::None {
+        let (base, index) = (instruction.memory_base(), instruction.memory_index());
+        let is_plain = |register: Register| register == Register::None || register.is_gpr64();
+        if !is_plain(base) || !(is_plain(index) || index.is_vector_register()) {
+            return None;
+        }
+        if base != Register::None && index != Register::None {
             encode(code, &lea(distance, memory(distance, base, 0))?)?;
         } else if base != Register::None {
             instruction.set_memory_index(base);

@@ -1,4 +1,4 @@
 // A table of destructors that says that it is code.
 //# ExpectError: a.o: section .fini_array: it is no array of pointers
-        .section .fini_array, "ax", @progbits
+        .section .dtors, "ax", @progbits
         .quad 0

@@ -14,6 +14,8 @@ f:      leaq x@TPOFF(%rax), %rax
         movq $x@TPOFF, %rdx
         addq $x@TPOFF, %rax
         addq $x@TPOFF, %r12
+        vpgatherdd %xmm1, %fs:x@TPOFF(,%xmm2,4), %xmm3
+        vpgatherdd %xmm1, %fs:x@TPOFF(%rax,%xmm2,4), %xmm3
         mulq %fs:x@TPOFF
         jmp *%fs:x@TPOFF
         .section .tdata,"awT",@progbits
