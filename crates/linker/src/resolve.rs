@@ -628,6 +628,8 @@ fn symbol_refusal(
                 Some("what finds an indirect function must be code")
             } else if is_tls && !section.has_flag(elf::SHF_TLS) {
                 Some("it is thread-local, but its section is not")
+            } else if is_visible && section.is_eh_frame() {
+                Some("unwind records move and go, so none can be exported")
             } else if is_visible && symbol.value > section.size {
                 Some("its value lies outside its section")
             } else {
