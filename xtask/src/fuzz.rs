@@ -15,6 +15,9 @@ use crate::setup;
 
 /// Seconds for each target.
 const SECONDS: u32 = 60;
+/// The argument that asks for a short run.
+pub(crate) const SMOKE: &str = "smoke";
+const SMOKE_RUNS: u32 = 300_000;
 const TARGETS: [&str; 2] = ["link", "image"];
 /// One image for so many objects.
 const OBJECTS_AN_IMAGE: usize = 8;
@@ -26,13 +29,17 @@ const LIMITS: [&str; 4] = [
     "-max_len=65536",
 ];
 
-/// Runs each target for the seconds that the argument says.
+/// Runs each target for the seconds that the argument says, or with `smoke` so often as is soon done, the same each
+/// time: a test that fails by chance is none.
 pub(crate) fn run(args: &[String]) -> Result<()> {
-    let seconds = match args {
-        [] => SECONDS,
-        [seconds] => seconds
-            .parse()
-            .with_context(|| format!("{seconds}: not a number of seconds"))?,
+    let duration = match args {
+        [] => vec![format!("-max_total_time={SECONDS}")],
+        [smoke] if smoke == SMOKE => vec!["-seed=1".to_owned(), format!("-runs={SMOKE_RUNS}")],
+        [seconds] => {
+            let seconds: u32 = (seconds.parse())
+                .with_context(|| format!("{seconds}: not a number of seconds, nor `{SMOKE}`"))?;
+            vec![format!("-max_total_time={seconds}")]
+        }
         [_, arg, ..] => bail!("{arg}: unexpected argument"),
     };
     setup::ensure()?;
@@ -42,7 +49,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     seed()?;
     for target in TARGETS {
         let mut fuzz = cargo(["fuzz", "run", "--sanitizer", "none", target, "--"]);
-        fuzz.arg(format!("-max_total_time={seconds}"))
+        fuzz.args(&duration)
             .args(LIMITS)
             .arg("-verbosity=0")
             // Coverage needs options of the compiler that are not stable.

@@ -44,7 +44,7 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "fuzz",
-        summary: "fuzz the linker and the image reader; `fuzz SECONDS` for each",
+        summary: "fuzz the linker and the image reader; `fuzz SECONDS` for each, or `fuzz smoke`",
         run: fuzz::run,
     },
     Task {

@@ -7,10 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use farcall_testkit::tools::REQUIRE_ALL;
 
 use crate::command::{cargo, run as run_command, shown};
-use crate::{checks, setup};
-
-/// For each target: enough to see that it runs and finds nothing at once.
-const FUZZ_SECONDS: &str = "10";
+use crate::{checks, fuzz, setup};
 
 /// One command of the run.
 struct Step {
@@ -53,7 +50,7 @@ fn all_steps() -> Vec<Step> {
     steps.extend(test_steps(&[]));
     steps.push(Step {
         name: "fuzz",
-        command: cargo(["xtask", "fuzz", FUZZ_SECONDS]),
+        command: cargo(["xtask", "fuzz", fuzz::SMOKE]),
     });
     steps
 }
