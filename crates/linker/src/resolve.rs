@@ -397,7 +397,9 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
         let old = &old.symbols[old_symbol];
         match strength(symbol).cmp(&strength(old)) {
             std::cmp::Ordering::Greater => self.resolved.globals[id].definition = definition,
-            std::cmp::Ordering::Equal if strength(symbol) == Strength::Strong => {
+            std::cmp::Ordering::Equal
+                if strength(symbol) == Strength::Strong && !are_one_number(symbol, old) =>
+            {
                 let error = Error::Duplicate {
                     symbol: symbol.display_name(),
                     first: Box::new(definition_place(&self.resolved.objects[old_object], old)),
@@ -671,6 +673,12 @@ fn strength(symbol: &InputSymbol<'_>) -> Strength {
         (_, Placement::Common) => Strength::Common,
         _ => Strength::Strong,
     }
+}
+
+/// Whether two definitions are the same absolute value: which of them counts makes no difference.
+fn are_one_number(one: &InputSymbol<'_>, other: &InputSymbol<'_>) -> bool {
+    let is_absolute = |symbol: &InputSymbol<'_>| symbol.placement == Placement::Absolute;
+    is_absolute(one) && is_absolute(other) && one.value == other.value
 }
 
 fn definition_place(object: &Object<'_>, symbol: &InputSymbol<'_>) -> Place {
