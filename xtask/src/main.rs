@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+mod bench;
 mod checks;
 mod command;
 mod demo;
@@ -41,6 +42,11 @@ const TASKS: &[Task] = &[
         name: "demo",
         summary: "compile SQLite once, ship it to two executors and work there",
         run: demo::run,
+    },
+    Task {
+        name: "bench",
+        summary: "measure beside peers, into BENCHMARKS.md: `bench link`",
+        run: bench::run,
     },
     Task {
         name: "fuzz",
