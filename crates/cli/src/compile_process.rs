@@ -21,6 +21,9 @@ pub(crate) struct CompileOptions {
     /// Compile IR with or without these CPU features: +avx2,-bmi
     #[arg(long, allow_hyphen_values = true)]
     features: Option<String>,
+    /// Compile IR that uses numbers as addresses
+    #[arg(long)]
+    allow_absolute_addresses: bool,
 }
 
 /// Compiles IR files to objects, in their order.
@@ -37,6 +40,9 @@ pub(crate) fn compile(
     }
     if let Some(features) = &options.features {
         command.arg(format!("--features={features}"));
+    }
+    if options.allow_absolute_addresses {
+        command.arg("--allow-absolute-addresses");
     }
     if verbose > 0 {
         command.arg(format!("-{}", "v".repeat(verbose.into())));

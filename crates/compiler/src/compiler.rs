@@ -6,7 +6,7 @@ use inkwell::{
 };
 
 use crate::{
-    Error, functions,
+    Error, absolute, functions,
     input::{self, Generation, Input},
     llvm::{self, Diagnostics},
     pic,
@@ -26,6 +26,7 @@ pub struct Compiler {
     cpu: Cpu,
     /// Whether `cpu` was given, and so overrides what functions say.
     cpu_given: bool,
+    absolute_addresses: bool,
 }
 
 /// How hard LLVM tries: the levels of `clang -O0` to `-O3`.
@@ -58,6 +59,7 @@ pub struct Builder {
     opt_level: OptLevel,
     cpu: Option<String>,
     features: String,
+    absolute_addresses: bool,
 }
 
 impl Compiler {
@@ -145,6 +147,9 @@ impl Compiler {
 
         functions::override_cpu(&context, &module, &self.cpu, self.cpu_given);
         functions::check(name, &module, self.machine)?;
+        if !self.absolute_addresses {
+            absolute::check(name, &module)?;
+        }
         functions::drop_unknown(&context, &module, self.machine);
         pic::bind_definitions(&module);
 
@@ -209,6 +214,13 @@ impl Builder {
         self
     }
 
+    /// Allows pointers made of numbers that are addresses of a process, `inttoptr (i64 93824992231424 to ptr)`: of device
+    /// registers, say. By default they are an error, because the code is for processes where something else is there.
+    pub fn absolute_addresses(mut self, are_allowed: bool) -> Self {
+        self.absolute_addresses = are_allowed;
+        self
+    }
+
     /// The compiler.
     ///
     /// # Errors
@@ -224,6 +236,7 @@ impl Builder {
             machine,
             cpu,
             cpu_given,
+            absolute_addresses: self.absolute_addresses,
         })
     }
 }

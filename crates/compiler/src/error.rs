@@ -141,6 +141,20 @@ pub enum Error {
         machine: &'static str,
     },
 
+    /// A number is used as an address.
+    #[error(
+        "{input}: `{owner}`: {text}: a number that is an address in one process only: pass the address as an argument or \
+         define a symbol for it at load, or allow absolute addresses (--allow-absolute-addresses)"
+    )]
+    AbsoluteAddress {
+        /// The input's name.
+        input: String,
+        /// The function or variable.
+        owner: String,
+        /// The instruction or the constant, as LLVM writes it.
+        text: String,
+    },
+
     /// LLVM's pass pipeline failed.
     #[error("{input}: cannot optimize: {message}")]
     Optimize {

@@ -11,6 +11,7 @@
     reason = "the C interface of LLVM has no safe form for these calls"
 )]
 
+mod absolute;
 mod global;
 mod redeclare;
 
@@ -35,6 +36,7 @@ use llvm_sys::{
     target_machine::LLVMTargetMachineRef,
 };
 
+pub(crate) use absolute::absolute_address;
 pub(crate) use global::{Global, GlobalKind, Place, Shape, Type, globals};
 pub(crate) use redeclare::redeclare;
 

@@ -230,3 +230,26 @@ fn disassembly(compiler: &Compiler, path: &str) -> Option<String> {
             .join("\n"),
     )
 }
+
+#[test]
+fn numbers_that_are_no_addresses_are_pointers_as_before() {
+    let ir = b"
+        @marks = global [4 x ptr] [ptr inttoptr (i64 -1 to ptr), ptr inttoptr (i64 1 to ptr), ptr inttoptr (i64 65535 to ptr), ptr inttoptr (i64 -9223372036854775808 to ptr)]
+        define i64 @canary() { %x = load i64, ptr addrspace(256) inttoptr (i64 40 to ptr addrspace(256)) ret i64 %x }
+        define ptr @made(i64 %x) { %p = inttoptr i64 %x to ptr ret ptr %p }";
+    Compiler::new().unwrap().compile_ir("marks.ll", ir).unwrap();
+}
+
+#[test]
+fn absolute_addresses_are_allowed_when_asked_for() {
+    let ir = b"define i64 @f() { %x = load volatile i64, ptr inttoptr (i64 4096000000 to ptr) ret i64 %x }";
+    Compiler::new()
+        .unwrap()
+        .compile_ir("device.ll", ir)
+        .unwrap_err();
+    let compiler = Compiler::builder()
+        .absolute_addresses(true)
+        .build()
+        .unwrap();
+    compiler.compile_ir("device.ll", ir).unwrap();
+}

@@ -39,6 +39,9 @@ struct Arguments {
     /// LLVM's features to add or to leave out: +avx2,-bmi
     #[arg(long, allow_hyphen_values = true)]
     features: Option<String>,
+    /// Allow numbers that are used as addresses
+    #[arg(long)]
+    allow_absolute_addresses: bool,
     /// Log to standard error
     #[arg(short, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -75,7 +78,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         3 => OptLevel::O3,
         other => anyhow::bail!("-O{other}: there are the levels 0 to 3"),
     };
-    let mut builder = Compiler::builder().opt_level(level);
+    let mut builder = Compiler::builder()
+        .opt_level(level)
+        .absolute_addresses(arguments.allow_absolute_addresses);
     if let Some(cpu) = &arguments.cpu {
         builder = builder.cpu(cpu);
     }

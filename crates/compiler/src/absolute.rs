@@ -1,0 +1,34 @@
+//! Addresses that are numbers in the IR.
+//!
+//! Whoever makes IR in the process that will run it can write an address of that process into it. The code is for other
+//! processes too, where it would read and call what happens to be there.
+
+use inkwell::module::Module;
+
+use crate::{Error, llvm};
+
+/// Below it nothing is mapped, so IR uses such numbers for pointers that are none: null and its neighbours, what
+/// a dangling reference is aligned to, marks of a table.
+const LOWEST: u64 = 1 << 16;
+/// Processes of 64-bit systems have their addresses below it. What is above is a mark too: -1 for one.
+const HIGHEST: u64 = 1 << 47;
+/// Address spaces that count from the segment registers FS and GS: on x86-64 the thread pointer.
+const FROM_THREAD_POINTER: std::ops::RangeInclusive<u32> = 256..=257;
+
+/// Refuses numbers that are addresses of one process, and offsets of thread-local variables, which lie below the
+/// thread pointer. What lies above is laid down by the C library's ABI.
+pub(crate) fn check(input: &str, module: &Module<'_>) -> Result<(), Error> {
+    let is_refused = |number: u64, address_space: u32| match address_space {
+        0 => (LOWEST..HIGHEST).contains(&number),
+        _ if FROM_THREAD_POINTER.contains(&address_space) => number.cast_signed() < 0,
+        _ => false,
+    };
+    match llvm::absolute_address(module, is_refused) {
+        None => Ok(()),
+        Some(found) => Err(Error::AbsoluteAddress {
+            input: input.to_owned(),
+            owner: found.owner,
+            text: found.text,
+        }),
+    }
+}
