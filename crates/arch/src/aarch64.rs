@@ -7,6 +7,7 @@
 //!
 //! Source of the table: AAELF64 2025Q1, "Relocation types", with its headings inline.
 
+use crate::PropertyRule;
 use crate::machine::{DynamicTypes, RuntimeFunction, RuntimeRelocation, Thunk};
 use crate::reloc::{Base, Expression, Field, Range, Relaxation, Reloc};
 
@@ -336,6 +337,32 @@ pub(crate) fn write_thunk(out: &mut [u8], thunk: u64, destination: u64) -> bool 
     LO12.write(&mut code[8..], destination);
     out.copy_from_slice(&code);
     Range::Signed(33).check(page).is_ok()
+}
+
+/// `GNU_PROPERTY_AARCH64_FEATURE_1_AND`.
+const FEATURE_1_AND: u32 = 0xc000_0000;
+const FEATURE_1_BTI: u32 = 1;
+
+/// See [`crate::Machine::property_rule`]. AAELF64, "Program Property".
+pub(crate) const fn property_rule(property: u32) -> Option<PropertyRule> {
+    match property {
+        FEATURE_1_AND => Some(PropertyRule::And),
+        _ => None,
+    }
+}
+
+/// See [`crate::Machine::needs_landing_pads`].
+pub(crate) const fn needs_landing_pads(property: u32, value: u32) -> bool {
+    property == FEATURE_1_AND && value & FEATURE_1_BTI != 0
+}
+
+/// See [`crate::Machine::without_thunks`]. A thunk jumps to what its register says, which may be a
+/// function that expects direct branches only.
+pub(crate) const fn without_thunks(property: u32) -> u32 {
+    match property {
+        FEATURE_1_AND => FEATURE_1_BTI,
+        _ => 0,
+    }
 }
 
 /// Writes one PLT entry; see [`crate::Machine::write_plt_entry`].

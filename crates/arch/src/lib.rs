@@ -12,10 +12,12 @@
 
 mod aarch64;
 mod machine;
+mod property;
 mod reloc;
 mod unsupported;
 mod x86_64;
 
 pub use machine::{DynamicTypes, Machine, Relaxed, RuntimeFunction, RuntimeRelocation, Thunk};
+pub use property::PropertyRule;
 pub use reloc::{Base, Expression, Field, OutOfRange, Range, Relaxation, Reloc};
 pub use unsupported::UnsupportedMachine;

@@ -1,6 +1,6 @@
 //! The machines, and what is asked of each.
 
-use crate::{Range, Reloc, aarch64, x86_64};
+use crate::{PropertyRule, Range, Reloc, aarch64, x86_64};
 
 /// A target machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -149,11 +149,14 @@ impl Machine {
         }
     }
 
-    /// Size of one PLT entry in bytes; also its alignment.
+    /// Size of one PLT entry in bytes; also its alignment. `is_marked` says whether it starts with a
+    /// landing pad, as where [`Machine::needs_landing_pads`] it must.
     #[must_use]
-    pub const fn plt_entry_size(self) -> u64 {
+    pub const fn plt_entry_size(self, is_marked: bool) -> u64 {
         match self {
+            Self::X86_64 if is_marked => x86_64::MARKED_PLT_ENTRY_SIZE,
             Self::X86_64 => x86_64::PLT_ENTRY_SIZE,
+            // It always does.
             Self::Aarch64 => aarch64::PLT_ENTRY_SIZE,
         }
     }
@@ -165,7 +168,7 @@ impl Machine {
     ///
     /// # Panics
     ///
-    /// If `out` is not [`Machine::plt_entry_size`] bytes long.
+    /// If `out` is not as long as one of the forms: see [`Machine::plt_entry_size`].
     #[must_use]
     pub fn write_plt_entry(self, out: &mut [u8], plt_entry: u64, got_entry: u64) -> bool {
         match self {
@@ -195,6 +198,36 @@ impl Machine {
         match self {
             Self::X86_64 => false,
             Self::Aarch64 => aarch64::write_thunk(out, thunk, destination),
+        }
+    }
+
+    /// How the GNU property `property` of several objects becomes that of their image; `None` when the
+    /// image has none of this property.
+    #[must_use]
+    pub const fn property_rule(self, property: u32) -> Option<PropertyRule> {
+        match (property, self) {
+            (0xb000_0000..=0xb000_7fff, _) => Some(PropertyRule::And),
+            (0xb000_8000..=0xb000_ffff, _) => Some(PropertyRule::Or),
+            (_, Self::X86_64) => x86_64::property_rule(property),
+            (_, Self::Aarch64) => aarch64::property_rule(property),
+        }
+    }
+
+    /// Whether GNU property `property` of this value says that indirect branches end at landing pads.
+    #[must_use]
+    pub const fn needs_landing_pads(self, property: u32, value: u32) -> bool {
+        match self {
+            Self::X86_64 => x86_64::needs_landing_pads(property, value),
+            Self::Aarch64 => aarch64::needs_landing_pads(property, value),
+        }
+    }
+
+    /// The bits of GNU property `property` that do not hold for an image with thunks.
+    #[must_use]
+    pub const fn without_thunks(self, property: u32) -> u32 {
+        match self {
+            Self::X86_64 => 0,
+            Self::Aarch64 => aarch64::without_thunks(property),
         }
     }
 

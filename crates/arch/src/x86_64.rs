@@ -8,6 +8,7 @@
 //! Source of the table: x86-64 psABI 1.0, "Relocation Types", and for the thread-local ones
 //! "Thread-Local Storage". `r_type` 29 (`GOTPC64`) and 26 share their expression.
 
+use crate::PropertyRule;
 use crate::machine::{DynamicTypes, Relaxed, RuntimeFunction, RuntimeRelocation};
 use crate::reloc::{Base, Expression, Field, Range, Relaxation, Reloc};
 
@@ -15,6 +16,7 @@ pub(crate) const E_MACHINE: u16 = 62;
 /// Linux on x86-64 has 4 KiB pages only.
 pub(crate) const MAX_PAGE_SIZE: u64 = 4096;
 pub(crate) const PLT_ENTRY_SIZE: u64 = 8;
+pub(crate) const MARKED_PLT_ENTRY_SIZE: u64 = 16;
 /// `int3`: running into a gap traps.
 pub(crate) const CODE_FILL: u8 = 0xcc;
 
@@ -114,16 +116,45 @@ pub(crate) const fn reloc(r_type: u32) -> Option<Reloc> {
     })
 }
 
+/// See [`crate::Machine::property_rule`]. psABI, "Program Property".
+pub(crate) const fn property_rule(property: u32) -> Option<PropertyRule> {
+    match property {
+        0xc000_0002..=0xc000_7fff => Some(PropertyRule::And),
+        0xc000_8000..=0xc000_ffff => Some(PropertyRule::Or),
+        0xc001_0000..=0xc001_7fff => Some(PropertyRule::OrAnd),
+        _ => None,
+    }
+}
+
+/// `GNU_PROPERTY_X86_FEATURE_1_AND` and its bit for indirect branch tracking.
+const FEATURE_1_AND: u32 = 0xc000_0002;
+const FEATURE_1_IBT: u32 = 1;
+
+/// See [`crate::Machine::needs_landing_pads`].
+pub(crate) const fn needs_landing_pads(property: u32, value: u32) -> bool {
+    property == FEATURE_1_AND && value & FEATURE_1_IBT != 0
+}
+
 /// Writes one PLT entry; see [`crate::Machine::write_plt_entry`].
 pub(crate) fn write_plt_entry(out: &mut [u8], plt_entry: u64, got_entry: u64) -> bool {
-    let mut code = [
+    let mut marked = [
+        0xf3, 0x0f, 0x1e, 0xfa, //             endbr64
+        0xff, 0x25, 0, 0, 0, 0, //             jmp *got_entry(%rip)
+        0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00, // nopw 0(%rax, %rax)
+    ];
+    let mut plain = [
         0xff, 0x25, 0, 0, 0, 0, // jmp *got_entry(%rip)
         0x66, 0x90, //             xchg %ax, %ax
     ];
-    let displacement = got_entry.wrapping_sub(plt_entry.wrapping_add(6));
+    let is_marked = out.len() == marked.len();
+    let (code, jump_end): (&mut [u8], usize) = match is_marked {
+        true => (&mut marked, 10),
+        false => (&mut plain, 6),
+    };
+    let displacement = got_entry.wrapping_sub(plt_entry.wrapping_add(jump_end as u64));
     let fits = Range::Signed(32).check(displacement).is_ok();
-    Field::Word.write(&mut code[2..], displacement);
-    out.copy_from_slice(&code);
+    Field::Word.write(&mut code[jump_end - 4..], displacement);
+    out.copy_from_slice(code);
     fits
 }
 
@@ -165,35 +196,38 @@ pub(crate) const RUNTIME_FUNCTIONS: &[RuntimeFunction] = &[
     RuntimeFunction {
         name: "atexit",
         code: &[
+            0xf3, 0x0f, 0x1e, 0xfa, //                   endbr64
             0x31, 0xf6, //                               xor %esi, %esi
             0x48, 0x8d, 0x15, 0, 0, 0, 0, //             lea __dso_handle(%rip), %rdx
             0xe9, 0, 0, 0, 0, //                         jmp __cxa_atexit@PLT
         ],
         relocations: &[
-            relocation(5, R_X86_64_PC32, "__dso_handle"),
-            relocation(10, R_X86_64_PLT32, "__cxa_atexit"),
+            relocation(9, R_X86_64_PC32, "__dso_handle"),
+            relocation(14, R_X86_64_PLT32, "__cxa_atexit"),
         ],
     },
     RuntimeFunction {
         name: "at_quick_exit",
         code: &[
+            0xf3, 0x0f, 0x1e, 0xfa, //                   endbr64
             0x48, 0x8d, 0x35, 0, 0, 0, 0, //             lea __dso_handle(%rip), %rsi
             0xe9, 0, 0, 0, 0, //                         jmp __cxa_at_quick_exit@PLT
         ],
         relocations: &[
-            relocation(3, R_X86_64_PC32, "__dso_handle"),
-            relocation(8, R_X86_64_PLT32, "__cxa_at_quick_exit"),
+            relocation(7, R_X86_64_PC32, "__dso_handle"),
+            relocation(12, R_X86_64_PLT32, "__cxa_at_quick_exit"),
         ],
     },
     RuntimeFunction {
         name: "pthread_atfork",
         code: &[
+            0xf3, 0x0f, 0x1e, 0xfa, //                   endbr64
             0x48, 0x8d, 0x0d, 0, 0, 0, 0, //             lea __dso_handle(%rip), %rcx
             0xe9, 0, 0, 0, 0, //                         jmp __register_atfork@PLT
         ],
         relocations: &[
-            relocation(3, R_X86_64_PC32, "__dso_handle"),
-            relocation(8, R_X86_64_PLT32, "__register_atfork"),
+            relocation(7, R_X86_64_PC32, "__dso_handle"),
+            relocation(12, R_X86_64_PLT32, "__register_atfork"),
         ],
     },
 ];
@@ -236,6 +270,9 @@ mod tests {
         let mut entry = [0; 8];
         assert!(write_plt_entry(&mut entry, 0x1000, 0x3000));
         assert_eq!(entry, [0xff, 0x25, 0xfa, 0x1f, 0, 0, 0x66, 0x90]);
+        let mut marked = [0; 16];
+        assert!(write_plt_entry(&mut marked, 0x1000, 0x3000));
+        assert_eq!(marked[4..10], [0xff, 0x25, 0xf6, 0x1f, 0, 0]);
         assert!(write_plt_entry(
             &mut entry,
             0x1000,

@@ -137,7 +137,7 @@ impl<'a, 'data> Context<'a, 'data> {
     }
 
     fn plt_entry(&self, entry: usize) -> u64 {
-        self.plt + self.resolved.machine.plt_entry_size() * entry as u64
+        self.plt + self.resolved.plt_entry_size * entry as u64
     }
 
     /// The value of an expression: see [`Expression`] for its letters.

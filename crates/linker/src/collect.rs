@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::input::Placement;
 use crate::layout::{NOTE_HEADER_SIZE, POINTER_SIZE};
 use crate::output::{Content, OutputSection, Piece, SegmentKind, Synthetic, destination};
+use crate::properties::note_size;
 use crate::resolve::Resolved;
 use crate::scan::Scanned;
 use crate::synthetic::{DynamicSymbols, is_identifier};
@@ -210,11 +211,20 @@ fn add_synthetic<'data>(
     use SegmentKind::{ReadOnly, Relro, Text};
     use Synthetic as S;
     let digest_size = farcall_image::DIGEST_SIZE as u64;
-    let plt_entry = resolved.machine.plt_entry_size();
+    let plt_entry = resolved.plt_entry_size;
     let plt_size = plt_entry * scanned.plt.len() as u64;
     let n_symbols = dynamic_symbols.len() as u64;
     let (bits, words) = (elf::SHT_PROGBITS, 8);
-    let rows: [(&'static [u8], _, _, _, _, u64, u64); 11] = [
+    let rows: [(&'static [u8], _, _, _, _, u64, u64); 12] = [
+        (
+            b".note.gnu.property",
+            ReadOnly,
+            S::Properties,
+            elf::SHT_NOTE,
+            8,
+            0,
+            note_size(&resolved.properties),
+        ),
         (
             b".note.gnu.build-id",
             ReadOnly,

@@ -32,11 +32,15 @@ pub(crate) fn n_program_headers(sections: &[OutputSection<'_>]) -> usize {
         .filter(|&kind| sections.iter().any(|section| section.segment == kind))
         .count();
     let has_tls = sections.iter().any(OutputSection::is_tls);
-    let has_unwind = sections
-        .iter()
-        .any(|section| section.content == Content::Synthetic(Synthetic::UnwindHeader));
+    let has = |synthetic| {
+        let mut sections = sections.iter();
+        sections.any(|section| section.content == Content::Synthetic(synthetic))
+    };
+    let has_unwind = has(Synthetic::UnwindHeader);
+    // A PT_NOTE and PT_GNU_PROPERTY.
+    let n_properties = 2 * usize::from(has(Synthetic::Properties));
     // PT_DYNAMIC, PT_NOTE, PT_GNU_RELRO and PT_GNU_STACK are always there.
-    n_segments + 4 + usize::from(has_tls) + usize::from(has_unwind)
+    n_segments + 4 + usize::from(has_tls) + usize::from(has_unwind) + n_properties
 }
 
 fn write_program_headers(out: &mut [u8], layout: &Layout<'_>) {
@@ -77,6 +81,9 @@ fn write_program_headers(out: &mut [u8], layout: &Layout<'_>) {
     };
     push_section(elf::PT_DYNAMIC, rw, Synthetic::Dynamic);
     push_section(elf::PT_GNU_EH_FRAME, elf::PF_R.0, Synthetic::UnwindHeader);
+    // Apart from the other notes, because the alignment of a segment is that of its notes.
+    push_section(elf::PT_NOTE, elf::PF_R.0, Synthetic::Properties);
+    push_section(elf::PT_GNU_PROPERTY, elf::PF_R.0, Synthetic::Properties);
     let (build_id, manifest) = (
         layout.synthetic(Synthetic::BuildId),
         layout.synthetic(Synthetic::Manifest),

@@ -28,6 +28,7 @@ mod layout;
 mod local_exec;
 mod merge;
 mod output;
+mod properties;
 mod relax;
 mod resolve;
 mod scan;

@@ -66,6 +66,8 @@ pub(crate) enum Piece {
 /// A section that the linker makes, in the order in which they stand within their segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Synthetic {
+    /// First, where its alignment costs nothing.
+    Properties,
     BuildId,
     Manifest,
     DynamicSymbols,

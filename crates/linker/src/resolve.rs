@@ -10,8 +10,11 @@ use object::elf;
 
 use crate::ExportList;
 use crate::error::{Error, Errors, Place, Result};
-use crate::input::{Archive, Binding, InputSymbol, Object, Placement, SymbolType, Visibility};
+use crate::input::{
+    Archive, Binding, InputSymbol, Object, Placement, Property, SymbolType, Visibility,
+};
 use crate::output::is_array;
+use crate::properties;
 use crate::synthetic::{LinkerSymbol, runtime_object};
 
 /// The objects of the image and what their names mean.
@@ -20,6 +23,10 @@ pub(crate) struct Resolved<'data> {
     pub(crate) machine: Machine,
     pub(crate) objects: Vec<Object<'data>>,
     pub(crate) globals: Vec<Global<'data>>,
+    /// Those of the image.
+    pub(crate) properties: Vec<Property>,
+    /// Bytes.
+    pub(crate) plt_entry_size: u64,
     /// For each object, what its non-local symbols stand for, in their order.
     global_ids: Vec<Vec<GlobalId>>,
     /// For each object, which of its sections enter the image.
@@ -277,7 +284,11 @@ pub(crate) fn resolve<'data>(
     resolver.check()?;
     resolver.hide_all_but(export_list);
     resolver.export(exports);
-    Ok(resolver.resolved)
+    let mut resolved = resolver.resolved;
+    resolved.properties = properties::combined(machine, &resolved.objects);
+    let is_marked = properties::needs_landing_pads(machine, &resolved.properties);
+    resolved.plt_entry_size = machine.plt_entry_size(is_marked);
+    Ok(resolved)
 }
 
 struct Resolver<'data, 'inputs> {
@@ -306,6 +317,8 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
                 machine,
                 objects: Vec::new(),
                 globals: Vec::new(),
+                properties: Vec::new(),
+                plt_entry_size: 0,
                 global_ids: Vec::new(),
                 kept: Vec::new(),
                 merged_object: 0,

@@ -13,6 +13,7 @@ use crate::headers;
 use crate::input::{Binding, PC_BEGIN, SymbolType, Visibility};
 use crate::layout::{Layout, NOTE_HEADER_SIZE, OutputSegment, encode_relr, relative_words};
 use crate::output::{Content, OutputSection, Piece, SegmentKind, Synthetic};
+use crate::properties::property_note;
 use crate::resolve::{Definition, Resolved, Target};
 use crate::scan::{Scanned, section_relocations};
 use crate::synthetic::{Addend, GotWord, UnwindTable, got_words, sorted};
@@ -190,6 +191,11 @@ impl Writer<'_, '_> {
                 continue;
             };
             let bytes = match synthetic {
+                Synthetic::Properties => property_note(
+                    self.resolved.machine,
+                    &self.resolved.properties,
+                    !layout.thunks.is_empty(),
+                ),
                 Synthetic::BuildId => note(b"GNU\0", elf::NT_GNU_BUILD_ID.0, &[0; DIGEST_SIZE]),
                 Synthetic::Manifest => layout.manifest.clone(),
                 Synthetic::DynamicSymbols => self.dynamic_symbols(),
@@ -396,7 +402,7 @@ impl Writer<'_, '_> {
 
     fn plt(&self, address: u64) -> Result<Vec<u8>> {
         let machine = self.resolved.machine;
-        let entry_size = machine.plt_entry_size();
+        let entry_size = self.resolved.plt_entry_size;
         let got = self.layout.synthetic_address(Synthetic::Got);
         let mut bytes = vec![0; to_usize(entry_size * self.scanned.plt.len() as u64)?];
         let entries = bytes.chunks_exact_mut(to_usize(entry_size)?);

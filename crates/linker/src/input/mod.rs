@@ -4,6 +4,7 @@ mod archive;
 mod constructors;
 mod eh_frame;
 mod object;
+mod properties;
 mod relocations;
 
 use farcall_arch::Machine;
@@ -13,6 +14,7 @@ pub(crate) use eh_frame::{PC_BEGIN, Record, RecordKind, records};
 pub(crate) use object::{
     Binding, InputSymbol, NamedPlaces, Object, Placement, Section, SymbolType, Visibility,
 };
+pub(crate) use properties::Property;
 
 use crate::error::{Error, Result};
 

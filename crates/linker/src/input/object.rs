@@ -7,6 +7,7 @@ use object::elf::{self, FileHeader64, Rela64, SectionHeader64};
 use object::endian::LittleEndian as LE;
 use object::read::elf::{FileHeader as _, SectionHeader as _, SectionTable, SymbolTable};
 
+use super::properties::{self, Property};
 use super::{constructors, relocations};
 use crate::error::{Error, Place, Result};
 
@@ -26,6 +27,8 @@ pub(crate) struct Object<'data> {
     /// Symbols before this index are local, the others are not.
     pub(crate) first_global: usize,
     pub(crate) groups: Vec<Group<'data>>,
+    /// Its GNU properties; `None` for an object of the linker's own, which has those that all others have.
+    pub(crate) properties: Option<Vec<Property>>,
 }
 
 /// A section of an object.
@@ -240,8 +243,13 @@ fn read<'data>(name: &str, bytes: &'data [u8]) -> Result<Object<'data>, ReadErro
     let header = FileHeader64::<LE>::parse(bytes)?;
     let table = header.sections(LE, bytes)?;
     let mut sections = Vec::with_capacity(table.len());
+    let mut properties = Vec::new();
     for header in table.iter() {
-        sections.push(section(&table, header, bytes)?);
+        let section = section(&table, header, bytes)?;
+        if section.name == properties::SECTION {
+            properties.extend(properties::properties(name, machine, header, bytes)?);
+        }
+        sections.push(section);
     }
     let symbol_table = table.symbols(LE, bytes, elf::SHT_SYMTAB)?;
     let (mut symbols, first_global) = symbols(&table, &symbol_table, sections.len())?;
@@ -277,6 +285,7 @@ fn read<'data>(name: &str, bytes: &'data [u8]) -> Result<Object<'data>, ReadErro
         symbols,
         first_global,
         groups,
+        properties: Some(properties),
     })
 }
 

@@ -72,5 +72,6 @@ pub(crate) fn runtime_object(machine: Machine, function: &RuntimeFunction) -> Ob
         symbols,
         first_global: 1,
         groups: Vec::new(),
+        properties: None,
     }
 }

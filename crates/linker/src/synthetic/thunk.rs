@@ -102,6 +102,10 @@ impl Thunks {
         Some(self.islands[island].address + self.thunk_size * index as u64)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_branch.is_empty()
+    }
+
     /// Where the thunks of an island go, in their order.
     pub(crate) fn destinations(&self, island: usize) -> &[Destination] {
         &self.islands[island].destinations
@@ -199,7 +203,7 @@ impl Thunks {
         let mut addresses = Addresses {
             sections: sizes.map(|n_sections| vec![0; n_sections]).collect(),
             plt: 0,
-            plt_entry_size: resolved.machine.plt_entry_size(),
+            plt_entry_size: resolved.plt_entry_size,
         };
         for output in code(sections) {
             let pieces = match &output.content {

@@ -7,7 +7,7 @@
 //# ExpectNoSymbol: at_quick_exit
 //# ExpectNoSymbol: pthread_atfork
 //# ExpectNoSymbol: __dso_handle
-//# ExpectBytes: f + 5 + word32(f+1) = 31 f6 48 8d 15
+//# ExpectBytes: f + 5 + word32(f+1) = f3 0f 1e fa 31 f6 48 8d 15
 //# ExpectDynamic: RELATIVE at handle = 0
         .globl f, handle
 f:      call atexit@PLT
