@@ -46,6 +46,11 @@ pub(crate) const PACKAGES: &[Package] = &[
         why: "a library that llvm-config-22 names for linking",
     },
     Package {
+        name: "llvm-22",
+        program: Some("llvm-dwarfdump-22"),
+        why: "llvm-dwarfdump, which checks debug information in tests",
+    },
+    Package {
         name: "clang-22",
         program: Some("clang-22"),
         why: "C and C++ to bitcode and objects, in tests and the demo",

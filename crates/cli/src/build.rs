@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use farcall::Linker;
-use farcall::linker::ExportList;
+use farcall::linker::{DebugInfo, ExportList, Split};
 
 use crate::compile_process::{CompileOptions, compile};
 use crate::input::{Input, Kind};
@@ -39,11 +39,26 @@ pub(crate) struct LinkOptions {
     /// Leave out sections that no export and no constructor needs
     #[arg(long)]
     gc_sections: bool,
+    /// Debug information: in the image, in a file beside it (IMAGE.debug), or nowhere
+    #[arg(long, value_enum, value_name = "WHERE", default_value_t)]
+    debug: Debug,
+}
+
+/// Where debug information goes.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Debug {
+    Keep,
+    Split,
+    #[default]
+    Drop,
 }
 
 impl LinkOptions {
     fn apply(&self, linker: &mut Linker<'_>) -> anyhow::Result<()> {
         linker.gc_sections(self.gc_sections);
+        if self.debug == Debug::Keep {
+            linker.debug_info(DebugInfo::Keep);
+        }
         if let Some(path) = &self.version_script {
             let name = || path.display().to_string();
             let text = std::fs::read_to_string(path).with_context(name)?;
@@ -64,14 +79,36 @@ impl Build {
                 image.name()
             );
         }
-        let image = link(
+        let linked = link(
             &inputs.iter().collect::<Vec<_>>(),
             &self.options,
             &self.link_options,
             timings,
             verbose,
         )?;
-        timings.stage("write", || write(&self.output, &image))
+        timings.stage("write", || {
+            if let Some(debug_file) = &linked.debug_file {
+                let mut path = self.output.clone().into_os_string();
+                path.push(".debug");
+                write(&path.into(), debug_file)?;
+            }
+            write(&self.output, &linked.image)
+        })
+    }
+}
+
+/// An image, and its debug information if that was split off.
+pub(crate) struct Linked {
+    pub(crate) image: Vec<u8>,
+    debug_file: Option<Vec<u8>>,
+}
+
+impl From<Split> for Linked {
+    fn from(split: Split) -> Self {
+        Self {
+            image: split.image,
+            debug_file: Some(split.debug_file),
+        }
     }
 }
 
@@ -88,7 +125,7 @@ pub(crate) fn link(
     link_options: &LinkOptions,
     timings: &mut Timings,
     verbose: u8,
-) -> anyhow::Result<Vec<u8>> {
+) -> anyhow::Result<Linked> {
     let ir: Vec<&Input> = inputs
         .iter()
         .copied()
@@ -116,10 +153,16 @@ pub(crate) fn link(
     if let Some((name, bytes)) = &runtime {
         linker.library(name.as_str(), bytes);
     }
-    let image = timings.stage("link", || linker.link())?;
-    timings.bytes(image.len() as u64);
-    tracing::info!(inputs = inputs.len(), bytes = image.len(), "linked");
-    Ok(image)
+    let linked = timings.stage("link", || match link_options.debug {
+        Debug::Split => linker.link_split().map(Linked::from),
+        Debug::Keep | Debug::Drop => linker.link().map(|image| Linked {
+            image,
+            debug_file: None,
+        }),
+    })?;
+    timings.bytes(linked.image.len() as u64);
+    tracing::info!(inputs = inputs.len(), bytes = linked.image.len(), "linked");
+    Ok(linked)
 }
 
 /// Writes a file so that nobody sees a part of it.

@@ -51,7 +51,7 @@ impl Run {
         };
         let mut images = Vec::new();
         if let (Some(built), Some(first)) = (&built, raw.first()) {
-            images.push((first.name(), Image::parse(built)?));
+            images.push((first.name(), Image::parse(&built.image)?));
         }
         for input in ready {
             images.push((input.name(), checked_image(&input.name(), &input.bytes)?));

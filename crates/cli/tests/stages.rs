@@ -8,6 +8,8 @@
 
 mod common;
 
+use std::process::Command;
+
 use common::{Folder, farcall, farcall_in, run};
 use farcall_testkit::require_tools;
 
@@ -96,4 +98,32 @@ fn help_says_what_can_be_done() {
         "{}",
         nothing.stderr
     );
+}
+
+#[test]
+fn debug_information_is_kept_split_or_dropped() {
+    require_tools!("clang-22", "gdb");
+    let folder = Folder::new();
+    folder.compile("hello.bc", HELLO, &["-g"]);
+    let build = |how: &[&str], image: &str| {
+        let built = farcall_in(
+            &folder,
+            &[&["build", "hello.bc", "-o", image], how].concat(),
+        );
+        assert_eq!(built.printed(), "");
+        std::fs::read(folder.file(image)).unwrap()
+    };
+    let dropped = build(&[], "dropped");
+    assert_eq!(dropped, build(&["--debug=drop"], "dropped-too"));
+    assert_eq!(dropped, build(&["--debug=split"], "split"));
+    assert!(!folder.file("dropped.debug").exists());
+    build(&["--debug=keep"], "kept");
+    assert_eq!(farcall_in(&folder, &["run", "kept"]).printed(), "hello\n");
+    for file in ["kept", "split.debug"] {
+        let mut gdb = Command::new(farcall_testkit::tools::find("gdb").unwrap());
+        gdb.args(["-nx", "-q", "-batch", "-ex", "info line main"])
+            .arg(folder.file(file));
+        let said = String::from_utf8(gdb.output().unwrap().stdout).unwrap();
+        assert!(said.contains("Line 2 of"), "{file}: {said}");
+    }
 }

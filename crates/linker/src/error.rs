@@ -203,6 +203,18 @@ pub enum Error {
         /// The symbol.
         symbol: String,
     },
+    /// Debug information is at no address and has no GOT, so most relocations mean nothing there.
+    #[error(
+        "{place}: {relocation} against {symbol}: debug information cannot refer to that: link without it"
+    )]
+    DebugRelocation {
+        /// The relocation's place.
+        place: Place,
+        /// Its name.
+        relocation: &'static str,
+        /// The symbol.
+        symbol: String,
+    },
     /// A relocation that reaches outside its section.
     #[error("{place}: {relocation} lies outside its section")]
     OutsideSection {

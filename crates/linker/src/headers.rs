@@ -7,6 +7,7 @@ use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64};
 use object::endian::{LittleEndian as LE, U16, U32, U64};
 use object::pod::bytes_of;
 
+use crate::debug::Unloaded;
 use crate::layout::{FILE_HEADER_SIZE, Layout};
 use crate::output::{Content, OutputSection, SegmentKind, Synthetic};
 
@@ -14,9 +15,17 @@ use crate::output::{Content, OutputSection, SegmentKind, Synthetic};
 /// headers.
 ///
 /// `has_indirect` says whether it exports indirect functions, which are an extension of GNU's.
-pub(crate) fn write(out: &mut Vec<u8>, machine: Machine, layout: &Layout<'_>, has_indirect: bool) {
+/// `unloaded` is what comes behind what is loaded.
+pub(crate) fn write(
+    out: &mut Vec<u8>,
+    machine: Machine,
+    layout: &Layout<'_>,
+    has_indirect: bool,
+    unloaded: &[Unloaded],
+) {
     write_program_headers(out, layout);
-    let (headers_offset, n_sections) = append_section_headers(out, layout);
+    let offset = |section: &OutputSection<'_>| Some(section.file_offset);
+    let (headers_offset, n_sections) = append_sections(out, layout, unloaded, offset);
     let os_abi = if has_indirect {
         elf::ELFOSABI_GNU
     } else {
@@ -128,9 +137,16 @@ fn write_program_headers(out: &mut [u8], layout: &Layout<'_>) {
     }
 }
 
-/// Appends the section header table and its names; gives where the table is and how many headers it
-/// has.
-fn append_section_headers(out: &mut Vec<u8>, layout: &Layout<'_>) -> (u64, usize) {
+/// Appends the sections that are not loaded, the section header table and its names; gives where the
+/// table is and how many headers it has.
+///
+/// `offset` says where in the file the bytes of a section that is loaded are, if they are in this file.
+pub(crate) fn append_sections(
+    out: &mut Vec<u8>,
+    layout: &Layout<'_>,
+    unloaded: &[Unloaded],
+    offset: impl Fn(&OutputSection<'_>) -> Option<u64>,
+) -> (u64, usize) {
     let mut names = vec![0];
     let mut null = section_header(0, elf::SHT_NULL, 0, 0, 0, 0);
     null.sh_addralign = U64::new(LE, 0);
@@ -147,12 +163,13 @@ fn append_section_headers(out: &mut Vec<u8>, layout: &Layout<'_>) -> (u64, usize
         let name = to_u32(names.len());
         names.extend_from_slice(section.name);
         names.push(0);
+        let offset = offset(section);
         let mut header = section_header(
             name,
-            section.section_type,
+            offset.map_or(elf::SHT_NOBITS, |_| section.section_type),
             section.flags,
             section.address,
-            section.file_offset,
+            offset.unwrap_or(0),
             section.size,
         );
         header.sh_addralign = U64::new(LE, section.align);
@@ -172,6 +189,29 @@ fn append_section_headers(out: &mut Vec<u8>, layout: &Layout<'_>) -> (u64, usize
             header.sh_info = U32::new(LE, 1);
         }
         headers.push(header);
+    }
+    for section in unloaded {
+        let name = to_u32(names.len());
+        names.extend_from_slice(&section.name);
+        names.push(0);
+        let align = usize::try_from(section.align).unwrap_or(1);
+        out.resize(out.len().next_multiple_of(align), 0);
+        let mut header = section_header(
+            name,
+            section.section_type,
+            section.flags,
+            0,
+            out.len() as u64,
+            section.bytes.len() as u64,
+        );
+        header.sh_addralign = U64::new(LE, section.align);
+        header.sh_entsize = U64::new(LE, section.entry_size);
+        header.sh_info = U32::new(LE, section.info);
+        if section.links_to_next {
+            header.sh_link = U32::new(LE, to_u32(headers.len() + 1));
+        }
+        headers.push(header);
+        out.extend_from_slice(&section.bytes);
     }
     let names_name = to_u32(names.len());
     names.extend_from_slice(b".shstrtab\0");
@@ -202,8 +242,7 @@ fn write_file_header(
     headers_offset: u64,
     n_sections: usize,
 ) {
-    let to_u16 = |value: usize| u16::try_from(value).unwrap_or(u16::MAX);
-    let header = FileHeader64::<LE> {
+    let mut header = FileHeader64::<LE> {
         e_ident: elf::Ident {
             magic: elf::ELFMAG,
             class: elf::ELFCLASS64,
@@ -218,17 +257,25 @@ fn write_file_header(
         e_version: U32::new(LE, u32::from(elf::EV_CURRENT.0)),
         e_entry: U64::new(LE, 0),
         e_phoff: U64::new(LE, FILE_HEADER_SIZE),
-        e_shoff: U64::new(LE, headers_offset),
+        e_shoff: U64::new(LE, 0),
         e_flags: U32::new(LE, elf::FileFlags(0)),
         e_ehsize: U16::new(LE, to_u16(size_of::<FileHeader64<LE>>())),
         e_phentsize: U16::new(LE, to_u16(size_of::<ProgramHeader64<LE>>())),
         e_phnum: U16::new(LE, to_u16(layout.n_program_headers)),
         e_shentsize: U16::new(LE, to_u16(size_of::<SectionHeader64<LE>>())),
-        e_shnum: U16::new(LE, to_u16(n_sections)),
-        e_shstrndx: U16::new(LE, elf::SymbolSection(to_u16(n_sections - 1))),
+        e_shnum: U16::new(LE, 0),
+        e_shstrndx: U16::new(LE, elf::SHN_UNDEF),
     };
+    set_section_table(&mut header, headers_offset, n_sections);
     let bytes = bytes_of(&header);
     out[..bytes.len()].copy_from_slice(bytes);
+}
+
+/// Says where the section headers are and how many, of which the last is that of their names.
+pub(crate) fn set_section_table(header: &mut FileHeader64<LE>, offset: u64, n_sections: usize) {
+    header.e_shoff = U64::new(LE, offset);
+    header.e_shnum = U16::new(LE, to_u16(n_sections));
+    header.e_shstrndx = U16::new(LE, elf::SymbolSection(to_u16(n_sections - 1)));
 }
 
 fn section_header(
@@ -255,4 +302,8 @@ fn section_header(
 
 fn to_u32(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+fn to_u16(value: usize) -> u16 {
+    u16::try_from(value).unwrap_or(u16::MAX)
 }

@@ -19,6 +19,7 @@
 
 mod apply;
 mod collect;
+mod debug;
 mod error;
 mod exports;
 mod gc;
@@ -29,6 +30,7 @@ mod local_exec;
 mod merge;
 mod output;
 mod properties;
+mod refuse;
 mod relax;
 mod resolve;
 mod scan;
@@ -51,6 +53,26 @@ pub struct Linker<'data> {
     exports: Vec<String>,
     export_list: ExportList,
     gc_sections: bool,
+    debug_info: DebugInfo,
+}
+
+/// What becomes of the inputs' debug information.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum DebugInfo {
+    /// It is left out.
+    #[default]
+    Drop,
+    /// It is in the image, behind what is loaded, with a table of all symbols.
+    Keep,
+}
+
+/// An image and its debug information: see [`Linker::link_split`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// The image, without debug information.
+    pub image: Vec<u8>,
+    /// An ELF file with the debug information, for debuggers, which know it by the image's build-id.
+    pub debug_file: Vec<u8>,
 }
 
 impl<'data> Linker<'data> {
@@ -97,6 +119,12 @@ impl<'data> Linker<'data> {
         self
     }
 
+    /// What becomes of the inputs' debug information: it is dropped unless this says otherwise.
+    pub fn debug_info(&mut self, debug_info: DebugInfo) -> &mut Self {
+        self.debug_info = debug_info;
+        self
+    }
+
     /// Links what was added to an image and gives its bytes.
     ///
     /// Global definitions of default or protected visibility are exported; references bind to the
@@ -106,17 +134,41 @@ impl<'data> Linker<'data> {
     ///
     /// Everything found wrong in the phase that first finds something wrong.
     pub fn link(&self) -> Result<Vec<u8>, Errors> {
+        let plan = self.plan(self.debug_info == DebugInfo::Keep)?;
+        let unloaded = match self.debug_info {
+            DebugInfo::Drop => Vec::new(),
+            DebugInfo::Keep => debug::unloaded_sections(&plan.resolved, &plan.layout)?,
+        };
+        write::write(&plan.resolved, &plan.scanned, &plan.layout, &unloaded)
+    }
+
+    /// Links what was added to an image without debug information, the one that [`Linker::link`] gives
+    /// when that is dropped, and to a file with it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Linker::link`], and what is wrong in the debug information.
+    pub fn link_split(&self) -> Result<Split, Errors> {
+        let plan = self.plan(true)?;
+        let image = write::write(&plan.resolved, &plan.scanned, &plan.layout, &[])?;
+        let unloaded = debug::unloaded_sections(&plan.resolved, &plan.layout)?;
+        let debug_file = debug::debug_file(&image, &plan.layout, &unloaded);
+        Ok(Split { image, debug_file })
+    }
+
+    /// All phases but writing.
+    fn plan(&self, with_debug_info: bool) -> Result<Plan<'data>, Errors> {
         let mut objects = Vec::with_capacity(self.inputs.len());
         let mut archives = Vec::new();
         for (name, bytes) in &self.inputs {
             if Archive::is_archive(bytes) {
-                archives.push(Archive::parse(name, bytes, false)?);
+                archives.push(Archive::parse(name, bytes, false, with_debug_info)?);
             } else {
-                objects.push(Object::parse(name.clone(), bytes)?);
+                objects.push(Object::parse(name.clone(), bytes, with_debug_info)?);
             }
         }
         for (name, bytes) in &self.libraries {
-            archives.push(Archive::parse(name, bytes, true)?);
+            archives.push(Archive::parse(name, bytes, true, with_debug_info)?);
         }
         let machine = input::common_machine(&objects, &archives)?;
         let mut resolved = resolve::resolve(
@@ -133,6 +185,17 @@ impl<'data> Linker<'data> {
         merge::merge_sections(&mut resolved)?;
         let scanned = scan::scan(&resolved)?;
         let layout = layout::layout(&resolved, &scanned)?;
-        write::write(&resolved, &scanned, &layout)
+        Ok(Plan {
+            resolved,
+            scanned,
+            layout,
+        })
     }
+}
+
+/// An image that is decided and not yet written.
+struct Plan<'data> {
+    resolved: resolve::Resolved<'data>,
+    scanned: scan::Scanned,
+    layout: layout::Layout<'data>,
 }

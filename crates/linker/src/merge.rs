@@ -161,6 +161,7 @@ impl<'data> Merged<'data> {
             data: Cow::Owned(bytes),
             align: kind.align,
             relocations: Cow::Borrowed(&[]),
+            is_debug_info: false,
             priority: 0,
         });
     }

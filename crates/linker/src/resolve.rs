@@ -2,7 +2,7 @@
 //!
 //! Source: gABI, "Symbol Table" (binding and visibility) and "Section Groups".
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use farcall_arch::Machine;
 use foldhash::fast::FixedState;
@@ -13,8 +13,8 @@ use crate::error::{Error, Errors, Place, Result};
 use crate::input::{
     Archive, Binding, InputSymbol, Object, Placement, Property, SymbolType, Visibility,
 };
-use crate::output::is_array;
 use crate::properties;
+use crate::refuse::{section_refusal, symbol_refusal};
 use crate::synthetic::{LinkerSymbol, runtime_object};
 
 /// The objects of the image and what their names mean.
@@ -33,6 +33,8 @@ pub(crate) struct Resolved<'data> {
     kept: Vec<Vec<bool>>,
     /// The index of the object that holds what was merged.
     merged_object: usize,
+    /// The debug sections of groups that lost, by object and index.
+    lost_debug_info: HashSet<(usize, usize), FixedState>,
 }
 
 /// An index in [`Resolved::globals`].
@@ -106,6 +108,11 @@ impl<'data> Resolved<'data> {
     /// Whether a section enters the image.
     pub(crate) fn is_kept(&self, object: usize, section: usize) -> bool {
         self.kept[object][section]
+    }
+
+    /// Whether a debug section is of a group that lost.
+    pub(crate) fn is_lost_debug_info(&self, object: usize, section: usize) -> bool {
+        self.lost_debug_info.contains(&(object, section))
     }
 
     /// Discards the sections that are not live.
@@ -322,6 +329,7 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
                 global_ids: Vec::new(),
                 kept: Vec::new(),
                 merged_object: 0,
+                lost_debug_info: HashSet::default(),
             },
             archives,
             ids: HashMap::default(),
@@ -337,10 +345,13 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
         let mut kept: Vec<bool> = object.sections.iter().map(enters_image).collect();
         for group in &object.groups {
             if self.groups.insert(group.signature, ()).is_some() {
-                group
-                    .members
-                    .iter()
-                    .for_each(|&member| kept[member] = false);
+                for &member in &group.members {
+                    kept[member] = false;
+                    if object.sections[member].is_debug_info {
+                        let lost = &mut self.resolved.lost_debug_info;
+                        lost.insert((object_index, member));
+                    }
+                }
             }
         }
         let mut ids = Vec::with_capacity(object.globals().len());
@@ -557,7 +568,7 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
         }
         for (object, kept) in resolved.objects.iter().zip(&resolved.kept) {
             for (index, section) in object.sections.iter().enumerate() {
-                if let Some(reason) = refusal(section, kept[index]) {
+                if let Some(reason) = section_refusal(section, kept[index]) {
                     let section = section.display_name();
                     self.errors.push(Error::Section {
                         object: object.name.clone(),
@@ -583,84 +594,12 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
     }
 }
 
-/// What images allow: threads' blocks are allocated one by one.
-const MAX_TLS_ALIGN: u64 = 1 << 16;
-
 /// Whether a section enters the image unless its group loses.
 fn enters_image(section: &crate::input::Section<'_>) -> bool {
     section.is_alloc()
         && !section.has_flag(elf::SHF_EXCLUDE)
         && section.name != b".note.gnu.property"
         && !matches!(section.section_type, elf::SHT_NULL | elf::SHT_GROUP)
-}
-
-/// Why a section cannot be linked, if it cannot.
-fn refusal(section: &crate::input::Section<'_>, is_kept: bool) -> Option<&'static str> {
-    let is_executable = section.has_flag(elf::SHF_EXECINSTR);
-    if section.name == b".note.GNU-stack" && is_executable {
-        return Some("the object asks for an executable stack, which no image has");
-    }
-    if !is_kept {
-        return None;
-    }
-    if section.has_flag(elf::SHF_WRITE) && is_executable {
-        return Some("it is writable and executable");
-    }
-    if section.has_flag(elf::SHF_COMPRESSED) {
-        return Some("it is loaded, so it cannot be compressed");
-    }
-    if section.has_flag(elf::SHF_TLS) && is_executable {
-        return Some("it is thread-local and executable");
-    }
-    if section.has_flag(elf::SHF_TLS) && section.align > MAX_TLS_ALIGN {
-        return Some("thread-local variables cannot be aligned to more than 65536 bytes");
-    }
-    let is_pointers = !section.is_nobits() && section.size.is_multiple_of(8) && !is_executable;
-    if is_array(section) && !is_pointers {
-        return Some("it is no array of pointers");
-    }
-    if section.section_type == elf::SHT_PREINIT_ARRAY {
-        return Some("pre-initialisers run only in executables");
-    }
-    let is_init = section.name == b".init" || section.name == b".fini";
-    is_init
-        .then_some("code in this section belongs to a C runtime's start files, which no image has")
-}
-
-/// Why a symbol cannot be linked, if it cannot. `is_kept` tells whether its section is.
-fn symbol_refusal(
-    object: &Object<'_>,
-    symbol: &InputSymbol<'_>,
-    is_kept: bool,
-) -> Option<&'static str> {
-    let is_tls = symbol.symbol_type == SymbolType::Tls;
-    let is_visible = symbol.binding != Binding::Local && symbol.visibility <= Visibility::Protected;
-    match symbol.placement {
-        Placement::Section(section) if is_kept => {
-            let section = &object.sections[section];
-            let is_in_code = section.has_flag(elf::SHF_EXECINSTR) && symbol.value < section.size;
-            if symbol.symbol_type == SymbolType::IndirectFunction && !is_in_code {
-                Some("what finds an indirect function must be code")
-            } else if is_tls && !section.has_flag(elf::SHF_TLS) {
-                Some("it is thread-local, but its section is not")
-            } else if is_visible && section.is_eh_frame() {
-                Some("unwind records move and go, so none can be exported")
-            } else if is_visible && symbol.value > section.size {
-                Some("its value lies outside its section")
-            } else {
-                None
-            }
-        }
-        Placement::Common | Placement::Absolute
-            if symbol.symbol_type == SymbolType::IndirectFunction =>
-        {
-            Some("what finds an indirect function must be code")
-        }
-        Placement::Common | Placement::Absolute if is_tls => {
-            Some("thread-local variables cannot be common or absolute")
-        }
-        _ => None,
-    }
 }
 
 fn section_exists(objects: &[Object<'_>], kept: &[Vec<bool>], name: &[u8]) -> bool {

@@ -8,6 +8,7 @@ use object::endian::{I64, LittleEndian as LE, U16, U32, U64};
 use object::pod::bytes_of;
 
 use crate::apply::{Context, Run};
+use crate::debug::Unloaded;
 use crate::error::{Error, Errors, Result};
 use crate::headers;
 use crate::input::{Binding, PC_BEGIN, SymbolType, Visibility};
@@ -23,6 +24,7 @@ pub(crate) fn write(
     resolved: &Resolved<'_>,
     scanned: &Scanned,
     layout: &Layout<'_>,
+    unloaded: &[Unloaded],
 ) -> Result<Vec<u8>, Errors> {
     let mut writer = Writer {
         resolved,
@@ -41,7 +43,13 @@ pub(crate) fn write(
         let symbol = resolved.defining_symbol(id);
         symbol.is_some_and(|symbol| symbol.symbol_type == SymbolType::IndirectFunction)
     });
-    headers::write(&mut writer.out, resolved.machine, layout, has_indirect);
+    headers::write(
+        &mut writer.out,
+        resolved.machine,
+        layout,
+        has_indirect,
+        unloaded,
+    );
     writer.write_digest();
     Ok(writer.out)
 }
@@ -473,7 +481,7 @@ impl Writer<'_, '_> {
     }
 }
 
-fn elf_type(symbol_type: SymbolType) -> elf::SymbolType {
+pub(crate) fn elf_type(symbol_type: SymbolType) -> elf::SymbolType {
     match symbol_type {
         SymbolType::Object => elf::STT_OBJECT,
         SymbolType::Function => elf::STT_FUNC,

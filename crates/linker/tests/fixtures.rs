@@ -21,6 +21,7 @@
 //! | `VersionScript: { global: f; local: *; };` | what is exported, as [`ExportList`] reads it |
 //! | `Export: f` | exported however it was declared |
 //! | `GcSections: yes` | sections that nothing needs are left out |
+//! | `DebugInfo: keep` | debug information is linked too |
 //! | `ExpectError: text` | the link fails, and its next error has this text; there are no other errors |
 //! | `ExpectSymbol: f section=.text type=FUNC binding=WEAK visibility=PROTECTED size=8` | an export; what is not said is not checked |
 //! | `ExpectNoSymbol: f` | neither an export nor an import |
@@ -71,7 +72,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use farcall_linker::{ExportList, Linker};
+use farcall_linker::{DebugInfo, ExportList, Linker};
 use farcall_testkit::require_tools;
 use fixture::{Fixture, Image, Inputs, outside_opinions};
 
@@ -116,6 +117,7 @@ fn check_variant(fixture: &Fixture, args: &[String]) -> Result<(), String> {
             match option.as_str() {
                 "Export" => linker.export(value.as_str()),
                 "GcSections" => linker.gc_sections(true),
+                "DebugInfo" => linker.debug_info(DebugInfo::Keep),
                 _ => linker.export_list(ExportList::parse_version_script(value).unwrap()),
             };
         }

@@ -14,6 +14,7 @@ pub(crate) struct Archive<'data> {
     name: String,
     /// Whether its members are linked on demand only, even when there is no other input.
     pub(crate) is_library: bool,
+    with_debug_info: bool,
     members: Vec<(String, &'data [u8])>,
     /// Names that members define and the member of each, in the order of the archive's own index.
     pub(crate) definitions: Vec<(&'data [u8], usize)>,
@@ -24,7 +25,12 @@ impl<'data> Archive<'data> {
         bytes.starts_with(b"!<arch>\n") || bytes.starts_with(b"!<thin>\n")
     }
 
-    pub(crate) fn parse(name: &str, bytes: &'data [u8], is_library: bool) -> Result<Self> {
+    pub(crate) fn parse(
+        name: &str,
+        bytes: &'data [u8],
+        is_library: bool,
+        with_debug_info: bool,
+    ) -> Result<Self> {
         let malformed = |error: object::read::Error| Error::MalformedArchive {
             archive: name.to_owned(),
             reason: error.to_string(),
@@ -38,6 +44,7 @@ impl<'data> Archive<'data> {
         let mut archive = Self {
             name: name.to_owned(),
             is_library,
+            with_debug_info,
             members: Vec::new(),
             definitions: Vec::new(),
         };
@@ -79,7 +86,8 @@ impl<'data> Archive<'data> {
             if !bytes.starts_with(b"\x7fELF") {
                 continue;
             }
-            let object = Object::parse(name.clone(), bytes)?;
+            // For its names only.
+            let object = Object::parse(name.clone(), bytes, false)?;
             let defined = object
                 .globals()
                 .iter()
@@ -96,7 +104,7 @@ impl<'data> Archive<'data> {
             .members
             .iter()
             .filter(|(_, bytes)| bytes.starts_with(b"\x7fELF"));
-        objects.map(|(name, bytes)| Object::parse(name.clone(), bytes))
+        objects.map(|(name, bytes)| Object::parse(name.clone(), bytes, self.with_debug_info))
     }
 
     /// Reads the member at `index`.
@@ -108,6 +116,6 @@ impl<'data> Archive<'data> {
                 archive: self.name.clone(),
                 reason: "no such member".to_owned(),
             })?;
-        Object::parse(name.clone(), bytes)
+        Object::parse(name.clone(), bytes, self.with_debug_info)
     }
 }

@@ -2,6 +2,7 @@
 
 mod archive;
 mod constructors;
+mod debug;
 mod eh_frame;
 mod object;
 mod properties;

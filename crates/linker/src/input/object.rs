@@ -8,7 +8,7 @@ use object::endian::LittleEndian as LE;
 use object::read::elf::{FileHeader as _, SectionHeader as _, SectionTable, SymbolTable};
 
 use super::properties::{self, Property};
-use super::{constructors, relocations};
+use super::{constructors, debug, relocations};
 use crate::error::{Error, Place, Result};
 
 /// Larger alignments would pad an image by more than they are ever worth.
@@ -47,6 +47,8 @@ pub(crate) struct Section<'data> {
     /// A power of two.
     pub(crate) align: u64,
     pub(crate) relocations: Cow<'data, [Rela64<LE>]>,
+    /// Whether it holds debug information that is to be linked.
+    pub(crate) is_debug_info: bool,
     /// Where a table of constructors stands among others of its kind: lowest first.
     pub(crate) priority: u32,
 }
@@ -149,8 +151,9 @@ impl InputSymbol<'_> {
 }
 
 impl<'data> Object<'data> {
-    pub(crate) fn parse(name: String, bytes: &'data [u8]) -> Result<Self> {
-        match read(&name, bytes) {
+    /// `with_debug_info` says whether that is to be linked too.
+    pub(crate) fn parse(name: String, bytes: &'data [u8], with_debug_info: bool) -> Result<Self> {
+        match read(&name, bytes, with_debug_info) {
             Ok(object) => Ok(object),
             Err(ReadError::Malformed(reason)) => Err(Error::MalformedObject {
                 object: name,
@@ -238,14 +241,22 @@ pub(super) fn malformed<T>(reason: impl Into<String>) -> Result<T, ReadError> {
     Err(ReadError::Malformed(reason.into()))
 }
 
-fn read<'data>(name: &str, bytes: &'data [u8]) -> Result<Object<'data>, ReadError> {
+fn read<'data>(
+    name: &str,
+    bytes: &'data [u8],
+    with_debug_info: bool,
+) -> Result<Object<'data>, ReadError> {
     let machine = machine(name, bytes)?;
     let header = FileHeader64::<LE>::parse(bytes)?;
     let table = header.sections(LE, bytes)?;
     let mut sections = Vec::with_capacity(table.len());
     let mut properties = Vec::new();
     for header in table.iter() {
-        let section = section(&table, header, bytes)?;
+        let mut section = section(&table, header, bytes)?;
+        if with_debug_info && debug::is_debug_info(&section) {
+            debug::decompress(&mut section, header, bytes)?;
+            section.is_debug_info = true;
+        }
         if section.name == properties::SECTION {
             properties.extend(properties::properties(name, machine, header, bytes)?);
         }
@@ -361,6 +372,7 @@ fn section<'data>(
         size,
         align,
         relocations: Cow::Borrowed(&[]),
+        is_debug_info: false,
         priority: constructors::priority(name),
     })
 }

@@ -28,9 +28,9 @@ pub(super) fn attach<'data>(
             elf::SHT_RELA | elf::SHT_REL | elf::SHT_CREL | elf::SHT_RELR
         );
         let target = usize::try_from(header.sh_info.get(LE)).unwrap_or(usize::MAX);
-        let is_loaded = sections.get(target).is_none_or(Section::is_alloc);
-        // Debug information is not linked yet, so its relocations do not matter.
-        if !is_table || (target != 0 && !is_loaded) {
+        let is_linked = |section: &Section<'_>| section.is_alloc() || section.is_debug_info;
+        // What is not linked may be relocated as it likes.
+        if !is_table || (target != 0 && !sections.get(target).is_none_or(is_linked)) {
             continue;
         }
         let Some(section) = sections.get_mut(target).filter(|_| target != 0) else {

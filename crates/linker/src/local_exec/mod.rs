@@ -186,6 +186,7 @@ fn apply(object: &mut Object<'_>, section_index: usize, moves: &[(usize, OutOfLi
         data: Cow::Owned(code),
         align: CODE_ALIGN as u64,
         relocations: Cow::Owned(code_relocations),
+        is_debug_info: false,
         priority: 0,
     });
 }

@@ -52,6 +52,7 @@ pub(crate) fn runtime_object(machine: Machine, function: &RuntimeFunction) -> Ob
         size: 0,
         align: 1,
         relocations: Cow::Borrowed(&[]),
+        is_debug_info: false,
         priority: 0,
     };
     let text = Section {
@@ -63,6 +64,7 @@ pub(crate) fn runtime_object(machine: Machine, function: &RuntimeFunction) -> Ob
         size: function.code.len() as u64,
         align: 16,
         relocations: Cow::Owned(relocations),
+        is_debug_info: false,
         priority: 0,
     };
     Object {
