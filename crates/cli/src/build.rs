@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use farcall::Linker;
-use farcall::linker::{DebugInfo, ExportList, Split};
+use farcall::linker::{DebugInfo, ExportList, Member, Split, archive_members, is_bitcode};
 
 use crate::compile_process::{CompileOptions, compile};
-use crate::input::{Input, Kind};
+use crate::input::{Input, Kind, is_elf};
 use crate::libraries;
 use crate::timings::Timings;
 
@@ -39,6 +39,9 @@ pub(crate) struct LinkOptions {
     /// Leave out sections that no export and no constructor needs
     #[arg(long)]
     gc_sections: bool,
+    /// Link all members of this archive, which is one of the inputs
+    #[arg(long, value_name = "ARCHIVE")]
+    whole_archive: Vec<PathBuf>,
     /// Debug information: in the image, in a file beside it (IMAGE.debug), or nowhere
     #[arg(long, value_enum, value_name = "WHERE", default_value_t)]
     debug: Debug,
@@ -126,30 +129,61 @@ pub(crate) fn link(
     timings: &mut Timings,
     verbose: u8,
 ) -> anyhow::Result<Linked> {
-    let ir: Vec<&Input> = inputs
+    let is_input = |path: &&PathBuf| inputs.iter().any(|input| input.path == **path);
+    if let Some(path) = link_options
+        .whole_archive
         .iter()
-        .copied()
-        .filter(|input| input.kind == Kind::Ir)
-        .collect();
+        .find(|path| !is_input(path))
+    {
+        anyhow::bail!("--whole-archive {}: not one of the inputs", path.display());
+    }
+    let contents = inputs.iter().copied().map(Content::of);
+    let contents = contents.collect::<anyhow::Result<Vec<_>>>()?;
+    let with_ir = inputs.iter().copied().zip(&contents);
+    let with_ir = with_ir.filter(|(_, content)| content.n_ir() > 0);
+    let ir: Vec<&Input> = with_ir.map(|(input, _)| input).collect();
     let mut compiled = Vec::new();
     if !ir.is_empty() {
-        compiled = timings.stage("compile", || compile(&ir, options, verbose))?;
+        let n_objects = contents.iter().map(Content::n_ir).sum();
+        compiled = timings.stage("compile", || compile(&ir, n_objects, options, verbose))?;
         timings.bytes(compiled.iter().map(|object| object.len() as u64).sum());
     }
-    let mut compiled = compiled.iter();
+    let mut compiled = compiled.iter().map(Vec::as_slice);
     let mut linker = Linker::new();
     linker.export("main");
     link_options.apply(&mut linker)?;
     let mut first = None;
-    for input in inputs {
-        let bytes = match input.kind {
-            Kind::Ir => compiled.next().context("an object for each IR file")?,
-            _ => &input.bytes,
+    for (input, content) in inputs.iter().zip(contents) {
+        let is_whole = link_options.whole_archive.contains(&input.path);
+        let name = input.name();
+        let bytes = match content {
+            Content::Ir => compiled.next().context("an object for each IR file")?,
+            Content::Linkable => &input.bytes,
+            Content::ArchiveWithIr(mut members) => {
+                for (_, bytes) in members.iter_mut().filter(|(_, bytes)| is_bitcode(bytes)) {
+                    *bytes = compiled.next().context("an object for each member")?;
+                }
+                let first_member = members.first().map_or(&[][..], |&(_, bytes)| bytes);
+                first = first.or(Some(first_member));
+                if is_whole {
+                    // What is no object, a text file say, defines nothing.
+                    let objects = members.into_iter().filter(|(_, bytes)| is_elf(bytes));
+                    for (member, bytes) in objects {
+                        linker.add(member, bytes);
+                    }
+                } else {
+                    linker.add_members(name, members);
+                }
+                continue;
+            }
         };
-        linker.add(input.name(), bytes);
+        match is_whole {
+            true => linker.add_whole_archive(name, bytes),
+            false => linker.add(name, bytes),
+        };
         first = first.or(Some(bytes));
     }
-    let runtime = libraries::compiler_runtime(first.map(Vec::as_slice).unwrap_or_default());
+    let runtime = libraries::compiler_runtime(first.unwrap_or_default());
     if let Some((name, bytes)) = &runtime {
         linker.library(name.as_str(), bytes);
     }
@@ -163,6 +197,41 @@ pub(crate) fn link(
     timings.bytes(linked.image.len() as u64);
     tracing::info!(inputs = inputs.len(), bytes = linked.image.len(), "linked");
     Ok(linked)
+}
+
+/// What is to be done with an input.
+enum Content<'data> {
+    /// It is compiled.
+    Ir,
+    /// It is linked as it is.
+    Linkable,
+    /// Members of it are compiled: those that are bitcode.
+    ArchiveWithIr(Vec<Member<'data>>),
+}
+
+impl<'data> Content<'data> {
+    fn of(input: &'data Input) -> anyhow::Result<Self> {
+        if input.kind == Kind::Ir {
+            return Ok(Self::Ir);
+        }
+        let members = archive_members(&input.name(), &input.bytes)?.unwrap_or_default();
+        Ok(match members.iter().any(|(_, bytes)| is_bitcode(bytes)) {
+            true => Self::ArchiveWithIr(members),
+            false => Self::Linkable,
+        })
+    }
+
+    /// How many objects are made of it.
+    fn n_ir(&self) -> usize {
+        match self {
+            Self::Ir => 1,
+            Self::Linkable => 0,
+            Self::ArchiveWithIr(members) => members
+                .iter()
+                .filter(|(_, bytes)| is_bitcode(bytes))
+                .count(),
+        }
+    }
 }
 
 /// Writes a file so that nobody sees a part of it.

@@ -26,9 +26,10 @@ pub(crate) struct CompileOptions {
     allow_absolute_addresses: bool,
 }
 
-/// Compiles IR files to objects, in their order.
+/// Compiles IR files, and what is bitcode in archives, to objects, in their order.
 pub(crate) fn compile(
     inputs: &[&Input],
+    n_objects: usize,
     options: &CompileOptions,
     verbose: u8,
 ) -> anyhow::Result<Vec<Vec<u8>>> {
@@ -67,7 +68,7 @@ pub(crate) fn compile(
             output.status
         );
     }
-    split(&output.stdout, inputs.len()).context("farcall-compile gave something else than objects")
+    split(&output.stdout, n_objects).context("farcall-compile gave something else than objects")
 }
 
 /// `farcall-compile`, which is installed beside this program.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use farcall::Image;
+use farcall::linker::is_bitcode;
 
 /// A file that was read.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ fn kind(path: &Path, bytes: &[u8]) -> anyhow::Result<Kind> {
     if bytes.is_empty() {
         anyhow::bail!("the file is empty");
     }
-    if bytes.starts_with(b"\x7fELF") {
+    if is_elf(bytes) {
         return Ok(if bytes.get(16) == Some(&ET_REL) {
             Kind::Object
         } else {
@@ -58,7 +59,7 @@ fn kind(path: &Path, bytes: &[u8]) -> anyhow::Result<Kind> {
     if bytes.starts_with(b"!<arch>\n") || bytes.starts_with(b"!<thin>\n") {
         return Ok(Kind::Object);
     }
-    if bytes.starts_with(b"BC\xc0\xde") || bytes.starts_with(&[0xde, 0xc0, 0x17, 0x0b]) {
+    if is_bitcode(bytes) {
         return Ok(Kind::Ir);
     }
     match path.extension().and_then(|extension| extension.to_str()) {
@@ -66,6 +67,10 @@ fn kind(path: &Path, bytes: &[u8]) -> anyhow::Result<Kind> {
         Some("o" | "a") => Ok(Kind::Object),
         _ => anyhow::bail!("neither IR (.ll, .bc), nor an object, an archive or an image"),
     }
+}
+
+pub(crate) fn is_elf(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\x7fELF")
 }
 
 /// The bytes of a file that is an image, as far as its first bytes tell.

@@ -42,18 +42,35 @@ use input::{Archive, Object};
 
 pub use error::{Error, Errors, Place, Result};
 pub use exports::{ExportList, ParseExportListError};
+pub use input::{Member, archive_members, is_bitcode};
 
 /// The objects and archives of one image, in link order.
 ///
 /// Borrows the bytes. Nothing is read before [`Linker::link`].
 #[derive(Debug, Default, Clone)]
 pub struct Linker<'data> {
-    inputs: Vec<(String, &'data [u8])>,
+    inputs: Vec<Input<'data>>,
     libraries: Vec<(String, &'data [u8])>,
     exports: Vec<String>,
     export_list: ExportList,
     gc_sections: bool,
     debug_info: DebugInfo,
+}
+
+#[derive(Debug, Clone)]
+struct Input<'data> {
+    name: String,
+    content: Content<'data>,
+}
+
+#[derive(Debug, Clone)]
+enum Content<'data> {
+    /// An object, or an archive whose members are linked on demand.
+    File(&'data [u8]),
+    /// An archive that is linked whole.
+    Whole(&'data [u8]),
+    /// Members that are linked on demand.
+    Members(Vec<Member<'data>>),
 }
 
 /// What becomes of the inputs' debug information.
@@ -88,7 +105,35 @@ impl<'data> Linker<'data> {
     /// Members of an archive are linked when something refers to a name that they define; all of
     /// them when there are only archives and nothing says which.
     pub fn add(&mut self, name: impl Into<String>, bytes: &'data [u8]) -> &mut Self {
-        self.inputs.push((name.into(), bytes));
+        self.inputs.push(Input {
+            name: name.into(),
+            content: Content::File(bytes),
+        });
+        self
+    }
+
+    /// Adds an archive all of whose members are linked, whether anything refers to them or not.
+    ///
+    /// `name` is as in [`Linker::add`]. What is no archive is added as it is.
+    pub fn add_whole_archive(&mut self, name: impl Into<String>, bytes: &'data [u8]) -> &mut Self {
+        self.inputs.push(Input {
+            name: name.into(),
+            content: Content::Whole(bytes),
+        });
+        self
+    }
+
+    /// Adds the members of an archive, each with its name, as [`archive_members`] gives them: they are
+    /// linked on demand. For archives of which some members had to be compiled.
+    pub fn add_members(
+        &mut self,
+        name: impl Into<String>,
+        members: Vec<Member<'data>>,
+    ) -> &mut Self {
+        self.inputs.push(Input {
+            name: name.into(),
+            content: Content::Members(members),
+        });
         self
     }
 
@@ -160,11 +205,23 @@ impl<'data> Linker<'data> {
     fn plan(&self, with_debug_info: bool) -> Result<Plan<'data>, Errors> {
         let mut objects = Vec::with_capacity(self.inputs.len());
         let mut archives = Vec::new();
-        for (name, bytes) in &self.inputs {
-            if Archive::is_archive(bytes) {
-                archives.push(Archive::parse(name, bytes, false, with_debug_info)?);
-            } else {
-                objects.push(Object::parse(name.clone(), bytes, with_debug_info)?);
+        for Input { name, content } in &self.inputs {
+            match content {
+                Content::Whole(bytes) if Archive::is_archive(bytes) => {
+                    let archive = Archive::parse(name, bytes, false, with_debug_info)?;
+                    for object in archive.objects() {
+                        objects.push(object?);
+                    }
+                }
+                Content::File(bytes) if Archive::is_archive(bytes) => {
+                    archives.push(Archive::parse(name, bytes, false, with_debug_info)?);
+                }
+                Content::File(bytes) | Content::Whole(bytes) => {
+                    objects.push(Object::parse(name.clone(), bytes, with_debug_info)?);
+                }
+                Content::Members(members) => {
+                    archives.push(Archive::of_members(name, members, with_debug_info)?);
+                }
             }
         }
         for (name, bytes) in &self.libraries {

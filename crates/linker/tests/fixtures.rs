@@ -21,6 +21,7 @@
 //! | `VersionScript: { global: f; local: *; };` | what is exported, as [`ExportList`] reads it |
 //! | `Export: f` | exported however it was declared |
 //! | `GcSections: yes` | sections that nothing needs are left out |
+//! | `Whole: lib.a` | all members of this archive are linked |
 //! | `DebugInfo: keep` | debug information is linked too |
 //! | `ExpectError: text` | the link fails, and its next error has this text; there are no other errors |
 //! | `ExpectSymbol: f section=.text type=FUNC binding=WEAK visibility=PROTECTED size=8` | an export; what is not said is not checked |
@@ -110,12 +111,21 @@ fn check_variant(fixture: &Fixture, args: &[String]) -> Result<(), String> {
     let inputs = Inputs::build(fixture, args)?;
     let link = |folder: &str| {
         let mut linker = Linker::new();
+        let is_whole = |name: &str| {
+            let mut options = fixture.link_options.iter();
+            options.any(|(option, value)| option == "Whole" && value == name)
+        };
         for (name, bytes) in inputs.iter() {
-            linker.add(format!("{folder}{name}"), bytes);
+            let path = format!("{folder}{name}");
+            match is_whole(name) {
+                true => linker.add_whole_archive(path, bytes),
+                false => linker.add(path, bytes),
+            };
         }
         for (option, value) in &fixture.link_options {
             match option.as_str() {
                 "Export" => linker.export(value.as_str()),
+                "Whole" => &mut linker,
                 "GcSections" => linker.gc_sections(true),
                 "DebugInfo" => linker.debug_info(DebugInfo::Keep),
                 _ => linker.export_list(ExportList::parse_version_script(value).unwrap()),

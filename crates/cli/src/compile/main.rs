@@ -11,12 +11,13 @@
 mod progress;
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context as _;
 use clap::Parser;
+use farcall::linker::{archive_members, is_bitcode};
 use farcall::{Compiler, Object, OptLevel};
 use indicatif::ProgressBar;
 
@@ -27,7 +28,7 @@ use indicatif::ProgressBar;
     about = "Compiles LLVM IR for farcall"
 )]
 struct Arguments {
-    /// Files of IR: text or bitcode
+    /// Files of IR, text or bitcode, and archives with bitcode in them
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
     /// 0, 1, 2 or 3
@@ -88,11 +89,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         builder = builder.features(features);
     }
     let compiler = builder.build()?;
-    let names: Vec<String> = (arguments.inputs.iter())
-        .map(|input| input.display().to_string())
-        .collect();
+    let mut modules = Vec::new();
+    for path in &arguments.inputs {
+        modules.extend(modules_of(path)?);
+    }
+    let names: Vec<String> = modules.iter().map(|(name, _)| name.clone()).collect();
     let progress = progress::progress(&names, arguments.verbose > 0);
-    let objects = compile_all(&compiler, &arguments.inputs, &progress);
+    let objects = compile_all(&compiler, &modules, &progress);
     progress.finish_and_clear();
     let objects = objects?;
     let mut out = std::io::stdout().lock();
@@ -104,16 +107,27 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Compiles the files on all cores. The first file, in their order, that fails is the error.
+/// The IR in a file, with names: the file's own, or the members of an archive that are bitcode.
+fn modules_of(path: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).with_context(|| format!("{name}: cannot read"))?;
+    let Some(members) = archive_members(&name, &bytes)? else {
+        return Ok(vec![(name, bytes)]);
+    };
+    let bitcode = members.into_iter().filter(|(_, bytes)| is_bitcode(bytes));
+    Ok(bitcode
+        .map(|(name, bytes)| (name, bytes.to_vec()))
+        .collect())
+}
+
+/// Compiles modules on all cores. The first, in their order, that fails is the error.
 fn compile_all(
     compiler: &Compiler,
-    inputs: &[PathBuf],
+    inputs: &[(String, Vec<u8>)],
     progress: &ProgressBar,
 ) -> anyhow::Result<Vec<Object>> {
-    let compile = |input: &PathBuf| {
-        let name = input.display().to_string();
-        let ir = std::fs::read(input).with_context(|| format!("{name}: cannot read"))?;
-        let object = compiler.compile_ir(&name, &ir)?;
+    let compile = |(name, ir): &(String, Vec<u8>)| {
+        let object = compiler.compile_ir(name, ir)?;
         progress.inc(1);
         anyhow::Ok(object)
     };

@@ -120,7 +120,9 @@ impl Writer<'_, '_> {
             return;
         }
         if is_tls {
-            address -= self.layout.tls.as_ref().map_or(0, |tls| tls.memory.start);
+            // A local symbol may say it is anywhere.
+            let start = self.layout.tls.as_ref().map_or(0, |tls| tls.memory.start);
+            address = address.wrapping_sub(start);
         }
         let name = self.name(symbol.name);
         let mut entry = Sym64::<LE> {

@@ -3,10 +3,73 @@
 use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
-use object::read::archive::ArchiveFile;
+use object::read::archive::{ArchiveFile, ArchiveMember};
 
 use crate::error::{Error, Result};
-use crate::input::Object;
+use crate::input::{Object, is_bitcode};
+
+/// A member of an archive: how errors call it, `lib.a(member.o)`, and its bytes.
+pub type Member<'data> = (String, &'data [u8]);
+
+/// The members of an archive, each as errors call it (`lib.a(member.o)`), in their order; `None` when the
+/// bytes are no archive.
+///
+/// For whoever makes objects of some members, such as those that are bitcode: see
+/// [`Linker::add_members`](crate::Linker::add_members).
+///
+/// # Errors
+///
+/// What is wrong with the archive. Members are not looked into.
+pub fn archive_members<'data>(
+    name: &str,
+    bytes: &'data [u8],
+) -> Result<Option<Vec<Member<'data>>>> {
+    if !Archive::is_archive(bytes) {
+        return Ok(None);
+    }
+    let file = parse(name, bytes)?;
+    let members = file.members().map(|member| match member {
+        Ok(member) => named(name, bytes, &member),
+        Err(error) => Err(Error::MalformedArchive {
+            archive: name.to_owned(),
+            reason: error.to_string(),
+        }),
+    });
+    Ok(Some(members.collect::<Result<_>>()?))
+}
+
+fn parse<'data>(name: &str, bytes: &'data [u8]) -> Result<ArchiveFile<'data>> {
+    let file = ArchiveFile::parse(bytes).map_err(|error| Error::MalformedArchive {
+        archive: name.to_owned(),
+        reason: error.to_string(),
+    })?;
+    if file.is_thin() {
+        return Err(Error::ThinArchive {
+            archive: name.to_owned(),
+        });
+    }
+    Ok(file)
+}
+
+/// A member's name in errors, and its bytes.
+fn named<'data>(
+    archive: &str,
+    bytes: &'data [u8],
+    member: &ArchiveMember<'data>,
+) -> Result<Member<'data>> {
+    let data = (member.data(bytes)).map_err(|error| Error::MalformedArchive {
+        archive: archive.to_owned(),
+        reason: error.to_string(),
+    })?;
+    let name = String::from_utf8_lossy(member.name());
+    Ok((format!("{archive}({name})"), data))
+}
+
+/// Whether a member is an object, or bitcode, which is refused by name; what is neither (a text file,
+/// say) defines nothing.
+fn may_be_object(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\x7fELF") || is_bitcode(bytes)
+}
 
 /// An archive: objects that are linked when they are needed.
 #[derive(Debug)]
@@ -15,7 +78,7 @@ pub(crate) struct Archive<'data> {
     /// Whether its members are linked on demand only, even when there is no other input.
     pub(crate) is_library: bool,
     with_debug_info: bool,
-    members: Vec<(String, &'data [u8])>,
+    members: Vec<Member<'data>>,
     /// Names that members define and the member of each, in the order of the archive's own index.
     pub(crate) definitions: Vec<(&'data [u8], usize)>,
 }
@@ -35,12 +98,7 @@ impl<'data> Archive<'data> {
             archive: name.to_owned(),
             reason: error.to_string(),
         };
-        let file = ArchiveFile::parse(bytes).map_err(malformed)?;
-        if file.is_thin() {
-            return Err(Error::ThinArchive {
-                archive: name.to_owned(),
-            });
-        }
+        let file = parse(name, bytes)?;
         let mut archive = Self {
             name: name.to_owned(),
             is_library,
@@ -51,12 +109,8 @@ impl<'data> Archive<'data> {
         let mut offsets = HashMap::<u64, usize, FixedState>::default();
         for member in file.members() {
             let member = member.map_err(malformed)?;
-            let member_name = String::from_utf8_lossy(member.name());
-            let data = member.data(bytes).map_err(malformed)?;
             offsets.insert(member.file_range().0, archive.members.len());
-            archive
-                .members
-                .push((format!("{name}({member_name})"), data));
+            archive.members.push(named(name, bytes, &member)?);
         }
         match file.symbols().map_err(malformed)? {
             Some(symbols) => {
@@ -73,17 +127,28 @@ impl<'data> Archive<'data> {
         Ok(archive)
     }
 
+    /// An archive of these members, each with its name.
+    pub(crate) fn of_members(
+        name: &str,
+        members: &[Member<'data>],
+        with_debug_info: bool,
+    ) -> Result<Self> {
+        let mut archive = Self {
+            name: name.to_owned(),
+            is_library: false,
+            with_debug_info,
+            members: members.to_vec(),
+            definitions: Vec::new(),
+        };
+        archive.index_members()?;
+        Ok(archive)
+    }
+
     /// Collects what the members define, for an archive without an index: `ar` makes none for
     /// members that it does not know.
     fn index_members(&mut self) -> Result<()> {
         for (index, (name, bytes)) in self.members.iter().enumerate() {
-            if bytes.starts_with(b"BC\xc0\xde") {
-                return Err(Error::Bitcode {
-                    object: name.clone(),
-                });
-            }
-            // What is no object (a text file, say) defines nothing.
-            if !bytes.starts_with(b"\x7fELF") {
+            if !may_be_object(bytes) {
                 continue;
             }
             // For its names only.
@@ -100,10 +165,7 @@ impl<'data> Archive<'data> {
 
     /// Reads the members that are objects, in their order.
     pub(crate) fn objects(&self) -> impl Iterator<Item = Result<Object<'data>>> {
-        let objects = self
-            .members
-            .iter()
-            .filter(|(_, bytes)| bytes.starts_with(b"\x7fELF"));
+        let objects = (self.members.iter()).filter(|(_, bytes)| may_be_object(bytes));
         objects.map(|(name, bytes)| Object::parse(name.clone(), bytes, self.with_debug_info))
     }
 

@@ -11,7 +11,9 @@ mod relocations;
 use farcall_arch::Machine;
 
 pub(crate) use archive::Archive;
+pub use archive::{Member, archive_members};
 pub(crate) use eh_frame::{PC_BEGIN, Record, RecordKind, records};
+pub use object::is_bitcode;
 pub(crate) use object::{
     Binding, InputSymbol, NamedPlaces, Object, Placement, Section, SymbolType, Visibility,
 };

@@ -300,9 +300,15 @@ fn read<'data>(
     })
 }
 
+/// Whether bytes are LLVM's bitcode, with or without the wrapper that some tools put round it.
+#[must_use]
+pub fn is_bitcode(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"BC\xc0\xde") || bytes.starts_with(&[0xde, 0xc0, 0x17, 0x0b])
+}
+
 fn machine(name: &str, bytes: &[u8]) -> Result<Machine, ReadError> {
     let object = || name.to_owned();
-    if bytes.starts_with(b"BC\xc0\xde") {
+    if is_bitcode(bytes) {
         return Err(Error::Bitcode { object: object() }.into());
     }
     if !bytes.starts_with(b"\x7fELF") {
@@ -412,8 +418,9 @@ fn symbols<'data>(
         let symbol_type = match symbol.st_type() {
             elf::STT_OBJECT | elf::STT_COMMON => SymbolType::Object,
             elf::STT_FUNC => SymbolType::Function,
-            elf::STT_SECTION => SymbolType::Section,
-            elf::STT_FILE => SymbolType::File,
+            // Such a name that others may refer to is a name like any other.
+            elf::STT_SECTION if binding == Binding::Local => SymbolType::Section,
+            elf::STT_FILE if binding == Binding::Local => SymbolType::File,
             elf::STT_TLS => SymbolType::Tls,
             elf::STT_GNU_IFUNC => SymbolType::IndirectFunction,
             _ => SymbolType::None,
