@@ -29,6 +29,7 @@ pub(crate) fn check(input: &str, module: &Module<'_>) -> Result<(), Error> {
             input: input.to_owned(),
             owner: found.owner,
             text: found.text,
+            location: found.location,
         }),
     }
 }

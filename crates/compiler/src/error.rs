@@ -143,8 +143,9 @@ pub enum Error {
 
     /// A number is used as an address.
     #[error(
-        "{input}: `{owner}`: {text}: a number that is an address in one process only: pass the address as an argument or \
-         define a symbol for it at load, or allow absolute addresses (--allow-absolute-addresses)"
+        "{input}: `{owner}`: {text}{}: a number that is an address in one process only: pass the address as an argument or \
+         define a symbol for it at load, or allow absolute addresses (--allow-absolute-addresses)",
+        .location.as_ref().map(|location| format!(" ({location})")).unwrap_or_default()
     )]
     AbsoluteAddress {
         /// The input's name.
@@ -153,6 +154,8 @@ pub enum Error {
         owner: String,
         /// The instruction or the constant, as LLVM writes it.
         text: String,
+        /// Its file, line and column in the source, if debug information says so.
+        location: Option<String>,
     },
 
     /// LLVM's pass pipeline failed.

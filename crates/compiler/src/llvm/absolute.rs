@@ -1,9 +1,9 @@
 //! Numbers in IR that are used as addresses.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, slice};
 
 use inkwell::module::Module;
-use llvm_sys::{LLVMOpcode, core::*, prelude::*};
+use llvm_sys::{LLVMOpcode, LLVMTypeKind, core::*, prelude::*};
 
 use super::{globals, take_message};
 
@@ -13,6 +13,8 @@ pub(crate) struct AbsoluteAddress {
     pub(crate) owner: String,
     /// The instruction or the constant, as LLVM writes it.
     pub(crate) text: String,
+    /// Its file, line and column in the source, if debug information says so.
+    pub(crate) location: Option<String>,
 }
 
 /// The first number that IR makes a pointer of and that `is_refused`: it is given the number and the
@@ -34,6 +36,7 @@ pub(crate) fn absolute_address(
             return Some(AbsoluteAddress {
                 owner: owner(),
                 text: text(value),
+                location: location(value),
             });
         }
     }
@@ -98,26 +101,84 @@ impl<F: Fn(u64, u32) -> bool> Search<F> {
         false
     }
 
-    /// Whether an `inttoptr` is of a number that is refused.
+    /// Whether an `inttoptr` is of a number that is refused, or of a vector with such a number in it.
     fn is_refused_cast(&self, cast: LLVMValueRef) -> bool {
-        // SAFETY: the value is a live `inttoptr`, which has one operand and a pointer's type or a vector's of pointers.
+        // SAFETY: the value is a live `inttoptr`, which has one operand, and a pointer's type or that of a vector of
+        // pointers, which are as many as the elements of the operand.
         unsafe {
             let number = LLVMGetOperand(cast, 0);
-            let pointer = LLVMTypeOf(cast);
-            let is_pointer =
-                LLVMGetTypeKind(pointer) == llvm_sys::LLVMTypeKind::LLVMPointerTypeKind;
-            if LLVMIsAConstantInt(number).is_null()
-                || !is_pointer
-                || LLVMGetIntTypeWidth(LLVMTypeOf(number)) > u64::BITS
+            let mut pointer = LLVMTypeOf(cast);
+            let mut n_elements = None;
+            if LLVMGetTypeKind(pointer) == LLVMTypeKind::LLVMVectorTypeKind {
+                n_elements = Some(LLVMGetVectorSize(pointer));
+                pointer = LLVMGetElementType(pointer);
+            }
+            if LLVMIsConstant(number) == 0
+                || LLVMGetTypeKind(pointer) != LLVMTypeKind::LLVMPointerTypeKind
             {
                 return false;
             }
-            (self.is_refused)(
-                LLVMConstIntGetZExtValue(number),
-                LLVMGetPointerAddressSpace(pointer),
-            )
+            let address_space = LLVMGetPointerAddressSpace(pointer);
+            let is_refused = |number| {
+                self::number(number).is_some_and(|number| (self.is_refused)(number, address_space))
+            };
+            match n_elements {
+                None => is_refused(number),
+                Some(n) => (0..n).any(|index| is_refused(LLVMGetAggregateElement(number, index))),
+            }
         }
     }
+}
+
+/// The low 64 bits of an integer constant, as many as a pointer has; `None` when the value is none.
+fn number(value: LLVMValueRef) -> Option<u64> {
+    // SAFETY: the value is live, or null where a vector has no such element.
+    unsafe {
+        if value.is_null() || LLVMIsAConstantInt(value).is_null() {
+            return None;
+        }
+        let value_type = LLVMTypeOf(value);
+        let is_wide = LLVMGetIntTypeWidth(value_type) > u64::BITS;
+        let narrow = LLVMInt64TypeInContext(LLVMGetTypeContext(value_type));
+        let value = if is_wide {
+            LLVMConstTrunc(value, narrow)
+        } else {
+            value
+        };
+        Some(LLVMConstIntGetZExtValue(value))
+    }
+}
+
+/// Where in the source an instruction or a variable comes from, if its debug information says so.
+fn location(value: LLVMValueRef) -> Option<String> {
+    let mut length = 0;
+    // SAFETY: LLVM is asked about instructions and globals only; the name it gives is of that length and lives as long as the
+    // module.
+    let (name, line, column) = unsafe {
+        let is_instruction = !LLVMIsAInstruction(value).is_null();
+        if !is_instruction && LLVMIsAGlobalVariable(value).is_null() {
+            return None;
+        }
+        let name = LLVMGetDebugLocFilename(value, &raw mut length);
+        if name.is_null() || length == 0 {
+            return None;
+        }
+        let name = slice::from_raw_parts(name.cast::<u8>(), length.try_into().ok()?);
+        let column = if is_instruction {
+            LLVMGetDebugLocColumn(value)
+        } else {
+            0
+        };
+        (
+            String::from_utf8_lossy(name).into_owned(),
+            LLVMGetDebugLocLine(value),
+            column,
+        )
+    };
+    Some(match column {
+        0 => format!("{name}:{line}"),
+        column => format!("{name}:{line}:{column}"),
+    })
 }
 
 /// The value as LLVM writes it, in one line.
