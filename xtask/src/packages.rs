@@ -76,6 +76,21 @@ pub(crate) const PACKAGES: &[Package] = &[
         why: "eu-elflint, which checks images in tests",
     },
     Package {
+        name: "gcc-aarch64-linux-gnu",
+        program: Some("aarch64-linux-gnu-gcc"),
+        why: "C to objects for AArch64, which tests link and run",
+    },
+    Package {
+        name: "g++-aarch64-linux-gnu",
+        program: Some("aarch64-linux-gnu-g++"),
+        why: "the same of C++",
+    },
+    Package {
+        name: "qemu-user-static",
+        program: Some("qemu-aarch64-static"),
+        why: "runs them",
+    },
+    Package {
         name: "gdb",
         program: Some("gdb"),
         why: "the debugger that tests drive",
