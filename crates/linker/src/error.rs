@@ -24,6 +24,24 @@ impl fmt::Display for Place {
     }
 }
 
+/// Who refers to a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Referrer {
+    /// A relocation.
+    Place(Place),
+    /// An object that declares the name.
+    Object(String),
+}
+
+impl fmt::Display for Referrer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Place(place) => place.fmt(f),
+            Self::Object(object) => object.fmt(f),
+        }
+    }
+}
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -60,7 +78,9 @@ pub enum Error {
         e_machine: u16,
     },
     /// Objects for different machines.
-    #[error("{object}: for {machine}, but {first_object} is for {first_machine}")]
+    #[error(
+        "{object}: for {machine}, but {first_object} is for {first_machine}: compile all for one machine"
+    )]
     MixedMachines {
         /// The object that differs from the first.
         object: String,
@@ -93,8 +113,10 @@ pub enum Error {
         /// The archive.
         archive: String,
     },
-    /// Relocations in a form that is not read yet.
-    #[error("{object}: relocations in the form {form} are not supported yet")]
+    /// Relocations in a form that objects do not have.
+    #[error(
+        "{object}: {form} relocations, which only what is linked already has: give the objects that it was made of"
+    )]
     RelocationForm {
         /// The object.
         object: String,
@@ -102,7 +124,9 @@ pub enum Error {
         form: &'static str,
     },
     /// Two definitions of one name.
-    #[error("{symbol}: defined twice: in {first} and in {second}")]
+    #[error(
+        "{symbol}: defined twice: in {first} and in {second}: keep one, or make it static or weak"
+    )]
     Duplicate {
         /// The name.
         symbol: String,
@@ -112,17 +136,23 @@ pub enum Error {
         second: Box<Place>,
     },
     /// A name that must be defined in the image is not.
-    #[error("{object}: {symbol} is {visibility}, so the image must define it, but no input does")]
+    #[error(
+        "{referrer}: {symbol} is {visibility}, so the image must define it, but no input does: add the object that does, or \
+         declare it with default visibility"
+    )]
     UndefinedHidden {
-        /// The object that refers to it.
-        object: String,
+        /// The reference, or the object alone when it declares the name and does not use it.
+        referrer: Referrer,
         /// The name.
         symbol: String,
         /// `hidden`, `internal` or `protected`.
         visibility: &'static str,
     },
     /// A reference into a section that lost against another object's group.
-    #[error("{place}: refers to {symbol}, whose section was discarded for another object's copy")]
+    #[error(
+        "{place}: refers to {symbol}, whose section was discarded for another object's copy: compile both objects with the same \
+         compiler and options"
+    )]
     Discarded {
         /// The reference.
         place: Place,
@@ -130,7 +160,9 @@ pub enum Error {
         symbol: String,
     },
     /// A reference into unwind records, which move and go.
-    #[error("{place}: refers into the unwind records of {section}")]
+    #[error(
+        "{place}: refers into the unwind records of {section}, which move and go, so nothing can refer to them"
+    )]
     IntoUnwindRecords {
         /// The reference.
         place: Place,
@@ -148,7 +180,9 @@ pub enum Error {
         addend: i64,
     },
     /// A relocation type that the machine does not have.
-    #[error("{place}: unknown relocation type {r_type} against {symbol}")]
+    #[error(
+        "{place}: unknown relocation type {r_type} against {symbol}: the object is damaged, or of a newer ABI than this linker knows"
+    )]
     UnknownRelocation {
         /// The relocation's place.
         place: Place,
@@ -157,8 +191,10 @@ pub enum Error {
         /// The symbol.
         symbol: String,
     },
-    /// A relocation that the linker cannot do yet.
-    #[error("{place}: {relocation} against {symbol} is not supported yet")]
+    /// The size of an import.
+    #[error(
+        "{place}: {relocation} against {symbol}, which is imported: its size is not known: define it in the image"
+    )]
     UnsupportedRelocation {
         /// The relocation's place.
         place: Place,
@@ -266,7 +302,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// Sections that are mostly zeroes, or alignments, would make a file that is mostly padding.
-    #[error("the image would hold {size:#x} bytes of padding")]
+    #[error("the image would hold {size:#x} bytes of padding: align sections less")]
     Padding {
         /// The size of the padding in bytes.
         size: u64,
@@ -280,7 +316,9 @@ pub enum Error {
         size: u64,
     },
     /// The image would be larger than 32-bit displacements reach.
-    #[error("the image would be larger than 2 GiB")]
+    #[error(
+        "the image would be larger than 2 GiB: split it into several, or leave out what nothing needs (--gc-sections)"
+    )]
     TooLarge,
 }
 

@@ -12,16 +12,21 @@ const MAX_TLS_ALIGN: u64 = 1 << 16;
 pub(crate) fn section_refusal(section: &Section<'_>, is_kept: bool) -> Option<&'static str> {
     let is_executable = section.has_flag(elf::SHF_EXECINSTR);
     if section.name == b".note.GNU-stack" && is_executable {
-        return Some("the object asks for an executable stack, which no image has");
+        return Some(
+            "the object asks for an executable stack, which no image has: mark assembly with .section .note.GNU-stack,\"\",@progbits, and \
+             do not take addresses of nested functions",
+        );
     }
     if !is_kept {
         return None;
     }
     if section.has_flag(elf::SHF_WRITE) && is_executable {
-        return Some("it is writable and executable");
+        return Some(
+            "it is writable and executable, which no memory may be: separate code and data",
+        );
     }
     if section.has_flag(elf::SHF_COMPRESSED) {
-        return Some("it is loaded, so it cannot be compressed");
+        return Some("it is loaded, so it cannot be compressed: compress debug sections only");
     }
     if section.has_flag(elf::SHF_TLS) && is_executable {
         return Some("it is thread-local and executable");
@@ -34,11 +39,11 @@ pub(crate) fn section_refusal(section: &Section<'_>, is_kept: bool) -> Option<&'
         return Some("it is no array of pointers");
     }
     if section.section_type == elf::SHT_PREINIT_ARRAY {
-        return Some("pre-initialisers run only in executables");
+        return Some("pre-initialisers run only in executables: use constructors (.init_array)");
     }
     let is_init = section.name == b".init" || section.name == b".fini";
     is_init
-        .then_some("code in this section belongs to a C runtime's start files, which no image has")
+        .then_some("code in this section belongs to a C runtime's start files, which no image has: use constructors (.init_array)")
 }
 
 /// Why a symbol cannot be linked, if it cannot. `is_kept` tells whether its section is.
@@ -71,7 +76,7 @@ pub(crate) fn symbol_refusal(
             Some("what finds an indirect function must be code")
         }
         Placement::Common | Placement::Absolute if is_tls => {
-            Some("thread-local variables cannot be common or absolute")
+            Some("thread-local variables cannot be common or absolute: compile with -fno-common")
         }
         _ => None,
     }

@@ -7,9 +7,10 @@ use std::collections::{HashMap, HashSet};
 use farcall_arch::Machine;
 use foldhash::fast::FixedState;
 use object::elf;
+use object::endian::LittleEndian as LE;
 
 use crate::ExportList;
-use crate::error::{Error, Errors, Place, Result};
+use crate::error::{Error, Errors, Place, Referrer, Result};
 use crate::input::{
     Archive, Binding, InputSymbol, Object, Placement, Property, SymbolType, Visibility,
 };
@@ -244,6 +245,25 @@ impl<'data> Resolved<'data> {
             Visibility::Default | Visibility::Protected
         ) && matches!(self.globals[id].definition, Definition::Symbol { .. })
             && self.global_target(id) != Target::Discarded
+    }
+
+    /// Who refers to a global, for errors: the first relocation against it.
+    fn referrer(&self, id: GlobalId) -> Referrer {
+        for (index, object) in self.objects.iter().enumerate() {
+            for (section, contents) in object.sections.iter().enumerate() {
+                let mut relocations = contents.relocations.iter();
+                let is_kept = self.kept[index][section];
+                if let Some(relocation) = relocations.find(|relocation| {
+                    is_kept
+                        && self.global_id(index, relocation.r_sym(LE, false) as usize) == Some(id)
+                }) {
+                    let place = self.place(index, section, relocation.r_offset.get(LE));
+                    return Referrer::Place(place);
+                }
+            }
+        }
+        let object = &self.objects[self.globals[id].first_object];
+        Referrer::Object(object.name.clone())
     }
 
     /// The name of an object's symbol, for errors; a section's symbol has its section's name.
@@ -551,7 +571,7 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
 
     fn check(&mut self) -> Result<(), Errors> {
         let resolved = &self.resolved;
-        for global in &resolved.globals {
+        for (id, global) in resolved.globals.iter().enumerate() {
             let visibility = match global.visibility {
                 Visibility::Default => continue,
                 Visibility::Protected => "protected",
@@ -560,7 +580,7 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
             };
             if global.definition == Definition::Undefined && global.is_needed {
                 self.errors.push(Error::UndefinedHidden {
-                    object: resolved.objects[global.first_object].name.clone(),
+                    referrer: resolved.referrer(id),
                     symbol: String::from_utf8_lossy(global.name).into_owned(),
                     visibility,
                 });

@@ -317,27 +317,40 @@ fn machine(name: &str, bytes: &[u8]) -> Result<Machine, ReadError> {
     let Ok((header, _)) = object::pod::from_bytes::<FileHeader64<LE>>(bytes) else {
         return malformed("truncated ELF header");
     };
-    if header.e_ident.class != elf::ELFCLASS64 || header.e_ident.data != elf::ELFDATA2LSB {
-        return Err(Error::NotRelocatable {
-            object: object(),
-            what: "not 64-bit little-endian",
+    let e_machine = header.e_machine.get(LE).0;
+    let machine = Machine::from_e_machine(e_machine);
+    let ident = &header.e_ident;
+    let what = if ident.class != elf::ELFCLASS64 {
+        "32-bit, as x32 and ILP32 are too: compile it for a 64-bit ABI"
+    } else if ident.data != elf::ELFDATA2LSB {
+        "big-endian: compile it for a little-endian system"
+    } else if ident.version != elf::EV_CURRENT {
+        "of another version of ELF than 1"
+    } else if !matches!(ident.os_abi, elf::ELFOSABI_SYSV | elf::ELFOSABI_GNU)
+        || ident.abi_version != 0
+    {
+        "for another system (EI_OSABI): compile it for Linux"
+    } else {
+        match header.e_type.get(LE) {
+            elf::ET_REL if machine.is_some() && header.e_flags.get(LE).0 != 0 => {
+                "with flags of an ABI (e_flags) that this machine does not have"
+            }
+            elf::ET_REL => {
+                return machine.ok_or_else(|| {
+                    Error::UnknownMachine {
+                        object: object(),
+                        e_machine,
+                    }
+                    .into()
+                });
+            }
+            elf::ET_DYN => {
+                "a linked shared object or executable: give the objects that it was made of, or load it beside the image"
+            }
+            elf::ET_EXEC => "a linked executable: give the objects that it was made of",
+            elf::ET_CORE => "a core dump",
+            _ => "not a relocatable object (ET_REL)",
         }
-        .into());
-    }
-    let what = match header.e_type.get(LE) {
-        elf::ET_REL => {
-            let e_machine = header.e_machine.get(LE).0;
-            return Machine::from_e_machine(e_machine).ok_or_else(|| {
-                Error::UnknownMachine {
-                    object: object(),
-                    e_machine,
-                }
-                .into()
-            });
-        }
-        elf::ET_DYN => "a linked shared object or executable",
-        elf::ET_EXEC => "a linked executable",
-        _ => "not a relocatable object",
     };
     Err(Error::NotRelocatable {
         object: object(),

@@ -23,9 +23,16 @@ pub(super) fn attach<'data>(
     n_symbols: usize,
 ) -> Result<(), ReadError> {
     for header in table.iter() {
+        if header.sh_type.get(LE) == elf::SHT_RELR {
+            let error = Error::RelocationForm {
+                object: name.to_owned(),
+                form: "SHT_RELR",
+            };
+            return Err(error.into());
+        }
         let is_table = matches!(
             header.sh_type.get(LE),
-            elf::SHT_RELA | elf::SHT_REL | elf::SHT_CREL | elf::SHT_RELR
+            elf::SHT_RELA | elf::SHT_REL | elf::SHT_CREL
         );
         let target = usize::try_from(header.sh_info.get(LE)).unwrap_or(usize::MAX);
         let is_linked = |section: &Section<'_>| section.is_alloc() || section.is_debug_info;
@@ -38,7 +45,7 @@ pub(super) fn attach<'data>(
                 "relocations for section {target}, which does not exist"
             ));
         };
-        let relocations = read(name, machine, header, bytes, section)?;
+        let relocations = read(machine, header, bytes, section)?;
         if !section.relocations.is_empty() {
             return malformed(format!("{}: two relocation tables", section.display_name()));
         }
@@ -57,7 +64,6 @@ pub(super) fn attach<'data>(
 }
 
 fn read<'data>(
-    name: &str,
     machine: Machine,
     header: &SectionHeader64<LE>,
     bytes: &'data [u8],
@@ -84,12 +90,7 @@ fn read<'data>(
         }
         return Ok(Cow::Owned(entries));
     }
-    // `SHT_RELR` is for what is linked already.
-    let error = Error::RelocationForm {
-        object: name.to_owned(),
-        form: "SHT_RELR",
-    };
-    Err(error.into())
+    Ok(Cow::Borrowed(&[]))
 }
 
 /// The entry with the addend that the bytes at its place hold. What lies outside its section, or has
