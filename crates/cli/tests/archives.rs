@@ -96,3 +96,56 @@ fn a_whole_archive_is_one_of_the_inputs() {
     );
     assert!(built.refused().contains("lib.a: not one of the inputs"));
 }
+
+/// Rust's standard library comes whole: it uses every TLS model, unwinds, and is thousands of sections.
+const RUST: &str = r#"
+use std::{cell::Cell, collections::HashMap, panic, thread};
+
+thread_local! { static COUNT: Cell<u32> = const { Cell::new(1) }; }
+
+#[unsafe(no_mangle)]
+pub extern "C" fn from_rust(n: u32) -> u32 {
+    COUNT.set(COUNT.get() + n);
+    let squares: HashMap<u32, String> = (0..n).map(|x| (x, format!("{:04}", x * x))).collect();
+    let other = thread::spawn(|| COUNT.get()).join().unwrap();
+    panic::set_hook(Box::new(|_| {}));
+    let caught = panic::catch_unwind(|| panic!("caught")).is_err();
+    println!("{} {other} {caught} {}", COUNT.get(), squares[&(n - 1)]);
+    0
+}
+"#;
+
+#[test]
+fn the_standard_library_of_rust_links() {
+    require_tools!("clang-22", "rustc");
+    let folder = Folder::new();
+    let source = folder.write("rust.rs", RUST);
+    for (level, expected) in [("0", "8 1 true 0036\n"), ("2", "8 1 true 0036\n")] {
+        let library = folder.file("librust.a");
+        let mut rustc = Command::new(tools::find("rustc").unwrap());
+        rustc.args(["--crate-type=staticlib", "--edition=2024", "-C"]);
+        rustc
+            .arg(format!("opt-level={level}"))
+            .arg("-o")
+            .args([&library, &source]);
+        assert!(rustc.status().unwrap().success());
+        folder.compile(
+            "main.bc",
+            "unsigned from_rust(unsigned); int main(void) { return from_rust(7); }",
+            &[],
+        );
+        let run = |arguments: &[&str]| farcall_in(&folder, arguments).printed();
+        assert_eq!(run(&["run", "main.bc", "librust.a"]), expected);
+        // Without what nothing needs, too.
+        run(&[
+            "build",
+            "--gc-sections",
+            "--export=main",
+            "main.bc",
+            "librust.a",
+            "-o",
+            "image",
+        ]);
+        assert_eq!(run(&["run", "image"]), expected);
+    }
+}
