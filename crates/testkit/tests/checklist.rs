@@ -60,7 +60,9 @@ fn function_exists(root: &Path, name: &str) -> bool {
             .into_iter();
         files.find_map(|path| fs::read_to_string(path).ok())
     };
-    let (function, file) = parts[1..].split_last().unwrap();
+    let Some((function, file)) = parts[1..].split_last() else {
+        return false;
+    };
     let is_test = |text: String| text.contains(&format!("fn {function}("));
     text(&parts[1..]).is_some() || text(file).is_some_and(is_test)
 }
