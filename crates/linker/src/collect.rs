@@ -114,11 +114,11 @@ fn collect<'data>(
             4,
         );
     }
-    for (id, global) in resolved.globals.iter().enumerate() {
+    for id in 0..resolved.globals.len() {
         let is_common = resolved
             .defining_symbol(id)
             .is_some_and(|symbol| symbol.placement == Placement::Common);
-        if let (true, Some(common)) = (is_common, global.common) {
+        if let (true, Some(common)) = (is_common, resolved.commons.get(&id)) {
             let flags = alloc | elf::SHF_WRITE.0;
             let piece = Piece::Common(id);
             add(
@@ -189,9 +189,9 @@ fn place_within(section: &mut OutputSection<'_>, resolved: &Resolved<'_>) {
             // A gap would be a null among the pointers.
             Piece::Section { .. } if is_array => POINTER_SIZE,
             Piece::Section { .. } => input(*piece).map_or(1, |section| section.align),
-            Piece::Common(id) => resolved.globals[id]
-                .common
-                .map_or(1, |common| common.align.max(1)),
+            Piece::Common(id) => {
+                (resolved.commons.get(&id)).map_or(1, |common| common.align.max(1))
+            }
             Piece::Unwind(_) | Piece::Thunks(_) | Piece::UnwindTerminator => 4,
         };
         // Saturates: what is too large is refused when addresses are given.

@@ -137,6 +137,23 @@ fn write_program_headers(out: &mut [u8], layout: &Layout<'_>) {
     }
 }
 
+/// No less than what [`append_sections`] appends, in bytes.
+pub(crate) fn sections_size(layout: &Layout<'_>, unloaded: &[Unloaded]) -> usize {
+    let loaded = layout.sections.iter().map(|section| section.name.len());
+    let size_of_unloaded = |section: &Unloaded| {
+        // Padding before it.
+        let align = usize::try_from(section.align).unwrap_or(1);
+        section.name.len() + section.bytes.len() + align
+    };
+    let n_headers = layout.sections.len() + unloaded.len() + 2;
+    // The end of each name, the names' own name and the padding of the table.
+    let others = n_headers + b"\0.shstrtab\0".len() + 8;
+    loaded.sum::<usize>()
+        + unloaded.iter().map(size_of_unloaded).sum::<usize>()
+        + n_headers * size_of::<SectionHeader64<LE>>()
+        + others
+}
+
 /// Appends the sections that are not loaded, the section header table and its names; gives where the
 /// table is and how many headers it has.
 ///

@@ -24,6 +24,8 @@ pub(crate) struct Resolved<'data> {
     pub(crate) machine: Machine,
     pub(crate) objects: Vec<Object<'data>>,
     pub(crate) globals: Vec<Global<'data>>,
+    /// The largest size and alignment of all common definitions of a name.
+    pub(crate) commons: HashMap<GlobalId, Common, FixedState>,
     /// Those of the image.
     pub(crate) properties: Vec<Property>,
     /// Bytes.
@@ -51,9 +53,7 @@ pub(crate) struct Global<'data> {
     /// Whether anyone refers to it other than weakly.
     pub(crate) is_needed: bool,
     /// The first object that mentions it.
-    first_object: usize,
-    /// The largest size and alignment of all common definitions.
-    pub(crate) common: Option<Common>,
+    first_object: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,9 +225,9 @@ impl<'data> Resolved<'data> {
         let definition = self.definition_of(object, symbol);
         let global = self.global_id(object, symbol);
         match (definition.placement, global) {
-            (Placement::Common, Some(id)) => self.globals[id]
-                .common
-                .map_or(definition.size, |common| common.size),
+            (Placement::Common, Some(id)) => {
+                (self.commons.get(&id)).map_or(definition.size, |common| common.size)
+            }
             _ => definition.size,
         }
     }
@@ -262,7 +262,7 @@ impl<'data> Resolved<'data> {
                 }
             }
         }
-        let object = &self.objects[self.globals[id].first_object];
+        let object = &self.objects[self.globals[id].first_object as usize];
         Referrer::Object(object.name.clone())
     }
 
@@ -344,6 +344,7 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
                 machine,
                 objects: Vec::new(),
                 globals: Vec::new(),
+                commons: HashMap::default(),
                 properties: Vec::new(),
                 plt_entry_size: 0,
                 global_ids: Vec::new(),
@@ -374,7 +375,10 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
                 }
             }
         }
-        let mut ids = Vec::with_capacity(object.globals().len());
+        let n_names = object.globals().len();
+        self.ids.reserve(n_names);
+        self.resolved.globals.reserve(n_names);
+        let mut ids = Vec::with_capacity(n_names);
         for (index, symbol) in object.symbols.iter().enumerate().skip(object.first_global) {
             let id = self.global(symbol.name, object_index);
             ids.push(id);
@@ -407,8 +411,7 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
                 definition: Definition::Undefined,
                 visibility: Visibility::Default,
                 is_needed: false,
-                first_object,
-                common: None,
+                first_object: u32::try_from(first_object).unwrap_or(u32::MAX),
             });
             self.resolved.globals.len() - 1
         })
@@ -419,7 +422,8 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
         let symbol = &object.symbols[index];
         let global = &mut self.resolved.globals[id];
         if symbol.placement == Placement::Common {
-            let common = global.common.get_or_insert(Common { size: 0, align: 1 });
+            let none = Common { size: 0, align: 1 };
+            let common = self.resolved.commons.entry(id).or_insert(none);
             common.size = common.size.max(symbol.size);
             common.align = common.align.max(symbol.value);
         }

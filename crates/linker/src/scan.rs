@@ -192,7 +192,7 @@ pub(crate) fn scan(resolved: &Resolved<'_>) -> Result<Scanned, Errors> {
         let input = &resolved.objects[section.object].sections[section.section];
         let relocations = crate::synthetic::sorted(&input.relocations);
         for record in &section.records {
-            for relocation in section_relocations(&relocations, &record.input) {
+            for relocation in section_relocations(&relocations, &record.input()) {
                 scanner.scan(section.object, section.section, relocation, false);
             }
         }

@@ -31,7 +31,10 @@ pub(crate) fn write(
         scanned,
         layout,
         context: Context::new(resolved, scanned, layout),
-        out: vec![0; to_usize(layout.file_size)?],
+        out: zeroed_with_room(
+            to_usize(layout.file_size)?,
+            headers::sections_size(layout, unloaded),
+        ),
         functions: Vec::with_capacity(scanned.unwind.n_fdes),
         errors: Vec::new(),
     };
@@ -156,23 +159,24 @@ impl Writer<'_, '_> {
         let input = &self.resolved.objects[unwind.object].sections[unwind.section];
         let relocations = sorted(&input.relocations);
         for record in &unwind.records {
-            let record_address = address + record.output as u64;
-            let record_start = start + record.output as u64;
+            let record_address = address + record.output();
+            let record_start = start + record.output();
             let out =
-                &mut self.out[to_range(record_start..record_start + record.input.len() as u64)?];
-            out.copy_from_slice(&input.data[record.input.clone()]);
-            let relocations = section_relocations(&relocations, &record.input);
+                &mut self.out[to_range(record_start..record_start + record.input().len() as u64)?];
+            out.copy_from_slice(&input.data[record.input()]);
+            let relocations = section_relocations(&relocations, &record.input());
             let run = Run {
                 object: unwind.object,
                 section: unwind.section,
-                start: record.input.start as u64,
+                start: record.input().start as u64,
                 address: record_address,
             };
             if let Some(cie) = record.cie {
-                let cie = self.layout.unwind_addresses[cie.section] + cie.output as u64;
+                let cie =
+                    self.layout.unwind_addresses[cie.section as usize] + u64::from(cie.output);
                 let back = u32::try_from(record_address + 4 - cie).map_err(|_| Error::TooLarge)?;
                 out[4..8].copy_from_slice(&back.to_le_bytes());
-                let begin = (record.input.start + PC_BEGIN) as u64;
+                let begin = (record.input().start + PC_BEGIN) as u64;
                 if let Some(entry) = relocations
                     .iter()
                     .find(|entry| entry.r_offset.get(LE) == begin)
@@ -241,7 +245,8 @@ impl Writer<'_, '_> {
 
     fn dynamic_symbols(&self) -> Vec<u8> {
         let symbols = &self.layout.dynamic_symbols;
-        let mut bytes = vec![0; size_of::<Sym64<LE>>()];
+        let mut bytes = Vec::with_capacity(size_of::<Sym64<LE>>() * symbols.len());
+        bytes.extend_from_slice(bytes_of(&Sym64::<LE>::default()));
         for (&id, &name) in symbols.order.iter().zip(&symbols.names) {
             let global = &self.resolved.globals[id];
             let mut symbol = Sym64::<LE> {
@@ -489,6 +494,13 @@ pub(crate) fn elf_type(symbol_type: SymbolType) -> elf::SymbolType {
         SymbolType::IndirectFunction => elf::STT_GNU_IFUNC,
         SymbolType::None | SymbolType::Section | SymbolType::File => elf::STT_NOTYPE,
     }
+}
+
+/// Zeroes, with room for as much again as `room`, so that growing by that much moves nothing.
+fn zeroed_with_room(size: usize, room: usize) -> Vec<u8> {
+    let mut bytes = vec![0; size.saturating_add(room)];
+    bytes.truncate(size);
+    bytes
 }
 
 /// Sizes were limited when they were laid out, so this fails on a small host only.

@@ -1,9 +1,6 @@
 //! The dynamic symbol table: imports first, then exports in the order of the GNU hash table.
 
-use std::collections::HashMap;
-
 use farcall_image::gnu_hash;
-use foldhash::fast::FixedState;
 
 use crate::resolve::{GlobalId, Resolved};
 use crate::scan::Scanned;
@@ -13,7 +10,8 @@ use crate::scan::Scanned;
 pub(crate) struct DynamicSymbols {
     /// The symbols from index 1 on.
     pub(crate) order: Vec<GlobalId>,
-    indices: HashMap<GlobalId, u32, FixedState>,
+    /// The index of each global in the table, or 0.
+    indices: Vec<u32>,
     /// For each of `order`, where its name is in `strings`.
     pub(crate) names: Vec<u32>,
     /// The string table.
@@ -48,7 +46,10 @@ impl DynamicSymbols {
             strings.extend_from_slice(resolved.globals[id].name);
             strings.push(0);
         }
-        let indices = order.iter().copied().zip(1..).collect();
+        let mut indices = vec![0; resolved.globals.len()];
+        for (&id, index) in order.iter().zip(1..) {
+            indices[id] = index;
+        }
         let hash = hash_table(first_export, n_buckets, &exports);
         Self {
             order,
@@ -66,7 +67,7 @@ impl DynamicSymbols {
 
     /// The index of a global; 0 when it is not in the table.
     pub(crate) fn index(&self, id: GlobalId) -> u32 {
-        self.indices.get(&id).copied().unwrap_or(0)
+        self.indices[id]
     }
 }
 

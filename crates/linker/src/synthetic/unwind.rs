@@ -27,9 +27,9 @@ pub(crate) struct UnwindTable {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CiePlace {
     /// The index in [`UnwindTable::sections`].
-    pub(crate) section: usize,
+    pub(crate) section: u32,
     /// From the start of what is kept of that section.
-    pub(crate) output: usize,
+    pub(crate) output: u32,
 }
 
 /// The CIEs so far, by their bytes: what they refer to, and where they go.
@@ -48,15 +48,29 @@ pub(crate) struct UnwindSection {
     pub(crate) size: u64,
 }
 
-/// A record that enters the image.
+/// A record that enters the image. Its numbers have 32 bits, because there is one for every function.
 #[derive(Debug)]
 pub(crate) struct KeptRecord {
     /// Where it is in the input section.
-    pub(crate) input: Range<usize>,
+    start: u32,
+    size: u32,
     /// Where it goes, from the start of what is kept of the section.
-    pub(crate) output: usize,
+    output: u32,
     /// For an FDE, where its CIE goes.
     pub(crate) cie: Option<CiePlace>,
+}
+
+impl KeptRecord {
+    /// Where it is in the input section.
+    pub(crate) fn input(&self) -> Range<usize> {
+        let start = self.start as usize;
+        start..start + self.size as usize
+    }
+
+    /// Where it goes, from the start of what is kept of the section.
+    pub(crate) fn output(&self) -> u64 {
+        self.output.into()
+    }
 }
 
 /// Bytes of `.eh_frame_hdr` before its table, and of each entry.
@@ -90,6 +104,10 @@ impl UnwindTable {
             place: resolved.place(object, section, offset as u64),
             reason,
         };
+        if u32::try_from(input.data.len()).is_err() {
+            return Err(malformed(0, "its section is larger than 4 GiB"));
+        }
+        let narrow = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
         let all = records(&input.data).map_err(|(offset, reason)| malformed(offset, reason))?;
         let relocations = sorted(&input.relocations);
         let mut is_kept = vec![false; all.len()];
@@ -106,7 +124,7 @@ impl UnwindTable {
                 self.n_fdes += 1;
             }
         }
-        let mut kept = Vec::<KeptRecord>::new();
+        let mut kept = Vec::<KeptRecord>::with_capacity(all.len());
         let mut output = 0;
         // Where the section's own CIEs are, by their offsets in it, and where they go.
         let mut own_cies = Vec::<(usize, CiePlace)>::new();
@@ -125,8 +143,8 @@ impl UnwindTable {
             let cie = match record.kind {
                 RecordKind::Cie => {
                     let place = CiePlace {
-                        section: self.sections.len(),
-                        output,
+                        section: narrow(self.sections.len()),
+                        output: narrow(output),
                     };
                     let references = (references.iter())
                         .map(|entry| reference(resolved, object, start, entry))
@@ -148,8 +166,9 @@ impl UnwindTable {
             };
             let size = record.range.len();
             kept.push(KeptRecord {
-                input: record.range,
-                output,
+                start: narrow(start),
+                size: narrow(size),
+                output: narrow(output),
                 cie,
             });
             output += size;
