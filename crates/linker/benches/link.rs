@@ -1,6 +1,6 @@
-//! What a link costs, beside `ld.lld` in the same run: `cargo xtask bench link`.
+//! What a link costs, beside `ld.lld` and JITLink in the same run: `cargo xtask bench link`.
 //!
-//! Each input is linked by both in turn, round after round, so that what else the machine does meets both. Prints
+//! Each input is linked by all in turn, round after round, so that what else the machine does meets both. Prints
 //! Markdown. With the name of a file it links that once and prints the memory that this took.
 
 #![forbid(unsafe_code)]
@@ -35,11 +35,16 @@ const LLD_OPTIONS: [&str; 6] = [
 const N_FUNCTIONS: usize = 10_000;
 const N_POINTERS: usize = 50_001;
 const N_CALLS: usize = 50_000;
+const N_IMPORTS: usize = 1_000;
 
 /// One object to link, and what the link may take.
 struct Case {
     name: &'static str,
     object: PathBuf,
+    /// A function that it defines.
+    entry: &'static str,
+    /// How many of `import0`, `import1`… it needs.
+    n_imports: usize,
     bar: Duration,
 }
 
@@ -54,9 +59,9 @@ fn main() {
     }
     let folder = tempfile::tempdir().unwrap();
     println!(
-        "| object | farcall | p10 to p90 | bar | `ld.lld` | times as fast | memory / input | image | `ld.lld` and the manifest |"
+        "| object | farcall | p10 to p90 | bar | `ld.lld` | times as fast | JITLink | times as fast | memory / input | image | `ld.lld` and the manifest |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for case in cases(folder.path()) {
         println!("{}", row(&case, folder.path()));
     }
@@ -64,7 +69,7 @@ fn main() {
 
 fn cases(folder: &Path) -> Vec<Case> {
     let functions: String = (0..N_FUNCTIONS)
-        .map(|index| format!("int f{index}(int x) {{ return g(x + {index}) * {index}; }}\n"))
+        .map(|index| format!("int f{index}(int x) {{ return import0(x + {index}) * {index}; }}\n"))
         .collect();
     let mut relocations = ".text\n.globl f\nf: ret\n.data\n.globl table\ntable:\n".to_owned();
     for index in 0..N_POINTERS {
@@ -72,7 +77,7 @@ fn cases(folder: &Path) -> Vec<Case> {
     }
     relocations += ".text\n";
     for index in 0..N_CALLS {
-        writeln!(relocations, "call import{}@PLT", index % 1000).unwrap();
+        writeln!(relocations, "call import{}@PLT", index % N_IMPORTS).unwrap();
     }
     let compile = |name: &str, text: &str| {
         let (source, object) = (folder.join(name), folder.join(name).with_extension("o"));
@@ -88,21 +93,29 @@ fn cases(folder: &Path) -> Vec<Case> {
         Case {
             name: "one function",
             object: compile("tiny.c", "int add(int a, int b) { return a + b; }"),
+            entry: "add",
+            n_imports: 0,
             bar: Duration::from_micros(30),
         },
         Case {
             name: "SQLite at O2",
             object: largest(sqlite),
+            entry: "sqlite3_open",
+            n_imports: 0,
             bar: Duration::from_micros(1_200),
         },
         Case {
             name: "10,000 functions",
-            object: compile("functions.c", &format!("int g(int);\n{functions}")),
+            object: compile("functions.c", &format!("int import0(int);\n{functions}")),
+            entry: "f0",
+            n_imports: 1,
             bar: Duration::from_micros(6_000),
         },
         Case {
             name: "100,001 relocations",
             object: compile("relocations.s", &relocations),
+            entry: "f",
+            n_imports: N_IMPORTS,
             bar: Duration::from_micros(25_000),
         },
     ]
@@ -119,7 +132,7 @@ fn row(case: &Case, folder: &Path) -> String {
     let peer = folder.join("peer.so");
     let mut lld = Command::new(tools::find("ld.lld-22").unwrap());
     lld.args(LLD_OPTIONS).arg("-o").arg(&peer).arg(&case.object);
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let (mut ours, mut theirs, mut jitlink) = (Vec::new(), Vec::new(), Vec::new());
     let mut image = Vec::new();
     for _ in 0..ROUNDS {
         let start = Instant::now();
@@ -130,10 +143,12 @@ fn row(case: &Case, folder: &Path) -> String {
         let start = Instant::now();
         assert!(lld.status().unwrap().success());
         theirs.push(start.elapsed());
+        jitlink.push(linked_by_jitlink(case));
     }
-    ours.sort_unstable();
-    theirs.sort_unstable();
-    let (median, other) = (ours[ROUNDS / 2], theirs[ROUNDS / 2]);
+    for times in [&mut ours, &mut theirs, &mut jitlink] {
+        times.sort_unstable();
+    }
+    let [median, other, jitlink] = [&ours, &theirs, &jitlink].map(|times| times[ROUNDS / 2]);
     let manifest = Image::parse(&image).unwrap().manifest_range().len();
     let limit = fs::metadata(&peer).unwrap().len() + manifest as u64;
     let child = Command::new(env::current_exe().unwrap())
@@ -147,7 +162,7 @@ fn row(case: &Case, folder: &Path) -> String {
         .unwrap();
     let verdict = |holds: bool| if holds { "holds" } else { "**missed**" };
     format!(
-        "| {} | {} | {} to {} | {}: {} | {} | {:.1} | {:.1} | {} | {}: {} |",
+        "| {} | {} | {} to {} | {}: {} | {} | {:.1} | {} | {:.1} | {:.1} | {} | {}: {} |",
         case.name,
         time(median),
         time(ours[ROUNDS / 10]),
@@ -156,11 +171,32 @@ fn row(case: &Case, folder: &Path) -> String {
         verdict(median <= case.bar),
         time(other),
         other.as_secs_f64() / median.as_secs_f64(),
+        time(jitlink),
+        jitlink.as_secs_f64() / median.as_secs_f64(),
         memory * 1024.0 / bytes.len() as f64,
         image.len(),
         limit,
         verdict(image.len() as u64 <= limit),
     )
+}
+
+/// How long JITLink takes to add an object and link it into its own process, by its own clock, which does not count the
+/// process's start.
+fn linked_by_jitlink(case: &Case) -> Duration {
+    let mut jitlink = Command::new(tools::find("llvm-jitlink-22").unwrap());
+    jitlink.args(["-noexec", "-num-threads=0", "-show-times"]);
+    jitlink.arg(format!("-entry={}", case.entry));
+    for import in 0..case.n_imports {
+        jitlink.arg(format!("-abs=import{import}=0x7fff0000"));
+    }
+    let output = jitlink.arg(&case.object).output().unwrap();
+    assert!(output.status.success(), "{jitlink:?}");
+    let text = String::from_utf8(output.stderr).unwrap();
+    // The last table's last row: seconds of each kind, of which those on the wall come last.
+    let total = text.lines().rfind(|line| line.ends_with("Total")).unwrap();
+    let wall = total.split('(').nth_back(1).unwrap();
+    let seconds = wall.rsplit(')').next().unwrap().trim();
+    Duration::from_secs_f64(seconds.parse().unwrap())
 }
 
 fn link(bytes: &[u8]) -> Vec<u8> {
