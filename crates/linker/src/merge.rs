@@ -43,6 +43,7 @@ pub(crate) fn merge_sections(resolved: &mut Resolved<'_>) -> Result<(), Errors> 
         symbols: Vec::new(),
         first_global: 0,
         groups: Vec::new(),
+        default_versions: Vec::new(),
         properties: None,
     });
     Errors::check(errors)

@@ -11,6 +11,7 @@ use object::endian::LittleEndian as LE;
 
 use crate::ExportList;
 use crate::error::{Error, Errors, Place, Referrer, Result};
+use crate::input::wanted_version;
 use crate::input::{
     Archive, Binding, InputSymbol, Object, Placement, Property, SymbolType, Visibility,
 };
@@ -307,6 +308,7 @@ pub(crate) fn resolve<'data>(
     }
     resolver.link_members()?;
     resolver.add_runtime_functions();
+    resolver.bind_versions();
     resolver.define_linker_symbols();
     resolver.check()?;
     resolver.hide_all_but(export_list);
@@ -516,6 +518,29 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
             }
         }
         Ok(())
+    }
+
+    /// Binds the names that ask for a version to definitions of it that are the default.
+    fn bind_versions(&mut self) {
+        let objects = &self.resolved.objects;
+        let defined = objects.iter().flat_map(|object| &object.default_versions);
+        let defined: HashMap<&[u8], &[u8], FixedState> = defined.copied().collect();
+        if defined.is_empty() {
+            return;
+        }
+        for id in 0..self.resolved.globals.len() {
+            let global = &self.resolved.globals[id];
+            let Some((name, version)) = wanted_version(global.name) else {
+                continue;
+            };
+            if global.definition == Definition::Undefined && defined.get(name) == Some(&version) {
+                let definition = self.resolved.globals[self.ids[name]].definition;
+                let global = &mut self.resolved.globals[id];
+                global.definition = definition;
+                // The name without the version is what others know it by.
+                global.visibility = global.visibility.max(Visibility::Hidden);
+            }
+        }
     }
 
     /// Adds the functions of the C library's static part that someone wants and no one defines.

@@ -133,6 +133,20 @@ impl Search<'_> {
         if let Some(value) = self.in_scope(import)? {
             return Ok(Some(value));
         }
+        // What has no versions has the one that is asked for, as in ELF's own rules.
+        if let Some(at) = name.iter().position(|&byte| byte == b'@') {
+            let symbol = Symbol {
+                name: &name[..at],
+                ..import.symbol
+            };
+            let plain = Import { symbol, ..*import };
+            if let Some(value) = self.definition(&plain)? {
+                return Ok(Some(value));
+            }
+            if let Some(value) = self.in_scope(&plain)? {
+                return Ok(Some(value));
+            }
+        }
         let Some(name) = dynamic::c_string(name) else {
             return Ok(None);
         };

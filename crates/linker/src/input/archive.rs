@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 use object::read::archive::{ArchiveFile, ArchiveMember};
 
+use super::version::default_version;
 use crate::error::{Error, Result};
 use crate::input::{Object, is_bitcode};
 
@@ -118,7 +119,9 @@ impl<'data> Archive<'data> {
                     let symbol = symbol.map_err(malformed)?;
                     let member = file.member(symbol.offset()).map_err(malformed)?;
                     if let Some(&member) = offsets.get(&member.file_range().0) {
-                        archive.definitions.push((symbol.name(), member));
+                        let name = symbol.name();
+                        let plain = default_version(name).map_or(name, |(plain, _)| plain);
+                        archive.definitions.push((plain, member));
                     }
                 }
             }

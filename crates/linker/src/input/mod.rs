@@ -7,6 +7,7 @@ mod eh_frame;
 mod object;
 mod properties;
 mod relocations;
+mod version;
 
 use farcall_arch::Machine;
 
@@ -18,6 +19,7 @@ pub(crate) use object::{
     Binding, InputSymbol, NamedPlaces, Object, Placement, Section, SymbolType, Visibility,
 };
 pub(crate) use properties::Property;
+pub(crate) use version::wanted_version;
 
 use crate::error::{Error, Result};
 

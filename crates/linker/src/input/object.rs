@@ -8,7 +8,7 @@ use object::endian::LittleEndian as LE;
 use object::read::elf::{FileHeader as _, SectionHeader as _, SectionTable, SymbolTable};
 
 use super::properties::{self, Property};
-use super::{constructors, debug, relocations};
+use super::{constructors, debug, relocations, version};
 use crate::error::{Error, Place, Result};
 
 /// Larger alignments would pad an image by more than they are ever worth.
@@ -27,6 +27,8 @@ pub(crate) struct Object<'data> {
     /// Symbols before this index are local, the others are not.
     pub(crate) first_global: usize,
     pub(crate) groups: Vec<Group<'data>>,
+    /// The names that it defines the default version of, with that version.
+    pub(crate) default_versions: Vec<(&'data [u8], &'data [u8])>,
     /// Its GNU properties; `None` for an object of the linker's own, which has those that all others have.
     pub(crate) properties: Option<Vec<Property>>,
 }
@@ -273,6 +275,15 @@ fn read<'data>(
             symbol.symbol_type = SymbolType::Tls;
         }
     }
+    let mut default_versions = Vec::new();
+    for symbol in &mut symbols[first_global..] {
+        if symbol.is_definition()
+            && let Some((name, version)) = version::default_version(symbol.name)
+        {
+            symbol.name = name;
+            default_versions.push((name, version));
+        }
+    }
     // GCC's mark of an object without machine code, which would link to an image without functions.
     if symbols
         .iter()
@@ -296,6 +307,7 @@ fn read<'data>(
         symbols,
         first_global,
         groups,
+        default_versions,
         properties: Some(properties),
     })
 }

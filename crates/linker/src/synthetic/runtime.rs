@@ -74,6 +74,7 @@ pub(crate) fn runtime_object(machine: Machine, function: &RuntimeFunction) -> Ob
         symbols,
         first_global: 1,
         groups: Vec::new(),
+        default_versions: Vec::new(),
         properties: None,
     }
 }

@@ -46,6 +46,18 @@ fn data_of_the_c_library() {
 }
 
 #[test]
+fn a_version_is_that_of_a_library_or_of_what_has_no_versions() {
+    require_tools!("clang-22");
+    let provider = "int impl(void) { return 5; } __asm__(\".symver impl, f@@V2\");";
+    let provider = load(&Loader::new(), "provider.c", provider, &[]).unwrap();
+    let source = "int f_new(void); void *copy(void *, const void *, long);
+        __asm__(\".symver f_new, f@V2\"); __asm__(\".symver copy, memcpy@GLIBC_2.2.5\");
+        int versioned(void) { int x = 0, y = f_new(); copy(&x, &y, sizeof y); return x; }";
+    let module = load(&system_loader(), "versions.c", source, &[&provider]).unwrap();
+    assert_eq!(call(&module, "versioned"), 5);
+}
+
+#[test]
 fn a_weak_import_that_nobody_has_is_null() {
     require_tools!("clang-22");
     let source = "__attribute__((weak)) extern int nobody_has_this(void);
