@@ -1,4 +1,5 @@
-//! Which definition each name means, and which sections are kept.
+//! Finding out which definition each name means: objects are added one after the other, archives answer for
+//! what is still undefined.
 //!
 //! Source: gABI, "Symbol Table" (binding and visibility) and "Section Groups".
 
@@ -7,289 +8,14 @@ use std::collections::{HashMap, HashSet};
 use farcall_arch::Machine;
 use foldhash::fast::FixedState;
 use object::elf;
-use object::endian::LittleEndian as LE;
 
+use super::{Common, Definition, Global, GlobalId, Resolved};
 use crate::ExportList;
-use crate::error::{Error, Errors, Place, Referrer, Result};
-use crate::input::wanted_version;
-use crate::input::{
-    Archive, Binding, InputSymbol, Object, Placement, Property, SymbolType, Visibility,
-};
+use crate::error::{Error, Errors, Place, Result};
+use crate::input::{Archive, Binding, InputSymbol, Object, Placement, Visibility, wanted_version};
 use crate::properties;
 use crate::refuse::{section_refusal, symbol_refusal};
 use crate::synthetic::{LinkerSymbol, runtime_object};
-
-/// The objects of the image and what their names mean.
-#[derive(Debug)]
-pub(crate) struct Resolved<'data> {
-    pub(crate) machine: Machine,
-    pub(crate) objects: Vec<Object<'data>>,
-    pub(crate) globals: Vec<Global<'data>>,
-    /// The largest size and alignment of all common definitions of a name.
-    pub(crate) commons: HashMap<GlobalId, Common, FixedState>,
-    /// Those of the image.
-    pub(crate) properties: Vec<Property>,
-    /// Bytes.
-    pub(crate) plt_entry_size: u64,
-    /// For each object, what its non-local symbols stand for, in their order.
-    global_ids: Vec<Vec<GlobalId>>,
-    /// For each object, which of its sections enter the image.
-    kept: Vec<Vec<bool>>,
-    /// The index of the object that holds what was merged.
-    merged_object: usize,
-    /// The debug sections of groups that lost, by object and index.
-    lost_debug_info: HashSet<(usize, usize), FixedState>,
-}
-
-/// An index in [`Resolved::globals`].
-pub(crate) type GlobalId = usize;
-
-/// A name that objects share.
-#[derive(Debug)]
-pub(crate) struct Global<'data> {
-    pub(crate) name: &'data [u8],
-    pub(crate) definition: Definition,
-    /// The most constraining of all mentions.
-    pub(crate) visibility: Visibility,
-    /// Whether anyone refers to it other than weakly.
-    pub(crate) is_needed: bool,
-    /// The first object that mentions it.
-    first_object: u32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Definition {
-    Undefined,
-    /// The symbol with this index of this object.
-    Symbol {
-        object: usize,
-        symbol: usize,
-    },
-    Linker(LinkerSymbol),
-}
-
-/// What is to be allocated for a common symbol, in bytes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Common {
-    pub(crate) size: u64,
-    pub(crate) align: u64,
-}
-
-/// What a relocation's symbol stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// An offset in a kept section of the image.
-    Section {
-        object: usize,
-        section: usize,
-        value: u64,
-    },
-    /// An offset in a section that was discarded.
-    Discarded,
-    /// A number.
-    Absolute(u64),
-    Common(GlobalId),
-    /// A part of the image that the linker defines the global for.
-    Linker(GlobalId),
-    Import(GlobalId),
-    /// Weak, undefined, and not to be found outside: its value is 0.
-    Null,
-}
-
-impl Target {
-    /// Whether its address moves with the image.
-    pub(crate) fn is_in_image(self) -> bool {
-        matches!(
-            self,
-            Self::Section { .. } | Self::Common(_) | Self::Linker(_)
-        )
-    }
-}
-
-impl<'data> Resolved<'data> {
-    /// Whether a section enters the image.
-    pub(crate) fn is_kept(&self, object: usize, section: usize) -> bool {
-        self.kept[object][section]
-    }
-
-    /// Whether a debug section is of a group that lost.
-    pub(crate) fn is_lost_debug_info(&self, object: usize, section: usize) -> bool {
-        self.lost_debug_info.contains(&(object, section))
-    }
-
-    /// Discards the sections that are not live.
-    pub(crate) fn retain(&mut self, is_live: &[Vec<bool>]) {
-        for (object, (kept, is_live)) in self.objects.iter().zip(self.kept.iter_mut().zip(is_live))
-        {
-            for ((kept, &is_live), section) in kept.iter_mut().zip(is_live).zip(&object.sections) {
-                // Unwind records go by themselves, each with its function.
-                *kept &= is_live || section.is_eh_frame();
-            }
-        }
-    }
-
-    /// Discards sections of an object.
-    pub(crate) fn discard(&mut self, object: usize, sections: impl Iterator<Item = usize>) {
-        for section in sections {
-            self.kept[object][section] = false;
-        }
-    }
-
-    /// Keeps a section that was added to an object.
-    pub(crate) fn keep_last_section(&mut self, object: usize) {
-        self.kept[object].push(true);
-    }
-
-    /// Adds the object that holds what was merged.
-    pub(crate) fn add_merged(&mut self, object: Object<'data>) {
-        self.merged_object = self.objects.len();
-        self.kept.push(vec![true; object.sections.len()]);
-        self.global_ids.push(Vec::new());
-        self.objects.push(object);
-    }
-
-    /// The global that an object's symbol stands for, `None` when it is local.
-    pub(crate) fn global_id(&self, object: usize, symbol: usize) -> Option<GlobalId> {
-        let index = symbol.checked_sub(self.objects[object].first_global)?;
-        // Behind them are symbols of the linker's own.
-        self.global_ids[object].get(index).copied()
-    }
-
-    /// What an object's symbol stands for.
-    pub(crate) fn target(&self, object: usize, symbol: usize) -> Target {
-        match self.global_id(object, symbol) {
-            Some(id) => self.global_target(id),
-            None => self.local_target(object, symbol),
-        }
-    }
-
-    /// What an object's symbol is in that object, whatever others define.
-    pub(crate) fn own_target(&self, object: usize, symbol: usize) -> Target {
-        self.local_target(object, symbol)
-    }
-
-    /// What a global stands for.
-    pub(crate) fn global_target(&self, id: GlobalId) -> Target {
-        let global = &self.globals[id];
-        match global.definition {
-            Definition::Symbol { object, symbol } => {
-                match self.objects[object].symbols[symbol].placement {
-                    Placement::Common => Target::Common(id),
-                    _ => self.local_target(object, symbol),
-                }
-            }
-            Definition::Linker(_) => Target::Linker(id),
-            Definition::Undefined if global.visibility == Visibility::Default => Target::Import(id),
-            Definition::Undefined => Target::Null,
-        }
-    }
-
-    fn local_target(&self, object: usize, symbol: usize) -> Target {
-        let symbol = &self.objects[object].symbols[symbol];
-        match symbol.placement {
-            Placement::Section(section) if self.kept[object][section] => Target::Section {
-                object,
-                section,
-                value: symbol.value,
-            },
-            Placement::Section(_) => Target::Discarded,
-            Placement::Merged(section) => Target::Section {
-                object: self.merged_object,
-                section,
-                value: symbol.value,
-            },
-            Placement::Absolute => Target::Absolute(symbol.value),
-            // Symbol 0, which stands for no symbol.
-            Placement::Undefined | Placement::Common => Target::Absolute(0),
-        }
-    }
-
-    /// The defining symbol of a global, if an object defines it.
-    pub(crate) fn defining_symbol(&self, id: GlobalId) -> Option<&InputSymbol<'data>> {
-        match self.globals[id].definition {
-            Definition::Symbol { object, symbol } => Some(&self.objects[object].symbols[symbol]),
-            _ => None,
-        }
-    }
-
-    /// The symbol that defines what an object's symbol stands for, or the symbol itself.
-    pub(crate) fn definition_of(&self, object: usize, symbol: usize) -> &InputSymbol<'data> {
-        let own = &self.objects[object].symbols[symbol];
-        self.global_id(object, symbol)
-            .and_then(|id| self.defining_symbol(id))
-            .unwrap_or(own)
-    }
-
-    /// The size in bytes of what an object's symbol stands for; that of a common symbol is the
-    /// largest that any object wants.
-    pub(crate) fn size(&self, object: usize, symbol: usize) -> u64 {
-        let definition = self.definition_of(object, symbol);
-        let global = self.global_id(object, symbol);
-        match (definition.placement, global) {
-            (Placement::Common, Some(id)) => {
-                (self.commons.get(&id)).map_or(definition.size, |common| common.size)
-            }
-            _ => definition.size,
-        }
-    }
-
-    /// Whether an object's symbol stands for an indirect function (`STT_GNU_IFUNC`) of the image.
-    pub(crate) fn is_indirect(&self, object: usize, symbol: usize) -> bool {
-        let definition = self.definition_of(object, symbol);
-        definition.symbol_type == SymbolType::IndirectFunction && definition.is_definition()
-    }
-
-    /// Whether a global is exported.
-    pub(crate) fn is_export(&self, id: GlobalId) -> bool {
-        matches!(
-            self.globals[id].visibility,
-            Visibility::Default | Visibility::Protected
-        ) && matches!(self.globals[id].definition, Definition::Symbol { .. })
-            && self.global_target(id) != Target::Discarded
-    }
-
-    /// Who refers to a global, for errors: the first relocation against it.
-    fn referrer(&self, id: GlobalId) -> Referrer {
-        for (index, object) in self.objects.iter().enumerate() {
-            for (section, contents) in object.sections.iter().enumerate() {
-                let mut relocations = contents.relocations.iter();
-                let is_kept = self.kept[index][section];
-                if let Some(relocation) = relocations.find(|relocation| {
-                    is_kept
-                        && self.global_id(index, relocation.r_sym(LE, false) as usize) == Some(id)
-                }) {
-                    let place = self.place(index, section, relocation.r_offset.get(LE));
-                    return Referrer::Place(place);
-                }
-            }
-        }
-        let object = &self.objects[self.globals[id].first_object as usize];
-        Referrer::Object(object.name.clone())
-    }
-
-    /// The name of an object's symbol, for errors; a section's symbol has its section's name.
-    pub(crate) fn symbol_name(&self, object: usize, symbol: usize) -> String {
-        if symbol == 0 {
-            return "no symbol".to_owned();
-        }
-        let object = &self.objects[object];
-        let symbol = &object.symbols[symbol];
-        match (symbol.symbol_type, symbol.placement) {
-            (SymbolType::Section, Placement::Section(section)) => {
-                object.sections[section].display_name()
-            }
-            (SymbolType::Section, Placement::Merged(section)) => {
-                self.objects[self.merged_object].sections[section].display_name()
-            }
-            _ => symbol.display_name(),
-        }
-    }
-
-    /// A place, for errors.
-    pub(crate) fn place(&self, object: usize, section: usize, offset: u64) -> Place {
-        self.objects[object].place(section, offset)
-    }
-}
 
 pub(crate) fn resolve<'data>(
     machine: Machine,
@@ -428,6 +154,7 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
             let common = self.resolved.commons.entry(id).or_insert(none);
             common.size = common.size.max(symbol.size);
             common.align = common.align.max(symbol.value);
+            self.wanted.push(id);
         }
         let definition = Definition::Symbol {
             object: object_index,
@@ -494,14 +221,21 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
         while let Some(&id) = self.wanted.get(next) {
             next += 1;
             let global = &self.resolved.globals[id];
-            if global.definition != Definition::Undefined {
+            let is_common = self.is_common(global.definition);
+            if global.definition != Definition::Undefined && !is_common {
                 continue;
             }
-            let Some(&(archive, member)) = self.members.get(global.name) else {
+            let name = global.name;
+            let Some(&(archive, member)) = self.members.get(name) else {
                 continue;
             };
-            if linked.insert((archive, member), ()).is_none() {
+            if !linked.contains_key(&(archive, member)) {
                 let object = self.archives[archive].member(member)?;
+                // A common symbol is there already: only a variable with a value is better.
+                if is_common && !defines_strongly(&object, name) {
+                    continue;
+                }
+                linked.insert((archive, member), ());
                 if object.machine != self.resolved.machine {
                     return Err(Error::MixedMachines {
                         object: object.name,
@@ -518,6 +252,14 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
             }
         }
         Ok(())
+    }
+
+    fn is_common(&self, definition: Definition) -> bool {
+        let Definition::Symbol { object, symbol } = definition else {
+            return false;
+        };
+        let object = self.resolved.objects.get(object);
+        object.is_some_and(|object| object.symbols[symbol].placement == Placement::Common)
     }
 
     /// Binds the names that ask for a version to definitions of it that are the default.
@@ -649,6 +391,13 @@ fn enters_image(section: &crate::input::Section<'_>) -> bool {
         && !section.has_flag(elf::SHF_EXCLUDE)
         && section.name != b".note.gnu.property"
         && !matches!(section.section_type, elf::SHT_NULL | elf::SHT_GROUP)
+}
+
+fn defines_strongly(object: &Object<'_>, name: &[u8]) -> bool {
+    let mut symbols = object.globals().iter();
+    symbols.any(|symbol| {
+        symbol.name == name && symbol.is_definition() && strength(symbol) == Strength::Strong
+    })
 }
 
 fn section_exists(objects: &[Object<'_>], kept: &[Vec<bool>], name: &[u8]) -> bool {
