@@ -216,7 +216,7 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
 
     /// Links archive members until no wanted name is defined by one.
     fn link_members(&mut self) -> Result<()> {
-        let mut linked = HashMap::<(usize, usize), (), FixedState>::default();
+        let mut linked = HashSet::<(usize, usize), FixedState>::default();
         let mut next = 0;
         while let Some(&id) = self.wanted.get(next) {
             next += 1;
@@ -229,13 +229,13 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
             let Some(&(archive, member)) = self.members.get(name) else {
                 continue;
             };
-            if !linked.contains_key(&(archive, member)) {
+            if !linked.contains(&(archive, member)) {
                 let object = self.archives[archive].member(member)?;
                 // A common symbol is there already: only a variable with a value is better.
                 if is_common && !defines_strongly(&object, name) {
                     continue;
                 }
-                linked.insert((archive, member), ());
+                linked.insert((archive, member));
                 if object.machine != self.resolved.machine {
                     return Err(Error::MixedMachines {
                         object: object.name,
