@@ -23,15 +23,8 @@ use farcall_testkit::{Level, real, tools};
 const ROUNDS: usize = 30;
 /// A link that is shorter than a clock tick's worth is timed in runs of this many.
 const LINKS_A_ROUND: u32 = 10;
-/// As clang calls it: what unwinds, what is hashed and what identifies the file are in an image too.
-const LLD_OPTIONS: [&str; 6] = [
-    "-shared",
-    "-s",
-    "--threads=1",
-    "--eh-frame-hdr",
-    "--hash-style=gnu",
-    "--build-id=sha1",
-];
+/// An image has a build-id and an unwind table too, which these do not ask for.
+const LLD_OPTIONS: [&str; 3] = ["-shared", "-s", "--threads=1"];
 const N_FUNCTIONS: usize = 10_000;
 const N_POINTERS: usize = 50_001;
 const N_CALLS: usize = 50_000;

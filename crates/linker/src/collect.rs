@@ -215,7 +215,7 @@ fn add_synthetic<'data>(
     let plt_size = plt_entry * scanned.plt.len() as u64;
     let n_symbols = dynamic_symbols.len() as u64;
     let (bits, words) = (elf::SHT_PROGBITS, 8);
-    let rows: [(&'static [u8], _, _, _, _, u64, u64); 12] = [
+    let rows: [(&'static [u8], _, _, _, _, u64, u64); 11] = [
         (
             b".note.gnu.property",
             ReadOnly,
@@ -228,20 +228,11 @@ fn add_synthetic<'data>(
         (
             b".note.gnu.build-id",
             ReadOnly,
-            S::BuildId,
+            S::Notes,
             elf::SHT_NOTE,
             4,
             0,
-            NOTE_HEADER_SIZE + 4 + digest_size,
-        ),
-        (
-            b".note.farcall",
-            ReadOnly,
-            S::Manifest,
-            elf::SHT_NOTE,
-            4,
-            0,
-            manifest.len() as u64,
+            NOTE_HEADER_SIZE + 4 + digest_size + manifest.len() as u64,
         ),
         (
             b".dynsym",
@@ -320,7 +311,7 @@ fn add_synthetic<'data>(
     for (name, segment, synthetic, section_type, align, entry_size, size) in rows {
         let is_always = matches!(
             synthetic,
-            S::Dynamic | S::Relocations | S::RelativeRelocations | S::BuildId | S::Manifest
+            S::Dynamic | S::Relocations | S::RelativeRelocations | S::Notes
         );
         if size == 0 && !is_always {
             continue;

@@ -93,14 +93,7 @@ fn write_program_headers(out: &mut [u8], layout: &Layout<'_>) {
     // Apart from the other notes, because the alignment of a segment is that of its notes.
     push_section(elf::PT_NOTE, elf::PF_R.0, Synthetic::Properties);
     push_section(elf::PT_GNU_PROPERTY, elf::PF_R.0, Synthetic::Properties);
-    let (build_id, manifest) = (
-        layout.synthetic(Synthetic::BuildId),
-        layout.synthetic(Synthetic::Manifest),
-    );
-    if let (Some(first), Some(last)) = (build_id, manifest) {
-        let range = first.address..last.address + last.size;
-        push(elf::PT_NOTE, elf::PF_R.0, range.clone(), range, 4);
-    }
+    push_section(elf::PT_NOTE, elf::PF_R.0, Synthetic::Notes);
     if let Some(tls) = &layout.tls {
         push(
             elf::PT_TLS,

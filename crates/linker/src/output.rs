@@ -68,8 +68,8 @@ pub(crate) enum Piece {
 pub(crate) enum Synthetic {
     /// First, where its alignment costs nothing.
     Properties,
-    BuildId,
-    Manifest,
+    /// The build-id, then the manifest: one section, because a header of its own is larger than most manifests.
+    Notes,
     DynamicSymbols,
     GnuHash,
     DynamicStrings,

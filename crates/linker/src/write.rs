@@ -64,8 +64,8 @@ pub(crate) fn n_dynamic_entries(sections: &[OutputSection<'_>]) -> usize {
         (Content::Pieces(_), elf::SHT_INIT_ARRAY | elf::SHT_FINI_ARRAY) => 2,
         _ => 0,
     };
-    // Hash, strings (2), symbols (2), flags (2) and the end.
-    8 + sections.iter().map(count).sum::<usize>()
+    // Hash, strings (2), symbols (2), flags and the end.
+    7 + sections.iter().map(count).sum::<usize>()
 }
 
 struct Writer<'a, 'data> {
@@ -208,8 +208,10 @@ impl Writer<'_, '_> {
                     &self.resolved.properties,
                     !layout.thunks.is_empty(),
                 ),
-                Synthetic::BuildId => note(b"GNU\0", elf::NT_GNU_BUILD_ID.0, &[0; DIGEST_SIZE]),
-                Synthetic::Manifest => layout.manifest.clone(),
+                Synthetic::Notes => {
+                    let build_id = note(b"GNU\0", elf::NT_GNU_BUILD_ID.0, &[0; DIGEST_SIZE]);
+                    [build_id, layout.manifest.clone()].concat()
+                }
                 Synthetic::DynamicSymbols => self.dynamic_symbols(),
                 Synthetic::GnuHash => layout.dynamic_symbols.hash.clone(),
                 Synthetic::DynamicStrings => layout.dynamic_symbols.strings.clone(),
@@ -460,7 +462,6 @@ impl Writer<'_, '_> {
             entries.push((start, section.address));
             entries.push((size, section.size));
         }
-        entries.push((elf::DT_FLAGS, elf::DF_BIND_NOW.0));
         entries.push((elf::DT_FLAGS_1, elf::DF_1_NOW.0));
         entries.push((elf::DT_NULL, 0));
         let entry = |(tag, value)| Dyn64::<LE> {
@@ -478,7 +479,7 @@ impl Writer<'_, '_> {
     fn write_digest(&mut self) {
         let note = self
             .layout
-            .synthetic(Synthetic::BuildId)
+            .synthetic(Synthetic::Notes)
             .map_or(0, |section| section.file_offset);
         let hole = usize::try_from(note + NOTE_HEADER_SIZE + 4).expect("it is in the file");
         let digest = Digest::of_with_hole(&self.out, hole).expect("it is in the file");

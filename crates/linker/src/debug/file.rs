@@ -20,9 +20,9 @@ pub(crate) fn debug_file(image: &[u8], layout: &Layout<'_>, unloaded: &[Unloaded
         index(start)..index(start + size)
     };
     let mut out = image[range(0, headers)].to_vec();
-    let build_id = layout.synthetic(Synthetic::BuildId);
-    let build_id_offset = out.len() as u64;
-    if let Some(section) = build_id {
+    let notes = layout.synthetic(Synthetic::Notes);
+    let notes_offset = out.len() as u64;
+    if let Some(section) = notes {
         out.extend_from_slice(&image[range(section.file_offset, section.size)]);
     }
     let (_, rest) = from_bytes_mut::<FileHeader64<LE>>(&mut out).expect("an image starts with it");
@@ -36,7 +36,7 @@ pub(crate) fn debug_file(image: &[u8], layout: &Layout<'_>, unloaded: &[Unloaded
         header.p_filesz = U64::new(LE, 0);
     }
     let offset = |section: &OutputSection<'_>| {
-        (section.content == Content::Synthetic(Synthetic::BuildId)).then_some(build_id_offset)
+        (section.content == Content::Synthetic(Synthetic::Notes)).then_some(notes_offset)
     };
     let (headers_offset, n_sections) = headers::append_sections(&mut out, layout, unloaded, offset);
     let (file_header, _) = from_bytes_mut::<FileHeader64<LE>>(&mut out).expect("it is still there");
