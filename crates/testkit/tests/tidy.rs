@@ -50,6 +50,11 @@ const ARROWS: &[(&str, &[&str])] = &[
         TESTKIT,
         &["farcall-arch", "farcall-image", "farcall-linker"],
     ),
+    // Nothing uses it: it measures.
+    (
+        "farcall-benches",
+        &["farcall-image", "farcall-loader", TESTKIT],
+    ),
     ("xtask", &[TESTKIT]),
 ];
 
@@ -88,6 +93,7 @@ const UNSAFE: &[(&str, Unsafe)] = &[
     ("farcall-executor", Unsafe::In(&["src/exec.rs"])),
     ("farcall-compiler", Unsafe::In(&["src/llvm.rs"])),
     ("farcall-cli", Unsafe::In(&["src/trusted.rs"])),
+    ("farcall-benches", Unsafe::Anywhere),
 ];
 
 enum Unsafe {
