@@ -2,6 +2,9 @@
 //!
 //! Each part of that file stands between two comments that name its bench, and is replaced whole.
 //!
+//! A bench may leave a chart, `NAME.svg` in `target/bench`; it is put beside the file, where that shows it, as
+//! `docs/bench-NAME.svg`. What else it leaves there stays there, such as `NAME.csv`.
+//!
 //! To add a bench: write it as a `harness = false` bench of its crate that prints Markdown, and add its row to
 //! [`BENCHES`] and its comments to `BENCHMARKS.md`.
 
@@ -9,24 +12,50 @@ use std::fs;
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
-use farcall_testkit::paths::workspace_root;
+use farcall_testkit::paths::{target_dir, workspace_root};
 
 use crate::command::{cargo, shown};
 use crate::setup;
 
-/// Names, each with the crate whose bench of that name it is.
-const BENCHES: [(&str, &str); 1] = [("link", "farcall-linker")];
+/// A bench, by the name it is called by.
+struct Bench {
+    name: &'static str,
+    /// The crate whose bench of that name it is.
+    package: &'static str,
+    summary: &'static str,
+}
+
+const BENCHES: &[Bench] = &[
+    Bench {
+        name: "link",
+        package: "farcall-linker",
+        summary: "linking, beside ld.lld and JITLink",
+    },
+    Bench {
+        name: "load",
+        package: "farcall-benches",
+        summary: "loading, beside dlopen, JITLink and elf_loader; `--million` loads so many modules too",
+    },
+];
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
-    let known = || BENCHES.map(|(name, _)| name).join(", ");
-    let [name] = args else {
-        bail!("which bench? There are: {}", known());
+    let Some((name, options)) = args.split_first() else {
+        for Bench { name, summary, .. } in BENCHES {
+            println!("cargo xtask bench {name:<6} {summary}");
+        }
+        return Ok(());
     };
-    let Some((name, package)) = BENCHES.iter().find(|(each, _)| each == name) else {
-        bail!("{name}: no such bench; there are: {}", known());
+    let Some(Bench { name, package, .. }) = BENCHES.iter().find(|bench| bench.name == name) else {
+        bail!("{name}: no such bench: `cargo xtask bench` prints them");
     };
     setup::ensure()?;
+    let chart = target_dir().join("bench").join(format!("{name}.svg"));
+    // That of an earlier run is not this one's.
+    if chart.exists() {
+        fs::remove_file(&chart).with_context(|| chart.display().to_string())?;
+    }
     let mut bench = cargo(["bench", "--quiet", "--package", package, "--bench", name]);
+    bench.arg("--").args(options);
     let output = bench
         .stderr(Stdio::inherit())
         .output()
@@ -37,6 +66,10 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     let table = String::from_utf8(output.stdout)?;
     let machine = machine();
     println!("{machine}\n\n{table}");
+    if chart.exists() {
+        let beside = workspace_root().join(format!("docs/bench-{name}.svg"));
+        fs::copy(&chart, &beside).with_context(|| beside.display().to_string())?;
+    }
     write(name, &format!("{machine}\n\n{table}"))
 }
 

@@ -45,7 +45,7 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "bench",
-        summary: "measure beside peers, into BENCHMARKS.md: `bench link`",
+        summary: "measure beside peers, into BENCHMARKS.md; `bench` prints what there is",
         run: bench::run,
     },
     Task {
