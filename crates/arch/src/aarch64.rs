@@ -14,6 +14,8 @@ use crate::reloc::{Base, Expression, Field, Range, Relaxation, Reloc};
 pub(crate) const E_MACHINE: u16 = 183;
 /// Linux on AArch64 has pages of 4, 16 or 64 KiB.
 pub(crate) const MAX_PAGE_SIZE: u64 = 65536;
+/// `adrp` counts in pages of 4 KiB, and what follows it in bytes of one.
+pub(crate) const BIAS_UNIT: u64 = 4096;
 pub(crate) const PLT_ENTRY_SIZE: u64 = 16;
 /// Four of them are `udf #0`: running into a gap traps.
 pub(crate) const CODE_FILL: u8 = 0;

@@ -130,6 +130,15 @@ impl Machine {
         }
     }
 
+    /// The unit in bytes of the load bias of packed images: what code takes for granted of it.
+    #[must_use]
+    pub const fn bias_unit(self) -> u64 {
+        match self {
+            Self::X86_64 => x86_64::BIAS_UNIT,
+            Self::Aarch64 => aarch64::BIAS_UNIT,
+        }
+    }
+
     /// The row of relocation type `r_type`, `None` when the ABI does not have it.
     #[must_use]
     #[inline]

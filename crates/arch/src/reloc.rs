@@ -311,6 +311,21 @@ const fn is_signed(value: i64, bits: u32) -> bool {
     value >= -(1_i64 << (bits - 1)) && value < 1_i64 << (bits - 1)
 }
 
+impl Range {
+    /// Whether every distance of up to `reach`, back or forth, is in the range, as far as it is a multiple of
+    /// what the range asks for.
+    #[must_use]
+    pub const fn reaches(self, reach: u64) -> bool {
+        match self {
+            Self::Any | Self::Multiple(_) => true,
+            Self::Signed(bits) | Self::Aligned(bits, _) | Self::Either(bits) => {
+                reach < 1 << (bits - 1)
+            }
+            Self::Unsigned(_) | Self::UnsignedAligned(..) => false,
+        }
+    }
+}
+
 impl std::fmt::Display for Range {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

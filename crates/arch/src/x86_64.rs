@@ -15,6 +15,8 @@ use crate::reloc::{Base, Expression, Field, Range, Relaxation, Reloc};
 pub(crate) const E_MACHINE: u16 = 62;
 /// Linux on x86-64 has 4 KiB pages only.
 pub(crate) const MAX_PAGE_SIZE: u64 = 4096;
+/// Code takes nothing for granted; a line of the cache.
+pub(crate) const BIAS_UNIT: u64 = 64;
 pub(crate) const PLT_ENTRY_SIZE: u64 = 8;
 pub(crate) const MARKED_PLT_ENTRY_SIZE: u64 = 16;
 /// `int3`: running into a gap traps.

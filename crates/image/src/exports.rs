@@ -13,7 +13,7 @@ use object::pod::slice_from_all_bytes;
 use crate::Symbol;
 use crate::error::{Error, Result};
 
-/// Where the tables for looking up names lie: byte ranges in the first segment.
+/// Where the tables for looking up names lie: byte ranges in the first segment, or in a copy of a part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ExportTables {
     pub(crate) symbols: Range<usize>,
@@ -42,6 +42,33 @@ pub struct Exports<'data> {
 }
 
 impl ExportTables {
+    /// All bytes that it names, with what is between them.
+    pub(crate) fn range(&self) -> Range<usize> {
+        let tables = [
+            &self.symbols,
+            &self.strings,
+            &self.bloom,
+            &self.buckets,
+            &self.chain,
+        ];
+        let start = tables.iter().map(|table| table.start).min().unwrap_or(0);
+        let end = tables.iter().map(|table| table.end).max().unwrap_or(0);
+        start..end
+    }
+
+    /// The tables in bytes that start `by` later.
+    pub(crate) fn moved(&self, by: usize) -> Self {
+        let moved = |range: &Range<usize>| range.start - by..range.end - by;
+        Self {
+            symbols: moved(&self.symbols),
+            strings: moved(&self.strings),
+            bloom: moved(&self.bloom),
+            buckets: moved(&self.buckets),
+            chain: moved(&self.chain),
+            ..*self
+        }
+    }
+
     /// Checks the hash table at `hash..end` of `bytes` and finds where the symbol table ends.
     pub(crate) fn parse(
         bytes: &[u8],

@@ -7,6 +7,8 @@ use object::elf::{self, Rela64, Sym64};
 use object::endian::{LittleEndian as LE, U64};
 
 use crate::exports::ExportTables;
+use crate::packing::PackedSegment;
+use crate::unwind::UnwindTable;
 use crate::{Digest, Error, Exports, Manifest, Result};
 
 /// An image whose form has been checked. It borrows the bytes.
@@ -27,7 +29,10 @@ pub struct Image<'data> {
     pub(crate) relr: &'data [U64<LE>],
     pub(crate) init_array: Range<u64>,
     pub(crate) fini_array: Range<u64>,
-    pub(crate) eh_frame: Option<Range<u64>>,
+    pub(crate) unwind: Option<UnwindTable>,
+    pub(crate) is_packed: bool,
+    /// What looking up exports and types reads: a byte range of the first segment.
+    pub(crate) lookup_tables: Range<usize>,
     pub(crate) digest: Digest,
     pub(crate) digest_offset: usize,
     /// Lies in the first segment's bytes.
@@ -39,6 +44,8 @@ pub struct Image<'data> {
 pub struct Segment {
     /// Its addresses, half-open. Segments are in ascending order and share no page.
     pub memory: Range<u64>,
+    /// The part of `memory` that code may use, half-open: all of it, but for a packed image.
+    pub resident: Range<u64>,
     /// The bytes of the file that it starts with, half-open; the rest of `memory` is zero.
     pub file: Range<usize>,
     /// Its alignment in bytes: a power of two, at least a page.
@@ -121,6 +128,22 @@ pub struct DynamicRelocation {
     pub symbol: SymbolIndex,
     /// The addend; for `IndirectRelative` an address in an executable segment.
     pub addend: i64,
+}
+
+impl Segment {
+    /// The bytes of the file that `resident` starts with; the rest of it is zero.
+    #[must_use]
+    pub fn resident_file(&self) -> Range<usize> {
+        let skip = to_usize(self.resident.start - self.memory.start);
+        let start = self.file.start.saturating_add(skip).min(self.file.end);
+        let length = to_usize(self.resident.end - self.resident.start);
+        start..start.saturating_add(length).min(self.file.end)
+    }
+}
+
+/// Lossless for what is in memory.
+fn to_usize(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
 }
 
 impl DynamicRelocation {
@@ -207,6 +230,17 @@ impl<'data> Image<'data> {
             .unwrap_or(1)
     }
 
+    /// What the load bias of a packed image is a multiple of, in bytes. An alignment of a page says of its
+    /// segments only that they share none.
+    #[must_use]
+    pub fn bias_align(&self) -> u64 {
+        if self.align() > self.machine.max_page_size() {
+            self.align()
+        } else {
+            self.machine.bias_unit()
+        }
+    }
+
     /// The addresses to make read-only once relocated. Empty or a whole number of pages from the
     /// start of one writable segment.
     #[must_use]
@@ -226,12 +260,19 @@ impl<'data> Image<'data> {
         self.exports
     }
 
-    /// The exported names, over the first segment in memory or a copy of it.
-    ///
-    /// `None` when `first_segment` is shorter than the image's first segment in the file.
+    /// What looking up exports and their types reads: a byte range of the file and, in an image that
+    /// is not packed, the same addresses.
     #[must_use]
-    pub fn exports_in<'memory>(&self, first_segment: &'memory [u8]) -> Option<Exports<'memory>> {
-        Exports::new(first_segment, &self.export_tables)
+    pub fn lookup_tables(&self) -> Range<usize> {
+        self.lookup_tables.clone()
+    }
+
+    /// The exported names, over a copy of the bytes of [`Image::lookup_tables`].
+    ///
+    /// `None` when `tables` is shorter.
+    #[must_use]
+    pub fn exports_in<'memory>(&self, tables: &'memory [u8]) -> Option<Exports<'memory>> {
+        Exports::new(tables, &self.export_tables.moved(self.lookup_tables.start))
     }
 
     /// The symbol at `index`; `None` for 0 and for an index past the table.
@@ -278,7 +319,39 @@ impl<'data> Image<'data> {
     /// The addresses of the `.eh_frame` records, with the terminating zero.
     #[must_use]
     pub fn eh_frame(&self) -> Option<Range<u64>> {
-        self.eh_frame.clone()
+        Some(self.unwind.as_ref()?.records.clone())
+    }
+
+    /// The functions with unwind records, as pairs of addresses, the function's and its FDE's, by the
+    /// function's address. Each FDE is one of [`Image::eh_frame`].
+    pub fn unwind_functions(&self) -> impl ExactSizeIterator<Item = (u64, u64)> + '_ {
+        let entries = self
+            .unwind
+            .as_ref()
+            .map_or(0..0, |unwind| unwind.entries.clone());
+        crate::unwind::functions(&self.bytes[entries.clone()], entries)
+    }
+
+    /// Whether the segments stand so that those of many images can share pages: at one distance,
+    /// [`crate::ARENA_STRIDE`], in the order of [`crate::PackedSegment::ALL`].
+    #[must_use]
+    pub fn is_packed(&self) -> bool {
+        self.is_packed
+    }
+
+    /// The arena of a segment of a packed image.
+    #[must_use]
+    pub fn packed_segment(&self, segment: &Segment) -> PackedSegment {
+        PackedSegment::of(segment, &self.relro)
+    }
+
+    /// What the image's `__dso_handle` is: an address of its second segment, which no other module
+    /// has, whether it is packed or not; 0 when there is no second one.
+    #[must_use]
+    pub fn dso_handle(&self) -> u64 {
+        self.segments
+            .get(1)
+            .map_or(0, |segment| segment.memory.start)
     }
 
     /// The manifest.
@@ -291,8 +364,8 @@ impl<'data> Image<'data> {
         Manifest::decode(&self.bytes[self.manifest.clone()]).expect("Image::parse decoded it")
     }
 
-    /// Where the manifest is encoded: a byte range of the first segment, for [`Manifest::decode`]
-    /// over that segment in memory or a copy of it.
+    /// Where the manifest is encoded: a byte range of the file, within [`Image::lookup_tables`], for
+    /// [`Manifest::decode`] over a copy of it.
     #[must_use]
     pub fn manifest_range(&self) -> Range<usize> {
         self.manifest.clone()

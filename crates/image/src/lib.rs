@@ -15,6 +15,7 @@ mod executable;
 mod exports;
 mod image;
 mod manifest;
+mod packing;
 mod parse;
 mod signature;
 mod unwind;
@@ -28,6 +29,7 @@ pub use image::{
     Binding, DynamicRelocation, Image, Segment, Symbol, SymbolIndex, SymbolKind, TlsTemplate,
 };
 pub use manifest::{FORMAT_VERSION, Manifest, NOTE_OWNER, NOTE_TYPE_MANIFEST, Referrer};
+pub use packing::{ARENA_STRIDE, PackedSegment};
 pub use signature::{Parameter, ParseTypeError, Signature, ValueType};
 
 pub use farcall_arch::{Machine, Range as ValueRange};

@@ -8,6 +8,8 @@
 //! - Relocations write whole, 8-byte words of writable segments, TLS descriptors two of one segment.
 //! - What loading calls to find an indirect function is in an executable segment.
 //! - Constructors and destructors are arrays of pointers in writable segments.
+//! - Where the segments stand at one distance (`packing`), nothing that is used after loading is
+//!   among the tables.
 
 use std::ops::Range;
 
@@ -20,7 +22,7 @@ use crate::dynamic::{self, DynamicTable};
 use crate::exports::{ExportTables, Exports};
 use crate::image::{Image, Segment, TlsTemplate};
 use crate::manifest::{NOTE_OWNER, NOTE_TYPE_MANIFEST};
-use crate::{DIGEST_SIZE, Digest, Error, Manifest, Result, unwind};
+use crate::{DIGEST_SIZE, Digest, Error, Manifest, Result, packing, unwind};
 
 /// Images are smaller than the reach of 32-bit displacements on either side.
 const MAX_SPAN: u64 = 1 << 40;
@@ -35,7 +37,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Image<'_>> {
     let (machine, headers) = file_header(bytes)?;
     // First of all: other shared objects and executables have no reason to keep the rules below.
     let notes = notes(bytes, headers)?;
-    let segments = segments(bytes, headers, machine)?;
+    let mut segments = segments(bytes, headers, machine)?;
     let first_segment = &bytes[segments[0].file.clone()];
     if notes.end() > first_segment.len() {
         return Err(Error::Corrupt {
@@ -43,7 +45,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Image<'_>> {
             reason: "they leave the first segment",
         });
     }
-    let dynamic = dynamic_table(bytes, headers)?;
+    let (dynamic, dynamic_memory) = dynamic_table(bytes, headers)?;
 
     let in_first = |range: Option<Range<u64>>, what| first_range(range, first_segment, what);
     let strings = dynamic
@@ -63,6 +65,16 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Image<'_>> {
 
     let rela = in_first(dynamic.rela.range(24), "relocation table")?;
     let relr = in_first(dynamic.relr.range(8), "relative relocation table")?;
+    let unwind_header = unwind_header(first_segment, headers)?;
+    let relro = relro(headers, &segments, machine)?;
+    let is_packed = packing::is_packed(machine, &segments, &relro);
+    if is_packed {
+        let export_end = export_tables.range().end;
+        let unwind_end = unwind_header.as_ref().map_or(0, |header| header.end);
+        let ends = [notes.end(), export_end, rela.end, relr.end, unwind_end];
+        let tables_end = ends.into_iter().max().unwrap_or(0) as u64;
+        packing::leave_out_tables(&mut segments, &relro, tables_end, &dynamic_memory);
+    }
     let rela: &[Rela64<LE>] = table(&first_segment[rela], "relocation table")?;
     let relr: &[U64<LE>] = table(&first_segment[relr], "relative relocation table")?;
     let tls = tls_template(headers, &segments)?;
@@ -77,19 +89,36 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Image<'_>> {
         });
         range.ok_or(Error::Corrupt { what, reason })
     };
+    let unwind = unwind_header.map(|header| unwind::unwind_table(first_segment, header));
+    let unwind = unwind.transpose()?;
+    let has_records = |segment: &Segment, records: &Range<u64>| {
+        segment.resident.start <= records.start && records.end <= segment.resident.end
+    };
+    if unwind
+        .as_ref()
+        .is_some_and(|unwind| !has_records(&segments[0], &unwind.records))
+    {
+        return Err(Error::Corrupt {
+            what: "unwind table",
+            reason: "it stands among the tables that are for loading only",
+        });
+    }
     Manifest::decode(&first_segment[notes.manifest.clone()])?;
+    let lookup = export_tables.range();
     Ok(Image {
         bytes,
         machine,
-        relro: relro(headers, &segments, machine)?,
+        relro,
         tls,
+        is_packed,
+        lookup_tables: lookup.start.min(notes.manifest.start)..lookup.end.max(notes.manifest.end),
         export_tables,
         exports,
         rela,
         relr,
         init_array: array(dynamic.init_array, "constructor table")?,
         fini_array: array(dynamic.fini_array, "destructor table")?,
-        eh_frame: eh_frame(first_segment, headers)?,
+        unwind,
         digest: notes.digest,
         digest_offset: notes.digest_offset,
         manifest: notes.manifest,
@@ -229,6 +258,7 @@ fn segments(
             });
         }
         segments.push(Segment {
+            resident: memory.clone(),
             memory,
             file,
             align,
@@ -263,7 +293,11 @@ fn program_header(
         .find(|header| header.p_type.get(LE) == p_type)
 }
 
-fn dynamic_table(bytes: &[u8], headers: &[ProgramHeader64<LE>]) -> Result<DynamicTable> {
+/// The dynamic table, and the addresses where it is.
+fn dynamic_table(
+    bytes: &[u8],
+    headers: &[ProgramHeader64<LE>],
+) -> Result<(DynamicTable, Range<u64>)> {
     let header = program_header(headers, elf::PT_DYNAMIC).ok_or(Error::NoManifest)?;
     let what = "dynamic table";
     let range = file_range(
@@ -272,20 +306,24 @@ fn dynamic_table(bytes: &[u8], headers: &[ProgramHeader64<LE>]) -> Result<Dynami
         header.p_filesz.get(LE),
         what,
     )?;
-    DynamicTable::parse(table(&bytes[range], what)?)
+    let start = header.p_vaddr.get(LE);
+    let memory = start..start.saturating_add(range.len() as u64);
+    Ok((DynamicTable::parse(table(&bytes[range], what)?)?, memory))
 }
 
 /// The writable segment that holds all of `range`.
 fn writable_segment<'a>(segments: &'a [Segment], range: &Range<u64>) -> Option<&'a Segment> {
     segments.iter().find(|segment| {
-        segment.writable && segment.memory.start <= range.start && range.end <= segment.memory.end
+        segment.writable
+            && segment.resident.start <= range.start
+            && range.end <= segment.resident.end
     })
 }
 
 /// Whether an executable segment holds `address`.
 fn is_executable(segments: &[Segment], address: u64) -> bool {
     let mut segments = segments.iter();
-    segments.any(|segment| segment.executable && segment.memory.contains(&address))
+    segments.any(|segment| segment.executable && segment.resident.contains(&address))
 }
 
 fn relro(
@@ -344,10 +382,11 @@ fn tls_template(
         return Err(corrupt("its address is not a multiple of its alignment"));
     }
     let file = segments.iter().find_map(|segment| {
-        let skip = usize::try_from(vaddr.checked_sub(segment.memory.start)?).ok()?;
-        let start = segment.file.start.checked_add(skip)?;
+        let file = segment.resident_file();
+        let skip = usize::try_from(vaddr.checked_sub(segment.resident.start)?).ok()?;
+        let start = file.start.checked_add(skip)?;
         let end = start.checked_add(usize::try_from(file_size).ok()?)?;
-        (end <= segment.file.end).then_some(start..end)
+        (end <= file.end).then_some(start..end)
     });
     let file = match file {
         Some(file) => file,
@@ -405,7 +444,7 @@ fn check_symbols(
             tls.is_some_and(|tls| range.end <= tls.memory_size)
         } else {
             let holds = |segment: &Segment| {
-                segment.memory.start <= range.start && range.end <= segment.memory.end
+                segment.resident.start <= range.start && range.end <= segment.resident.end
             };
             segments.iter().any(holds)
         };
@@ -553,11 +592,13 @@ fn note(bytes: &[u8], range: Range<usize>) -> Option<(Note<'_>, usize)> {
     ))
 }
 
-fn eh_frame(first_segment: &[u8], headers: &[ProgramHeader64<LE>]) -> Result<Option<Range<u64>>> {
+fn unwind_header(
+    first_segment: &[u8],
+    headers: &[ProgramHeader64<LE>],
+) -> Result<Option<Range<usize>>> {
     let Some(header) = program_header(headers, elf::PT_GNU_EH_FRAME) else {
         return Ok(None);
     };
     let (vaddr, size) = (header.p_vaddr.get(LE), header.p_filesz.get(LE));
-    let range = file_range(first_segment, vaddr, size, "unwind table header")?;
-    unwind::eh_frame(first_segment, range).map(Some)
+    file_range(first_segment, vaddr, size, "unwind table header").map(Some)
 }

@@ -1,4 +1,5 @@
-//! The check of `.eh_frame`: that a walk over its records stays inside.
+//! The check of `.eh_frame`: that a walk over its records stays inside, and that the table of its
+//! header names records.
 //!
 //! Unwinders walk these records with no bounds of their own, at a throw, so the lengths are
 //! checked here. Source: LSB Core 5.0, "DWARF Extensions", "The .eh_frame Section" and
@@ -8,14 +9,43 @@ use std::ops::Range;
 
 use crate::{Error, Result};
 
-/// `DW_EH_PE_pcrel | DW_EH_PE_sdata4`: how the header points to `.eh_frame`.
-const PC_RELATIVE_I32: u8 = 0x1b;
+/// Version 1; `DW_EH_PE_pcrel | DW_EH_PE_sdata4`: how the header points to `.eh_frame`;
+/// `DW_EH_PE_udata4`: how many entries its table has; `DW_EH_PE_datarel | DW_EH_PE_sdata4`: what
+/// they are.
+const FORM: [u8; 4] = [1, 0x1b, 0x03, 0x3b];
 
-/// Checks the records that the header at `header` points to.
+/// The header's bytes before its table.
+const HEADER_SIZE: usize = 12;
+const ENTRY_SIZE: usize = 8;
+
+/// What an image has for unwinding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UnwindTable {
+    /// The addresses of the records, with the terminating zero word.
+    pub(crate) records: Range<u64>,
+    /// The entries of the header's table: a byte range of the first segment, in whole entries.
+    pub(crate) entries: Range<usize>,
+}
+
+/// The pairs (function, its FDE) of a checked table: its `entries`, and where they are.
+pub(crate) fn functions(
+    entries: &[u8],
+    range: Range<usize>,
+) -> impl ExactSizeIterator<Item = (u64, u64)> + '_ {
+    let header = range.start.saturating_sub(HEADER_SIZE) as u64;
+    entries.chunks_exact(ENTRY_SIZE).map(move |entry| {
+        let address = |bytes: &[u8]| {
+            let distance = bytes.first_chunk().copied().unwrap_or_default();
+            header.wrapping_add_signed(i32::from_le_bytes(distance).into())
+        };
+        (address(&entry[..4]), address(&entry[4..]))
+    })
+}
+
+/// Checks the records that the header at `header` points to, and the header's table.
 ///
-/// `bytes` are the first segment's, so that addresses are indices. Gives the addresses of the
-/// records with the terminating zero word.
-pub(crate) fn eh_frame(bytes: &[u8], header: Range<usize>) -> Result<Range<u64>> {
+/// `bytes` are the first segment's, so that addresses are indices.
+pub(crate) fn unwind_table(bytes: &[u8], header: Range<usize>) -> Result<UnwindTable> {
     let corrupt = |reason| Error::Corrupt {
         what: "unwind table",
         reason,
@@ -26,14 +56,14 @@ pub(crate) fn eh_frame(bytes: &[u8], header: Range<usize>) -> Result<Range<u64>>
         word.and_then(|word| word.first_chunk().copied())
             .ok_or_else(outside)
     };
-    let [version, pointer_encoding, ..] = word(header.start)?;
-    if version != 1 || pointer_encoding != PC_RELATIVE_I32 {
+    if word(header.start)? != FORM {
         return Err(corrupt("its header has another form"));
     }
     let distance = isize::try_from(i32::from_le_bytes(word(header.start + 4)?));
     let start = (header.start + 4).checked_add_signed(distance.map_err(|_| outside())?);
     let start = start.ok_or_else(outside)?;
 
+    let mut fdes = Starts::new(start);
     let mut at = start;
     loop {
         let length = u32::from_le_bytes(word(at)?);
@@ -52,8 +82,67 @@ pub(crate) fn eh_frame(bytes: &[u8], header: Range<usize>) -> Result<Range<u64>>
         if back != 0 && at.checked_sub(back).is_none_or(|cie| cie < start) {
             return Err(corrupt("an FDE has no CIE"));
         }
+        if back != 0 {
+            fdes.insert(at - 4);
+        }
         at = end;
     }
+
+    let count = usize::try_from(u32::from_le_bytes(word(header.start + 8)?));
+    let entries_start = header.start + HEADER_SIZE;
+    let entries_end = count
+        .ok()
+        .and_then(|count| entries_start.checked_add(count.checked_mul(ENTRY_SIZE)?))
+        .filter(|&end| end <= header.end)
+        .ok_or(corrupt("its header's table leaves the header"))?;
+    let entries = entries_start..entries_end;
+    let mut last = 0;
+    for (function, fde) in functions(&bytes[entries.clone()], entries.clone()) {
+        if function < last {
+            return Err(corrupt("its header's table is not sorted"));
+        }
+        if !usize::try_from(fde).is_ok_and(|fde| fdes.contains(fde)) {
+            return Err(corrupt("its header's table names what is no FDE"));
+        }
+        last = function;
+    }
     let address = |at| u64::try_from(at).map_err(|_| outside());
-    Ok(address(start)?..address(at)?)
+    Ok(UnwindTable {
+        records: address(start)?..address(at)?,
+        entries,
+    })
+}
+
+/// Where FDEs start: a bit for each byte that the shortest records allow, because a table of all of
+/// them is searched once for each.
+struct Starts {
+    from: usize,
+    bits: Vec<u64>,
+}
+
+impl Starts {
+    fn new(from: usize) -> Self {
+        Self {
+            from,
+            bits: Vec::new(),
+        }
+    }
+
+    fn insert(&mut self, at: usize) {
+        let distance = at - self.from;
+        let index = distance / 64;
+        if self.bits.len() <= index {
+            self.bits.resize(index + 1, 0);
+        }
+        self.bits[index] |= 1 << (distance % 64);
+    }
+
+    fn contains(&self, at: usize) -> bool {
+        let distance = at.checked_sub(self.from);
+        let bit = |distance: usize| {
+            let bits = self.bits.get(distance / 64)?;
+            Some(bits >> (distance % 64) & 1 == 1)
+        };
+        distance.and_then(bit) == Some(true)
+    }
 }

@@ -1,6 +1,7 @@
 //! Where everything is: output sections, their addresses, segments.
 //!
-//! The segments stand in the order of [`SegmentKind`], each on pages of its own. In the file their
+//! The segments stand in the order of [`SegmentKind`], each on pages of its own; in most images far apart,
+//! see `packing`. In the file their
 //! bytes follow each other without gaps, because a segment's address is chosen to agree with its
 //! file offset within a page.
 
@@ -13,6 +14,7 @@ use object::elf;
 use crate::collect::output_sections;
 use crate::error::{Error, Result};
 use crate::output::{Content, OutputSection, Piece, SegmentKind, Synthetic};
+use crate::packing;
 use crate::resolve::{Definition, GlobalId, Resolved, Target};
 use crate::scan::{Scanned, Word};
 use crate::synthetic::{
@@ -119,6 +121,10 @@ impl Layout<'_> {
         let segment = |kind| self.segments.iter().find(|segment| segment.kind == kind);
         match symbol {
             LinkerSymbol::ImageStart => 0,
+            LinkerSymbol::ImageIdentity => self
+                .segments
+                .get(1)
+                .map_or(0, |segment| segment.memory.start),
             LinkerSymbol::GlobalOffsetTable => self.synthetic_address(Synthetic::Got),
             LinkerSymbol::TlsModuleBase => self.tls.as_ref().map_or(0, |tls| tls.memory.start),
             LinkerSymbol::Dynamic => self.synthetic_address(Synthetic::Dynamic),
@@ -215,7 +221,8 @@ pub(crate) fn layout<'data>(
     }
     place_pieces(&mut layout);
     size_relocation_tables(&mut layout, resolved, scanned);
-    give_addresses(&mut layout, resolved)?;
+    let is_packed = packing::is_packed(resolved, scanned, &layout.sections);
+    give_addresses(&mut layout, resolved, is_packed)?;
     place_pieces(&mut layout);
     Ok(layout)
 }
@@ -385,7 +392,7 @@ pub(crate) fn encode_relr(addresses: &[u64]) -> Vec<u64> {
 }
 
 /// Gives every section its address and its place in the file.
-fn give_addresses(layout: &mut Layout<'_>, resolved: &Resolved<'_>) -> Result<()> {
+fn give_addresses(layout: &mut Layout<'_>, resolved: &Resolved<'_>, is_packed: bool) -> Result<()> {
     let page = resolved.machine.max_page_size();
     layout.n_program_headers = crate::headers::n_program_headers(&layout.sections);
     let headers = FILE_HEADER_SIZE + PROGRAM_HEADER_SIZE * layout.n_program_headers as u64;
@@ -402,7 +409,11 @@ fn give_addresses(layout: &mut Layout<'_>, resolved: &Resolved<'_>) -> Result<()
         else {
             continue;
         };
-        let segment_align = align.max(page);
+        let segment_align = if is_packed {
+            packing::segment_align(resolved.machine, align)
+        } else {
+            align.max(page)
+        };
         let file_start = if kind == SegmentKind::ReadOnly {
             0
         } else {
@@ -410,7 +421,12 @@ fn give_addresses(layout: &mut Layout<'_>, resolved: &Resolved<'_>) -> Result<()
             // for its addresses.
             u64::next_multiple_of(file_end, align.max(POINTER_SIZE))
         };
-        let start = u64::next_multiple_of(memory_end, segment_align) + file_start % segment_align;
+        let free = if is_packed {
+            packing::start(kind)
+        } else {
+            u64::next_multiple_of(memory_end, segment_align)
+        };
+        let start = free + file_start % segment_align;
         let first = if kind == SegmentKind::ReadOnly {
             headers
         } else {

@@ -29,6 +29,7 @@ mod layout;
 mod local_exec;
 mod merge;
 mod output;
+mod packing;
 mod properties;
 mod refuse;
 mod relax;

@@ -99,10 +99,10 @@ impl OutputSection<'_> {
     pub(crate) fn rank(&self) -> u32 {
         if let Content::Synthetic(synthetic) = self.content {
             return match synthetic {
-                // Tables first, so that all of ELF's own are together.
-                Synthetic::UnwindHeader => 50,
                 Synthetic::Plt | Synthetic::Got => 60,
-                Synthetic::Dynamic => 61,
+                // Last of what has bytes, as tables that only loading needs are first in their segment: what a
+                // packed image has in memory lies between them.
+                Synthetic::Dynamic => 98,
                 other => other as u32,
             };
         }

@@ -12,6 +12,7 @@ use object::endian::LittleEndian as LE;
 
 use crate::error::{Error, Errors, Result};
 use crate::input::{Section, SymbolType};
+use crate::packing;
 use crate::relax::got_pairs;
 use crate::resolve::{Definition, GlobalId, Resolved, Target};
 use crate::synthetic::{LinkerSymbol, UnwindTable};
@@ -39,6 +40,8 @@ pub(crate) struct Scanned {
     /// Every import, in order of its first reference.
     pub(crate) imports: Vec<Import>,
     pub(crate) unwind: UnwindTable,
+    /// Whether code counts on the segments standing close together.
+    pub(crate) needs_near_segments: bool,
 }
 
 /// A symbol, whatever object mentions it.
@@ -288,6 +291,7 @@ impl Scanner<'_, '_> {
             self.import(site, global);
         }
         let is_indirect = self.resolved.is_indirect(site.object, site.symbol);
+        self.scanned.needs_near_segments |= self.needs_near_segments(site);
         match site.reloc.expression {
             E::None | E::GotBase => Ok(()),
             E::Size => match site.target {
@@ -353,6 +357,32 @@ impl Scanner<'_, '_> {
             | E::IndirectRelative
             | E::Copy => Err(self.error(site, Problem::NotPic)),
         }
+    }
+
+    /// Whether a relocation may not reach from one arena of a packed image to another, as it would have
+    /// to.
+    fn needs_near_segments(&self, site: &Site) -> bool {
+        let counts_from_here = matches!(site.reloc.base, Base::Place | Base::Page);
+        if !counts_from_here || site.reloc.range.reaches(packing::REACH) {
+            return false;
+        }
+        let is_code = |object: usize, section: usize| {
+            self.resolved.objects[object].sections[section].has_flag(elf::SHF_EXECINSTR)
+        };
+        let stays = match (site.reloc.expression, site.target) {
+            (
+                Expression::Symbol | Expression::Plt,
+                Target::Section {
+                    object, section, ..
+                },
+            ) => {
+                (object, section) == (site.object, site.section)
+                    || is_code(object, section) && is_code(site.object, site.section)
+            }
+            (Expression::Plt, _) => is_code(site.object, site.section),
+            _ => false,
+        };
+        !stays
     }
 
     /// Refuses what no expression can use.

@@ -108,8 +108,7 @@ fn read_all(image: &Image<'_>) {
     let text = image.describe().to_string();
     assert!(!text.is_empty());
     let bytes = image.bytes();
-    let first = &bytes[image.segments()[0].file.clone()];
-    let exports = image.exports_in(first).unwrap();
+    let exports = image.exports_in(&bytes[image.lookup_tables()]).unwrap();
     for (index, symbol) in image.all_exports() {
         assert_eq!(image.symbol(index), Some(symbol));
         // Damage may make two names equal, or the table miss one: no more than that.

@@ -47,7 +47,9 @@ compile_error!("the loader runs on x86-64 Linux with glibc");
 mod definition;
 mod demangle;
 mod error;
+mod fork;
 mod function;
+mod host_object;
 mod indirect;
 pub mod invoke;
 mod load;
@@ -66,6 +68,7 @@ mod thread_exit;
 mod thread_locals;
 mod tls;
 mod trust;
+mod window;
 
 pub use definition::Definition;
 pub use error::{Error, MissingSymbol, Result, TypeMismatch};

@@ -4,10 +4,11 @@
 use std::alloc::Layout;
 use std::ffi::{c_char, c_void};
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use farcall_arch::Machine;
-use farcall_image::{Exports, Image};
+use farcall_image::Image;
 
 use crate::error::{Error, Result};
 use crate::indirect::{IndirectFunctions, IndirectWord};
@@ -19,13 +20,14 @@ use crate::sys::tls_descriptor::descriptor_functions;
 use crate::sys::{memory, noexcept, runtime};
 use crate::thread_exit::{self, Registration};
 use crate::tls::{Template, ThreadLocals, TlsIndex};
-use crate::{Module, TrustedImage, thread_locals};
+use crate::{Module, TrustedImage, fork, thread_locals};
 
 /// Loads an image up to the point where its constructors would run.
 pub(crate) fn publish(
     image: &TrustedImage<'_>,
     resolve: impl FnOnce() -> Result<Resolution>,
 ) -> Result<Published> {
+    fork::watch();
     Mapped::new(image)?.bind(resolve()?)?.publish()
 }
 
@@ -50,7 +52,8 @@ struct Bound<'a, 'data> {
 /// An image that could run, and of which nothing has run.
 pub(crate) struct Published {
     loaded: Loaded,
-    wants_thread_exit: bool,
+    /// The image's addresses, if it may register destructors of thread-local objects.
+    thread_exit_ranges: Vec<Range<u64>>,
     constructors: Vec<u64>,
 }
 
@@ -91,14 +94,7 @@ impl<'a, 'data> Mapped<'a, 'data> {
     fn new(image: &'a TrustedImage<'data>) -> Result<Self> {
         check_form(image)?;
         let error = |error| system_error(image, error);
-        let mut draft = Draft::new(image.image()).map_err(error)?;
-        let bytes = image.image().bytes();
-        let segments = image.image().segments();
-        for (segment, memory) in segments.iter().zip(draft.segments_mut()) {
-            // What follows the file's bytes is zero already and stays untouched.
-            let (start, _) = memory.split_at_mut(segment.file.len());
-            start.copy_from_slice(&bytes[segment.file.clone()]);
-        }
+        let draft = Draft::new(image.image()).map_err(error)?;
         Ok(Self { image, draft })
     }
 
@@ -112,7 +108,7 @@ impl<'a, 'data> Mapped<'a, 'data> {
         let error = |error| relocation_error(image, error);
         let mut segments = draft.segments_mut();
         let indirect = relocate::apply_shared(form, &mut segments, &values).map_err(error)?;
-        let tls = thread_locals::provide(image, &mut segments, &indirect)?;
+        let tls = thread_locals::provide(image, &segments, &indirect)?;
         let static_blocks = thread_locals::static_blocks(form, tls.as_ref(), values.imports);
         let thread_local = ThreadLocalValues {
             own_module: tls.as_ref().map(ThreadLocals::identity),
@@ -128,8 +124,8 @@ impl<'a, 'data> Mapped<'a, 'data> {
                 "a constructor or destructor is an indirect function",
             ));
         }
-        let constructors = relocate::words(form, &mut segments, form.init_array());
-        let destructors = relocate::words(form, &mut segments, form.fini_array());
+        let constructors = relocate::words(&mut segments, form.init_array());
+        let destructors = relocate::words(&mut segments, form.fini_array());
         let bound = Bound {
             constructors: functions(image, "constructor", constructors, &values)?,
             destructors: functions(image, "destructor", destructors, &values)?,
@@ -165,33 +161,38 @@ impl Bound<'_, '_> {
         let indirect = unsafe { IndirectFunctions::choose(form, &mut memory, &self.indirect) };
         let memory = memory.publish(form).map_err(error)?;
 
-        // SAFETY: what is made of it is in `Loaded`, which drops the memory last.
-        let first_segment = unsafe { memory.first_segment() };
-        let exports: Exports<'static> = form
-            .exports_in(first_segment)
-            .expect("the first segment in memory is as long as in the file");
-        // SAFETY: as above.
-        let tables = unsafe { Tables::new(exports, &first_segment[form.manifest_range()]) };
-        let unwind = form.eh_frame().filter(|records| !records.is_empty());
+        // SAFETY: what is made of them is in `Loaded`, which drops the memory last.
+        let in_memory = unsafe { memory.lookup_tables(form) };
+        let tables = Tables::new(form, in_memory);
+        let is_known = memory.name_functions(form);
+        let unwind = form
+            .eh_frame()
+            .filter(|records| !records.is_empty() && !is_known);
         let unwind = unwind.map(|records| {
             // SAFETY: parsing has walked the records; `Loaded` drops this before the memory.
             unsafe { UnwindTables::register(bias.wrapping_add(records.start)) }
         });
-        let imports_any = |names: &[&[u8]]| {
-            let mut imports = form.imports();
-            imports.any(|(_, symbol)| names.contains(&symbol.name))
+        let dso_handle = bias.wrapping_add(form.dso_handle());
+        let wants_thread_exit = imports_any(form, &thread_exit::NAMES);
+        let thread_exit_ranges = match wants_thread_exit {
+            true => memory.addresses(form).collect(),
+            false => Vec::new(),
         };
         for provider in &resolution.providers {
             provider.users().importers.push(image.name().to_owned());
         }
         Ok(Published {
-            wants_thread_exit: imports_any(&thread_exit::NAMES),
+            thread_exit_ranges,
             constructors: self.constructors,
             loaded: Loaded {
                 name: image.name().to_owned(),
                 digest: form.digest(),
                 tables,
-                exit_handlers: ExitHandlers::new(bias, self.destructors, imports_any(&REGISTERING)),
+                exit_handlers: ExitHandlers::new(
+                    dso_handle,
+                    self.destructors,
+                    imports_any(form, &REGISTERING),
+                ),
                 users: Mutex::new(Users::default()),
                 providers: resolution.providers,
                 unwind,
@@ -228,10 +229,11 @@ impl Published {
             call: "__cxa_atexit".to_owned(),
             source,
         })?;
+        let ranges = self.thread_exit_ranges;
         let loaded = Arc::new_cyclic(|weak| {
-            let addresses = self.loaded.memory.addresses();
-            let registration = || Registration::new(addresses, weak.clone());
-            self.loaded.thread_destructors = self.wants_thread_exit.then(registration);
+            let is_wanted = !ranges.is_empty();
+            let registration = || Registration::new(ranges, weak);
+            self.loaded.thread_destructors = is_wanted.then(registration);
             self.loaded
         });
         let arguments = arguments.words();
@@ -242,6 +244,11 @@ impl Published {
         }
         Ok(Module::new(loaded))
     }
+}
+
+fn imports_any(image: &Image<'_>, names: &[&[u8]]) -> bool {
+    let mut imports = image.imports();
+    imports.any(|(_, symbol)| names.contains(&symbol.name))
 }
 
 /// Refuses what the form of images allows and this loader does not serve.

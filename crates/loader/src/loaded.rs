@@ -2,9 +2,10 @@
 
 use std::ffi::c_void;
 use std::fmt;
+use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use farcall_image::{Digest, Exports, Manifest, Symbol, SymbolIndex, SymbolKind};
+use farcall_image::{Digest, Exports, Image, Manifest, Symbol, SymbolIndex, SymbolKind};
 
 use crate::indirect::IndirectFunctions;
 use crate::mapping::Published;
@@ -143,25 +144,43 @@ impl Drop for Loaded {
     }
 }
 
-/// The tables for looking up names and types, in the module's own first segment.
+/// The tables for looking up names and types: in the module's own first segment, or a copy.
 #[derive(Debug)]
 pub(crate) struct Tables {
-    /// Borrows from the mapping, which [`Loaded`] drops after this.
+    /// Borrows from the copy, or from the mapping, which [`Loaded`] drops after this.
     exports: Exports<'static>,
     manifest_bytes: &'static [u8],
     /// Decoded at the first question about a type.
-    manifest: OnceLock<Manifest<'static>>,
+    manifest: OnceLock<Box<Manifest<'static>>>,
+    /// What the others borrow from, unless it is the mapping.
+    copy: Option<NonNull<[u8]>>,
 }
 
+// SAFETY: the copy is this one's own, and nobody writes to it.
+unsafe impl Send for Tables {}
+// SAFETY: as above.
+unsafe impl Sync for Tables {}
+
 impl Tables {
-    /// # Safety
-    ///
-    /// The bytes that both borrow stay as long as the tables.
-    pub(crate) unsafe fn new(exports: Exports<'static>, manifest_bytes: &'static [u8]) -> Self {
+    /// The tables of an image; `in_memory` are the bytes of [`Image::lookup_tables`] where it is loaded.
+    pub(crate) fn new(image: &Image<'_>, in_memory: Option<&'static [u8]>) -> Self {
+        let range = image.lookup_tables();
+        let copy = in_memory.is_none().then(|| {
+            let copy: Box<[u8]> = image.bytes()[range.clone()].into();
+            NonNull::from(Box::leak(copy))
+        });
+        let bytes = match (in_memory, copy) {
+            // SAFETY: the copy lives until this is dropped, and nobody writes to it.
+            (_, Some(copy)) => unsafe { copy.as_ref() },
+            (Some(bytes), None) => bytes,
+            (None, None) => unreachable!("there is a copy of what is not in memory"),
+        };
+        let manifest = image.manifest_range();
         Self {
-            exports,
-            manifest_bytes,
+            exports: (image.exports_in(bytes)).expect("they are as long as in the file"),
+            manifest_bytes: &bytes[manifest.start - range.start..manifest.end - range.start],
             manifest: OnceLock::new(),
+            copy,
         }
     }
 
@@ -171,8 +190,18 @@ impl Tables {
 
     fn manifest(&self) -> &Manifest<'_> {
         self.manifest.get_or_init(|| {
-            Manifest::decode(self.manifest_bytes).expect("parsing the image has decoded it")
+            let manifest = Manifest::decode(self.manifest_bytes);
+            Box::new(manifest.expect("parsing the image has decoded it"))
         })
+    }
+}
+
+impl Drop for Tables {
+    fn drop(&mut self) {
+        if let Some(copy) = self.copy {
+            // SAFETY: `new` leaked it, and what borrows from it is not used any more.
+            drop(unsafe { Box::from_raw(copy.as_ptr()) });
+        }
     }
 }
 

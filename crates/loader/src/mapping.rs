@@ -1,6 +1,7 @@
 //! Memory for one image: address space that is owned, and what may be done with its parts.
 //!
-//! The states are types: [`Draft`] is writable and nothing in it runs; in [`Callable`] code runs that
+//! A small image stands in a window, next to others; any other has pages of its own. The states are
+//! types: [`Draft`] is writable and nothing in it runs; in [`Callable`] code runs that
 //! decides the last words; [`Published`] has its final protection. Dropping any returns the address
 //! space.
 
@@ -8,9 +9,11 @@ use std::io;
 use std::ops::Range;
 use std::ptr::NonNull;
 
-use farcall_image::Image;
+use farcall_image::{Image, Segment};
 
+use crate::relocate::SegmentBytes;
 use crate::sys::memory::{self, Protection};
+use crate::window::{self, Slot};
 
 /// A failed call to the system.
 #[derive(Debug)]
@@ -18,6 +21,11 @@ pub(crate) struct SystemError {
     pub(crate) call: String,
     pub(crate) source: io::Error,
 }
+
+// SAFETY: the memory belongs to no thread, and what holds a part says who writes it.
+unsafe impl Send for Part {}
+// SAFETY: as above; a shared reference lets nobody at the bytes.
+unsafe impl Sync for Part {}
 
 /// Owned address space: the image's `base..base + length`, both multiples of a page, and the slack
 /// around it that its alignment needs.
@@ -112,64 +120,124 @@ impl Drop for Reservation {
     }
 }
 
-/// The image's segments in memory, all readable and writable, none executable.
+/// Where an image is.
+#[derive(Debug)]
+enum Memory {
+    /// In pages of its own.
+    Own(Reservation),
+    /// Among others.
+    Shared(Slot),
+}
+
+impl Memory {
+    fn bias(&self) -> u64 {
+        match self {
+            Self::Own(reservation) => reservation.base.as_ptr().expose_provenance() as u64,
+            Self::Shared(slot) => slot.bias(),
+        }
+    }
+}
+
+/// The bytes of a segment that are in memory: their addresses in the image, and where the loader writes them.
+#[derive(Debug)]
+struct Part {
+    addresses: Range<u64>,
+    writable: NonNull<u8>,
+}
+
+/// The image's segments in memory, for the loader to write; none is executable there.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    reservation: Reservation,
-    /// Each segment's addresses from the base. They do not overlap.
-    segments: Vec<Range<u64>>,
+    memory: Memory,
+    /// They do not overlap.
+    parts: Vec<Part>,
 }
 
 impl Draft {
-    /// Memory for the segments of an image, all zero.
+    /// The segments of an image in memory, with the bytes of its file: in a window what is resident, else
+    /// all.
     pub(crate) fn new(image: &Image<'_>) -> Result<Self, SystemError> {
-        let reservation = Reservation::new(image.span(), image.align())?;
-        let segments = image.segments().iter();
-        let segments: Vec<_> = segments.map(|segment| segment.memory.clone()).collect();
-        for segment in &segments {
-            // SAFETY: nothing refers to the pages yet.
-            unsafe { reservation.protect(segment, Protection::ReadWrite) }?;
+        let bytes = image.bytes();
+        if let Some(slot) = window::take(image) {
+            let segments = image.segments().iter();
+            let segments = segments.filter(|segment| !segment.resident.is_empty());
+            let part = |segment: &Segment| Part {
+                addresses: segment.resident.clone(),
+                writable: slot.writable(image.packed_segment(segment), segment.resident.start),
+            };
+            let mut draft = Self {
+                parts: segments.clone().map(part).collect(),
+                memory: Memory::Shared(slot),
+            };
+            for (segment, memory) in segments.zip(draft.segments_mut().iter_mut()) {
+                let file = &bytes[segment.resident_file()];
+                let (start, rest) = memory.split_at_mut(file.len());
+                start.copy_from_slice(file);
+                // Another image may have been there.
+                rest.fill(0);
+            }
+            return Ok(draft);
         }
-        Ok(Self {
-            reservation,
-            segments,
-        })
+        let reservation = Reservation::new(image.span(), image.align())?;
+        let mut parts = Vec::with_capacity(image.segments().len());
+        for segment in image.segments() {
+            // SAFETY: nothing refers to the pages yet.
+            unsafe { reservation.protect(&segment.memory, Protection::ReadWrite) }?;
+            let offset = usize::try_from(segment.memory.start);
+            let offset = offset.expect("a reservation holds it");
+            parts.push(Part {
+                addresses: segment.memory.clone(),
+                // SAFETY: the segment is within the reservation.
+                writable: unsafe { reservation.base.add(offset) },
+            });
+        }
+        let mut draft = Self {
+            memory: Memory::Own(reservation),
+            parts,
+        };
+        for (segment, memory) in image.segments().iter().zip(draft.segments_mut().iter_mut()) {
+            // What follows the file's bytes is zero already and stays untouched.
+            memory[..segment.file.len()].copy_from_slice(&bytes[segment.file.clone()]);
+        }
+        Ok(draft)
     }
 
     /// The load bias: what an address in the image is relative to.
     pub(crate) fn bias(&self) -> u64 {
-        self.reservation.base.as_ptr().expose_provenance() as u64
+        self.memory.bias()
     }
 
-    /// All segments' bytes, in order.
-    pub(crate) fn segments_mut(&mut self) -> Vec<&mut [u8]> {
-        let base = self.reservation.base;
-        let slice = |range: &Range<u64>| {
-            let offset = usize::try_from(range.start).expect("a reservation holds it");
-            let length = usize::try_from(range.end - range.start).expect("a reservation holds it");
-            // SAFETY: `new` has found the segment's pages within the reservation.
-            let start = unsafe { base.add(offset) };
-            // SAFETY: `new` has made these bytes readable and writable, they are zero or written
-            // since, no other segment has them, and the result borrows the draft mutably.
-            unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), length) }
-        };
-        self.segments.iter().map(slice).collect()
+    /// All bytes that are in memory, by segment.
+    pub(crate) fn segments_mut(&mut self) -> SegmentBytes<'_> {
+        let mut bytes = SegmentBytes::with_capacity(self.parts.len());
+        for part in &self.parts {
+            let length = usize::try_from(part.addresses.end - part.addresses.start);
+            let length = length.expect("they are in memory");
+            // SAFETY: `new` has found these bytes writable; they are initialised, as all memory of
+            // the system is, no other part has them, and the result borrows the draft mutably.
+            let memory = unsafe { std::slice::from_raw_parts_mut(part.writable.as_ptr(), length) };
+            bytes.push(part.addresses.start, memory);
+        }
+        bytes
     }
 
     /// Makes code executable, and read-only what no relocation writes.
     pub(crate) fn make_callable(self, image: &Image<'_>) -> Result<Callable, SystemError> {
-        for segment in image.segments() {
-            let protection = match (segment.writable, segment.executable) {
-                (true, _) => continue,
-                (false, true) => Protection::ReadExecute,
-                (false, false) => Protection::Read,
-            };
-            // SAFETY: the draft is consumed, so that no reference to its bytes is left.
-            unsafe { self.reservation.protect(&segment.memory, protection) }?;
+        // In a window that holds of the addresses where code runs, from the start.
+        if let Memory::Own(reservation) = &self.memory {
+            for segment in image.segments() {
+                let protection = match (segment.writable, segment.executable) {
+                    (true, _) => continue,
+                    (false, true) => Protection::ReadExecute,
+                    (false, false) => Protection::Read,
+                };
+                // SAFETY: the draft is consumed, so that no reference to its bytes is left.
+                unsafe { reservation.protect(&segment.memory, protection) }?;
+            }
         }
         Ok(Callable {
-            reservation: self.reservation,
-            segments: self.segments,
+            memory: self.memory,
+            parts: self.parts,
         })
     }
 }
@@ -178,15 +246,15 @@ impl Draft {
 /// decides.
 #[derive(Debug)]
 pub(crate) struct Callable {
-    reservation: Reservation,
+    memory: Memory,
     /// As the draft's.
-    segments: Vec<Range<u64>>,
+    parts: Vec<Part>,
 }
 
 impl Callable {
     /// The load bias.
     pub(crate) fn bias(&self) -> u64 {
-        self.reservation.base.as_ptr().expose_provenance() as u64
+        self.memory.bias()
     }
 
     /// Writes the word at `place`, an address of the image.
@@ -195,21 +263,24 @@ impl Callable {
     ///
     /// The word lies in a writable segment, and no code of the image runs on another thread.
     pub(crate) unsafe fn write(&mut self, place: u64, value: u64) {
-        let offset = usize::try_from(place).expect("a reservation holds it");
-        // SAFETY: the caller's contract; segments are within the reservation.
-        let word = unsafe { self.reservation.base.add(offset) };
+        let mut parts = self.parts.iter();
+        let part = parts.find(|part| part.addresses.contains(&place));
+        let part = part.expect("parsing has found a segment for each place");
+        let offset = usize::try_from(place - part.addresses.start).expect("they are in memory");
+        // SAFETY: the caller's contract; the word is among the part's bytes.
+        let word = unsafe { part.writable.add(offset) };
         // SAFETY: the caller's contract; references to the bytes ended with the draft.
         unsafe { word.cast::<[u8; 8]>().write(value.to_le_bytes()) };
     }
 
     /// Gives every page its final protection.
     pub(crate) fn publish(self, image: &Image<'_>) -> Result<Published, SystemError> {
-        // SAFETY: there are no references to the bytes.
-        unsafe { self.reservation.protect(&image.relro(), Protection::Read) }?;
-        let first = self.segments.first().map_or(0, |segment| segment.end);
+        if let Memory::Own(reservation) = &self.memory {
+            // SAFETY: there are no references to the bytes.
+            unsafe { reservation.protect(&image.relro(), Protection::Read) }?;
+        }
         Ok(Published {
-            first_segment: usize::try_from(first).expect("a reservation holds it"),
-            reservation: self.reservation,
+            memory: self.memory,
         })
     }
 }
@@ -217,32 +288,50 @@ impl Callable {
 /// An image in memory with its final protection.
 #[derive(Debug)]
 pub(crate) struct Published {
-    reservation: Reservation,
-    /// The size of the read-only segment that the image starts with.
-    first_segment: usize,
+    memory: Memory,
 }
 
 impl Published {
     /// The load bias.
     pub(crate) fn bias(&self) -> u64 {
-        self.reservation.base.as_ptr().expose_provenance() as u64
+        self.memory.bias()
     }
 
-    /// The addresses that the image takes, with the gaps between its segments.
-    pub(crate) fn addresses(&self) -> Range<u64> {
-        self.bias()..self.bias() + self.reservation.length as u64
+    /// The addresses of the image's segments in this process.
+    pub(crate) fn addresses(&self, image: &Image<'_>) -> impl Iterator<Item = Range<u64>> {
+        let bias = self.bias();
+        let at = move |address: u64| bias.wrapping_add(address);
+        let segments = image.segments().iter();
+        segments.map(move |it| at(it.resident.start)..at(it.resident.end))
     }
 
-    /// The bytes of the first segment.
+    /// The tables for looking up exports, if they are in memory.
     ///
     /// # Safety
     ///
     /// They are not used after the mapping is dropped, whatever the lifetime says.
-    pub(crate) unsafe fn first_segment(&self) -> &'static [u8] {
-        let start = self.reservation.base.as_ptr();
+    pub(crate) unsafe fn lookup_tables(&self, image: &Image<'_>) -> Option<&'static [u8]> {
+        let Memory::Own(reservation) = &self.memory else {
+            return None;
+        };
+        let range = image.lookup_tables();
+        // SAFETY: they are in the first segment, whose addresses are offsets in the file.
+        let start = unsafe { reservation.base.add(range.start) };
         // SAFETY: the image's form says that the first segment is read-only; publishing made it
         // readable to all and writable to nobody. That it is mapped is the caller's contract.
-        unsafe { std::slice::from_raw_parts(start, self.first_segment) }
+        Some(unsafe { std::slice::from_raw_parts(start.as_ptr(), range.len()) })
+    }
+
+    /// Tells the host's unwinder of the image's functions, if it knows the image's memory; gives
+    /// whether it does.
+    pub(crate) fn name_functions(&self, image: &Image<'_>) -> bool {
+        match &self.memory {
+            Memory::Own(_) => false,
+            Memory::Shared(slot) => {
+                slot.name_functions(image);
+                true
+            }
+        }
     }
 }
 

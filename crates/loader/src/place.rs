@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use farcall_arch::{Expression, Machine};
 use farcall_image::{Binding, Image, PlacedSegment, PlacedSymbol, SymbolKind, executable};
 
-use crate::relocate::{self, RelocationError, ThreadLocalValues, Value, Values};
+use crate::relocate::{self, RelocationError, SegmentBytes, ThreadLocalValues, Value, Values};
 use crate::sys::tls_descriptor::DescriptorFunctions;
 
 /// An image's bytes, final for one address.
@@ -95,7 +95,10 @@ pub fn place<'data>(
         bias: base,
         imports: &imports,
     };
-    let mut memory: Vec<&mut [u8]> = segments.iter_mut().map(Vec::as_mut_slice).collect();
+    let mut memory = SegmentBytes::with_capacity(segments.len());
+    for (segment, bytes) in image.segments().iter().zip(&mut segments) {
+        memory.push(segment.memory.start, bytes);
+    }
     let indirect = relocate::apply_shared(image, &mut memory, &values).map_err(needs_loader)?;
     if !indirect.is_empty() {
         return Err(PlaceError::NeedsLoader {

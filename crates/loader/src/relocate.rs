@@ -68,14 +68,12 @@ pub(crate) enum RelocationError {
 ///
 /// # Panics
 ///
-/// If `segments` are not as long and as many as the image's.
+/// If `memory` does not have all resident bytes of the image.
 pub(crate) fn apply_shared(
     image: &Image<'_>,
-    segments: &mut [&mut [u8]],
+    memory: &mut SegmentBytes<'_>,
     values: &Values<'_>,
 ) -> Result<Vec<IndirectWord>, RelocationError> {
-    let ranges = ranges(image);
-    let mut memory = Memory::new(&ranges, segments);
     for address in image.relative_words() {
         let word = memory.word(address);
         *word = u64::from_le_bytes(*word)
@@ -113,12 +111,10 @@ pub(crate) fn apply_shared(
 /// As [`apply_shared`].
 pub(crate) fn apply_thread_local(
     image: &Image<'_>,
-    segments: &mut [&mut [u8]],
+    memory: &mut SegmentBytes<'_>,
     values: &Values<'_>,
     thread_local: &ThreadLocalValues<'_>,
 ) -> Result<Box<[TlsIndex]>, RelocationError> {
-    let ranges = ranges(image);
-    let mut memory = Memory::new(&ranges, segments);
     let variable = |relocation: &DynamicRelocation| {
         let index = thread_local_variable(image, relocation.symbol, values, thread_local)?;
         Ok(TlsIndex {
@@ -210,10 +206,8 @@ pub(crate) fn is_thread_local(expression: Expression) -> bool {
     )
 }
 
-/// The words of a table of pointers, such as the constructors, after [`apply`].
-pub(crate) fn words(image: &Image<'_>, segments: &mut [&mut [u8]], table: Range<u64>) -> Vec<u64> {
-    let ranges = ranges(image);
-    let mut memory = Memory::new(&ranges, segments);
+/// The words of a table of pointers, such as the constructors, after [`apply_shared`].
+pub(crate) fn words(memory: &mut SegmentBytes<'_>, table: Range<u64>) -> Vec<u64> {
     let addresses = table.step_by(8);
     addresses
         .map(|address| u64::from_le_bytes(*memory.word(address)))
@@ -291,43 +285,53 @@ impl Values<'_> {
     }
 }
 
-fn ranges(image: &Image<'_>) -> Vec<Range<u64>> {
-    let segments = image.segments().iter();
-    segments.map(|segment| segment.memory.clone()).collect()
-}
-
-/// Segments' bytes by address.
-struct Memory<'a, 'bytes> {
-    ranges: &'a [Range<u64>],
-    segments: &'a mut [&'bytes mut [u8]],
+/// The bytes of an image's segments that are in memory, by address.
+#[derive(Debug, Default)]
+pub(crate) struct SegmentBytes<'a> {
+    parts: Vec<(Range<u64>, &'a mut [u8])>,
     /// The segment of the word before: the next one is mostly there too.
     last: usize,
 }
 
-impl<'a, 'bytes> Memory<'a, 'bytes> {
-    fn new(ranges: &'a [Range<u64>], segments: &'a mut [&'bytes mut [u8]]) -> Self {
+impl<'a> SegmentBytes<'a> {
+    /// None yet, with room for the bytes of `count` segments.
+    pub(crate) fn with_capacity(count: usize) -> Self {
         Self {
-            ranges,
-            segments,
+            parts: Vec::with_capacity(count),
             last: 0,
         }
     }
 
+    /// Adds the bytes of a segment that start at `address`.
+    pub(crate) fn push(&mut self, address: u64, bytes: &'a mut [u8]) {
+        let end = address.saturating_add(bytes.len() as u64);
+        self.parts.push((address..end, bytes));
+    }
+
+    /// All bytes, by segment.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        self.parts.iter_mut().map(|(_, bytes)| &mut **bytes)
+    }
+
+    /// The bytes at these addresses, if one segment has them all.
+    pub(crate) fn range(&self, range: Range<u64>) -> Option<&[u8]> {
+        self.parts.iter().find_map(|(addresses, bytes)| {
+            let start = usize::try_from(range.start.checked_sub(addresses.start)?).ok()?;
+            let end = usize::try_from(range.end.checked_sub(addresses.start)?).ok()?;
+            bytes.get(start..end)
+        })
+    }
+
     /// The 8 bytes at `address`.
     fn word(&mut self, address: u64) -> &mut [u8; 8] {
-        if !self
-            .ranges
-            .get(self.last)
-            .is_some_and(|range| range.contains(&address))
-        {
-            let found = self
-                .ranges
-                .iter()
-                .position(|range| range.contains(&address));
+        let holds = |(addresses, _): &(Range<u64>, &mut [u8])| addresses.contains(&address);
+        if !self.parts.get(self.last).is_some_and(holds) {
+            let found = self.parts.iter().position(holds);
             self.last = found.expect("parsing has found a segment for each place");
         }
-        let start = usize::try_from(address - self.ranges[self.last].start);
-        let rest = self.segments[self.last].get_mut(start.expect("segments are in memory")..);
+        let (addresses, bytes) = &mut self.parts[self.last];
+        let start = usize::try_from(address - addresses.start);
+        let rest = bytes.get_mut(start.expect("segments are in memory")..);
         let word = rest.and_then(|rest| rest.first_chunk_mut());
         word.expect("parsing has found each place to be whole")
     }

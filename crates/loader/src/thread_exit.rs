@@ -4,6 +4,7 @@
 //! the C library would find the shared object to keep loaded until they have run. It does not know
 //! our images, so this does it: a pending destructor keeps its module.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
@@ -12,12 +13,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use crate::loaded::Loaded;
 use crate::sys::runtime;
 
-/// The modules that register destructors, by load bias. They do not overlap.
+/// The modules that register destructors, by where each of their segments starts. They do not overlap.
 static MODULES: Mutex<BTreeMap<u64, Entry>> = Mutex::new(BTreeMap::new());
 
 #[derive(Debug)]
 struct Entry {
-    /// The first address after the module.
+    /// The first address after the segment.
     end: u64,
     module: Weak<Loaded>,
 }
@@ -28,21 +29,27 @@ pub(crate) const NAMES: [&[u8]; 2] = [b"__cxa_thread_atexit", b"__cxa_thread_ate
 /// A module that may register destructors, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Registration {
-    bias: u64,
+    segments: Vec<Range<u64>>,
 }
 
 impl Registration {
-    /// Registers the module that takes these addresses.
-    pub(crate) fn new(addresses: Range<u64>, module: Weak<Loaded>) -> Self {
-        let Range { start: bias, end } = addresses;
-        modules().insert(bias, Entry { end, module });
-        Self { bias }
+    /// Registers the module whose segments have these addresses.
+    pub(crate) fn new(segments: Vec<Range<u64>>, module: &Weak<Loaded>) -> Self {
+        let mut modules = modules();
+        for &Range { start, end } in segments.iter().filter(|segment| !segment.is_empty()) {
+            let module = module.clone();
+            modules.insert(start, Entry { end, module });
+        }
+        Self { segments }
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        modules().remove(&self.bias);
+        let mut modules = modules();
+        for segment in self.segments.iter().filter(|segment| !segment.is_empty()) {
+            modules.remove(&segment.start);
+        }
     }
 }
 
@@ -113,6 +120,11 @@ fn drop_pending(pending: Box<Pending>) {
     pending.module.end_thread_destructor();
     // The last use of a module that was dropped unloads it here.
     drop(pending);
+}
+
+/// Holds the lock of all modules.
+pub(crate) fn lock() -> impl Any {
+    modules()
 }
 
 fn modules() -> MutexGuard<'static, BTreeMap<u64, Entry>> {

@@ -8,20 +8,21 @@ use farcall_image::{Image, TlsTemplate};
 
 use crate::TrustedImage;
 use crate::error::{Error, Result};
+use crate::host_object::HostObjectError;
 use crate::indirect::IndirectWord;
 use crate::load::unsupported;
-use crate::relocate::{self, Value};
-use crate::static_tls::{Initial, StaticBlock, StaticTlsError};
+use crate::relocate::{self, SegmentBytes, Value};
+use crate::static_tls::{Initial, StaticBlock};
 use crate::sys::dynamic;
 use crate::tls::{Slot, ThreadLocals, is_ours};
 
 /// Finds a place for the image's thread-local variables: at one distance from every thread's pointer
 /// if its code counts on that, else in blocks of their own.
 ///
-/// `segments` hold what all threads share; `indirect` are the words that do not have it yet.
+/// `memory` holds what all threads share; `indirect` are the words that do not have it yet.
 pub(crate) fn provide(
     image: &TrustedImage<'_>,
-    segments: &mut [&mut [u8]],
+    memory: &SegmentBytes<'_>,
     indirect: &[IndirectWord],
 ) -> Result<Option<ThreadLocals>> {
     let form = image.image();
@@ -51,13 +52,13 @@ pub(crate) fn provide(
         ));
     }
     let initial = Initial {
-        bytes: initial_bytes(form, template, segments),
+        bytes: initial_bytes(template, memory),
         size: template.memory_size,
         align: template.align,
     };
     let block = StaticBlock::new(form.machine(), initial).map_err(|error| match error {
-        StaticTlsError::System(call, source) => system_error(call, source),
-        StaticTlsError::Refused(reason) => Error::NoStaticTls {
+        HostObjectError::System(call, source) => system_error(call, source),
+        HostObjectError::Refused(reason) => Error::NoStaticTls {
             image: image.name().to_owned(),
             size: initial.size,
             align: initial.align,
@@ -68,17 +69,12 @@ pub(crate) fn provide(
 }
 
 /// What a copy starts with, in memory.
-fn initial_bytes<'a>(
-    image: &Image<'_>,
-    template: &TlsTemplate,
-    segments: &'a [&mut [u8]],
-) -> &'a [u8] {
-    let mut all = image.segments().iter().zip(segments);
-    let found = all.find_map(|(segment, bytes)| {
-        let start = template.vaddr.checked_sub(segment.memory.start)?;
-        let start = usize::try_from(start).ok()?;
-        bytes.get(start..start.checked_add(template.file.len())?)
-    });
+fn initial_bytes<'a>(template: &TlsTemplate, memory: &'a SegmentBytes<'_>) -> &'a [u8] {
+    let end = template.vaddr + template.file.len() as u64;
+    if template.file.is_empty() {
+        return &[];
+    }
+    let found = memory.range(template.vaddr..end);
     found.expect("parsing has found the bytes in a segment")
 }
 

@@ -14,6 +14,7 @@
 //! the host's to keep, see `static_tls`.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::any::Any;
 use std::collections::HashSet;
 use std::ffi::c_void;
 use std::io;
@@ -370,6 +371,11 @@ unsafe extern "C" fn end_thread(round: *mut c_void) {
             free(block.address, template);
         }
     }
+}
+
+/// Holds the lock of all images.
+pub(crate) fn lock() -> impl Any {
+    table()
 }
 
 fn table() -> MutexGuard<'static, Table> {

@@ -3,8 +3,10 @@
 /// A part of the image that a name means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LinkerSymbol {
-    /// The image's first byte: `__dso_handle`, `__ehdr_start`, `__executable_start`.
+    /// The image's first byte: `__ehdr_start`, `__executable_start`.
     ImageStart,
+    /// `__dso_handle`: what tells the image from others, see `Image::dso_handle`.
+    ImageIdentity,
     /// `_GLOBAL_OFFSET_TABLE_`.
     GlobalOffsetTable,
     /// `_TLS_MODULE_BASE_`: the start of the image's TLS block.
@@ -46,12 +48,18 @@ const START_PREFIX: &[u8] = b"__start_";
 const STOP_PREFIX: &[u8] = b"__stop_";
 
 impl LinkerSymbol {
+    /// Whether it is a part that only loading needs, so that a packed image does not have it in memory.
+    pub(crate) fn is_for_loading(self) -> bool {
+        matches!(self, Self::ImageStart | Self::Dynamic | Self::UnwindHeader)
+    }
+
     /// What `name` means, if it is such a name. `section_exists` tells whether the image has a
     /// section of a name.
     pub(crate) fn named(name: &[u8], section_exists: impl Fn(&[u8]) -> bool) -> Option<Self> {
         use Boundary::{Start, Stop};
         Some(match name {
-            b"__dso_handle" | b"__ehdr_start" | b"__executable_start" => Self::ImageStart,
+            b"__dso_handle" => Self::ImageIdentity,
+            b"__ehdr_start" | b"__executable_start" => Self::ImageStart,
             b"_GLOBAL_OFFSET_TABLE_" => Self::GlobalOffsetTable,
             b"_TLS_MODULE_BASE_" => Self::TlsModuleBase,
             b"_DYNAMIC" => Self::Dynamic,

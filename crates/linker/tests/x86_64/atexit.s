@@ -8,7 +8,7 @@
 //# ExpectNoSymbol: pthread_atfork
 //# ExpectNoSymbol: __dso_handle
 //# ExpectBytes: f + 5 + word32(f+1) = f3 0f 1e fa 31 f6 48 8d 15
-//# ExpectDynamic: RELATIVE at handle = 0
+//# ExpectDynamic: RELATIVE at handle = start(.text)
         .globl f, handle
 f:      call atexit@PLT
         call at_quick_exit@PLT

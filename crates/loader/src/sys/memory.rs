@@ -1,10 +1,13 @@
 //! Address space and its protection.
 
-use std::ffi::c_void;
+use std::ffi::{CStr, c_void};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::{self, NonNull};
 
-use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
+use rustix::fs::MemfdFlags;
+use rustix::io::Errno;
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 
 /// What may be done with pages. There is no writable and executable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,5 +61,92 @@ pub(crate) unsafe fn protect(
     };
     // SAFETY: the caller's contract.
     unsafe { rustix::mm::mprotect(address.cast::<c_void>(), length, flags) }
+        .map_err(io::Error::from)
+}
+
+/// A file without a name, in memory. `executable` says whether code of it is to run.
+pub(crate) fn memory_file(name: &CStr, executable: bool) -> io::Result<OwnedFd> {
+    let create = |flags| rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | flags);
+    let wanted = if executable {
+        MemfdFlags::EXEC
+    } else {
+        MemfdFlags::NOEXEC_SEAL
+    };
+    // Some systems refuse files that do not say which of the two they are, and old ones do not know
+    // how that is said.
+    let file = create(wanted).or_else(|_| create(MemfdFlags::empty()));
+    file.map_err(io::Error::from)
+}
+
+/// Makes a file's bytes from `offset` on the contents of `length` bytes of memory from `address` on.
+/// What is written there is in the file, and in all other mappings of it.
+///
+/// # Safety
+///
+/// The caller owns these pages, and nothing refers to them.
+pub(crate) unsafe fn map_shared(
+    address: *mut u8,
+    length: usize,
+    protection: Protection,
+    file: impl AsFd,
+    offset: u64,
+) -> io::Result<()> {
+    let protection = match protection {
+        Protection::Read => ProtFlags::READ,
+        Protection::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
+        Protection::ReadExecute => ProtFlags::READ | ProtFlags::EXEC,
+    };
+    let flags = MapFlags::SHARED | MapFlags::FIXED;
+    // SAFETY: the caller's contract.
+    let mapped =
+        unsafe { rustix::mm::mmap(address.cast(), length, protection, flags, file, offset) };
+    mapped.map(drop).map_err(io::Error::from)
+}
+
+/// Leaves pages out of processes that are forked off.
+///
+/// # Safety
+///
+/// The caller owns these pages, and no forked process uses them.
+pub(crate) unsafe fn keep_from_children(address: *mut u8, length: usize) -> io::Result<()> {
+    // SAFETY: the caller's contract.
+    unsafe { rustix::mm::madvise(address.cast(), length, Advice::LinuxDontFork) }
+        .map_err(io::Error::from)
+}
+
+/// Gets memory for writable pages now, so that there is an error if there is none, and one call for
+/// what would be a fault for each page.
+///
+/// # Safety
+///
+/// The caller owns these pages.
+pub(crate) unsafe fn populate(address: *mut u8, length: usize) -> io::Result<()> {
+    // SAFETY: the caller's contract; the contents stay.
+    match unsafe { rustix::mm::madvise(address.cast(), length, Advice::LinuxPopulateWrite) } {
+        // A system before Linux 5.14: the faults come one by one.
+        Err(Errno::INVAL) => Ok(()),
+        result => result.map_err(io::Error::from),
+    }
+}
+
+/// Gives the memory of pages back, which are zero afterwards: for private pages without a file.
+///
+/// # Safety
+///
+/// The caller owns these pages, and nothing refers to what they hold.
+pub(crate) unsafe fn discard(address: *mut u8, length: usize) -> io::Result<()> {
+    // SAFETY: the caller's contract.
+    unsafe { rustix::mm::madvise(address.cast(), length, Advice::LinuxDontNeed) }
+        .map_err(io::Error::from)
+}
+
+/// As [`discard`], for pages that share a file in memory: its memory is given back too.
+///
+/// # Safety
+///
+/// As [`discard`], in every mapping of that part of the file. The pages are writable.
+pub(crate) unsafe fn discard_shared(address: *mut u8, length: usize) -> io::Result<()> {
+    // SAFETY: the caller's contract.
+    unsafe { rustix::mm::madvise(address.cast(), length, Advice::LinuxRemove) }
         .map_err(io::Error::from)
 }

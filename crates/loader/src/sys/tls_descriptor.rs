@@ -6,6 +6,7 @@
 //! any. Source: "Thread-Local Storage Descriptors for IA32 and AMD64/EM64T", Oliva, version 0.9.4.
 
 use std::arch::{asm, global_asm};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::tls::{Block, tls_get_addr};
@@ -183,9 +184,13 @@ unsafe extern "C" {
 
 /// The functions, ready to be called.
 pub(crate) fn descriptor_functions() -> DescriptorFunctions {
-    let (parts, size) = saved_state();
-    STATE_SIZE.store(size, Ordering::Relaxed);
-    STATE_PARTS.store(parts, Ordering::Relaxed);
+    // A virtual machine takes microseconds to answer what the processor has.
+    static KNOWN: Once = Once::new();
+    KNOWN.call_once(|| {
+        let (parts, size) = saved_state();
+        STATE_SIZE.store(size, Ordering::Relaxed);
+        STATE_PARTS.store(parts, Ordering::Relaxed);
+    });
     let address = |function: unsafe extern "C" fn()| (function as *const ()).expose_provenance();
     DescriptorFunctions {
         constant: address(farcall_tls_descriptor_constant) as u64,

@@ -73,7 +73,7 @@ fn a_descriptor_is_whole() {
         let place = word(&good, at);
         let mut segments = image.segments().iter();
         let segment = segments.find(|it| it.memory.contains(&place)).unwrap();
-        segment.memory.end
+        segment.resident.end
     };
     let mut edge = good.clone();
     set_word(&mut edge, at, end - 16);

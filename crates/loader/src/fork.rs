@@ -1,0 +1,73 @@
+//! What a fork means to the loader.
+//!
+//! A forked process has the modules of the one that it was forked off, and both go on loading. What
+//! they share is the memory of windows, which is a file's. So the child never allocates in a window
+//! that it inherited, and the parent does not use memory again that a module had at a fork, because
+//! the child may run it still. Everything else is private to each.
+//!
+//! Locks are held over a fork, so that the child finds them free and what they guard whole.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::{static_tls, thread_exit, tls, window};
+
+/// Counts the forks that this process is the child of.
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+/// Counts all forks that this process and those before it have seen.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+thread_local! {
+    /// The locks that are held over a fork, by the thread that forks.
+    static HELD: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A number that differs from that of every process that this one was forked off.
+pub(crate) fn generation() -> u32 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// How many forks there have been. What is older than the last one may be in use by a child.
+pub(crate) fn count() -> u32 {
+    FORKS.load(Ordering::Relaxed)
+}
+
+/// Has the C library tell of forks from now on. Without memory for that they are not noticed.
+pub(crate) fn watch() {
+    static WATCHED: Once = Once::new();
+    WATCHED.call_once(|| {
+        // SAFETY: the handlers may be called before and after any fork, on the thread that forks.
+        unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
+    });
+}
+
+unsafe extern "C" fn before() {
+    // In the order in which loading and unloading nest them.
+    let locks: [Box<dyn Any>; 4] = [
+        Box::new(static_tls::lock()),
+        Box::new(thread_exit::lock()),
+        Box::new(tls::lock()),
+        Box::new(window::lock()),
+    ];
+    HELD.with_borrow_mut(|held| held.extend(locks));
+}
+
+unsafe extern "C" fn in_parent() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+    release();
+}
+
+unsafe extern "C" fn in_child() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+    FORKS.fetch_add(1, Ordering::Relaxed);
+    release();
+}
+
+fn release() {
+    // The last one taken goes first.
+    while let Some(lock) = HELD.with_borrow_mut(Vec::pop) {
+        drop(lock);
+    }
+}
