@@ -149,7 +149,7 @@ fn unwind_references(resolved: &Resolved<'_>) -> Result<Vec<(SectionKey, Target)
                 place: resolved.place(object_index, section_index, offset as u64),
                 reason,
             })?;
-            let relocations = sorted(&section.relocations);
+            let relocations = sorted(resolved.machine, &section.relocations);
             let targets = |range: &std::ops::Range<usize>| {
                 let relocations = section_relocations(&relocations, range).iter();
                 relocations.map(|entry| {

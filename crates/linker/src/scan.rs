@@ -193,7 +193,7 @@ pub(crate) fn scan(resolved: &Resolved<'_>) -> Result<Scanned, Errors> {
     let unwind = std::mem::take(&mut scanner.scanned.unwind);
     for section in &unwind.sections {
         let input = &resolved.objects[section.object].sections[section.section];
-        let relocations = crate::synthetic::sorted(&input.relocations);
+        let relocations = crate::synthetic::sorted(resolved.machine, &input.relocations);
         for record in &section.records {
             for relocation in section_relocations(&relocations, &record.input()) {
                 scanner.scan(section.object, section.section, relocation, false);

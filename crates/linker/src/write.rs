@@ -157,7 +157,7 @@ impl Writer<'_, '_> {
     fn write_unwind(&mut self, index: usize, start: u64, address: u64) -> Result<()> {
         let unwind = &self.scanned.unwind.sections[index];
         let input = &self.resolved.objects[unwind.object].sections[unwind.section];
-        let relocations = sorted(&input.relocations);
+        let relocations = sorted(self.resolved.machine, &input.relocations);
         for record in &unwind.records {
             let record_address = address + record.output();
             let record_start = start + record.output();

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
+use farcall_arch::{Expression, Machine};
 use foldhash::fast::FixedState;
 use object::elf::Rela64;
 use object::endian::LittleEndian as LE;
@@ -109,7 +110,7 @@ impl UnwindTable {
         }
         let narrow = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
         let all = records(&input.data).map_err(|(offset, reason)| malformed(offset, reason))?;
-        let relocations = sorted(&input.relocations);
+        let relocations = sorted(resolved.machine, &input.relocations);
         let mut is_kept = vec![false; all.len()];
         for (index, record) in all.iter().enumerate() {
             let RecordKind::Fde { cie } = record.kind else {
@@ -131,10 +132,8 @@ impl UnwindTable {
         for (record, _) in all.into_iter().zip(is_kept).filter(|(_, is_kept)| *is_kept) {
             let start = record.range.start;
             let references = section_relocations(&relocations, &record.range);
-            if references
-                .first()
-                .is_some_and(|first| first.r_offset.get(LE) < (start + PC_BEGIN) as u64)
-            {
+            let head = section_relocations(&relocations, &(start..start + PC_BEGIN));
+            if !head.iter().all(|entry| is_none(resolved.machine, entry)) {
                 return Err(malformed(
                     start,
                     "a relocation changes its length or its CIE",
@@ -245,15 +244,25 @@ fn reference(
     )
 }
 
-/// The relocations by place; compilers write them so.
-pub(crate) fn sorted(relocations: &[Rela64<LE>]) -> Cow<'_, [Rela64<LE>]> {
-    let place = |relocation: &Rela64<LE>| relocation.r_offset.get(LE);
-    if relocations.is_sorted_by_key(place) {
+/// The relocations by place, as compilers write them; at one place those that change bytes come first.
+pub(crate) fn sorted(machine: Machine, relocations: &[Rela64<LE>]) -> Cow<'_, [Rela64<LE>]> {
+    let order = |relocation: &Rela64<LE>| {
+        let place = relocation.r_offset.get(LE);
+        (place, is_none(machine, relocation))
+    };
+    if relocations.is_sorted_by_key(order) {
         return Cow::Borrowed(relocations);
     }
     let mut relocations = relocations.to_vec();
-    relocations.sort_by_key(place);
+    relocations.sort_by_key(order);
     Cow::Owned(relocations)
+}
+
+/// Whether a relocation changes no byte. `ld -r` leaves such in place of those into what it discarded, and
+/// of those of records that it left out, wherever these ended.
+fn is_none(machine: Machine, relocation: &Rela64<LE>) -> bool {
+    let reloc = machine.reloc(relocation.r_type(LE, false).0);
+    reloc.is_some_and(|reloc| reloc.expression == Expression::None)
 }
 
 /// Whether an FDE's function enters the image: the section that its `PC Begin` points into.
@@ -268,9 +277,14 @@ fn is_live(
         place: resolved.place(object, section, record.range.start as u64),
         reason,
     };
-    let place = (record.range.start + PC_BEGIN) as u64;
-    let found = relocations.binary_search_by_key(&place, |relocation| relocation.r_offset.get(LE));
-    let relocation = &relocations[found.map_err(|_| malformed("it names no function"))?];
+    let place = record.range.start + PC_BEGIN;
+    let here = section_relocations(relocations, &(place..place + 1));
+    let relocation = here
+        .first()
+        .ok_or_else(|| malformed("it names no function"))?;
+    if is_none(resolved.machine, relocation) {
+        return Ok(false);
+    }
     // The object's own definition counts: where its copy lost, so did this record.
     match resolved.own_target(object, relocation.r_sym(LE, false) as usize) {
         Target::Section { .. } => Ok(true),
