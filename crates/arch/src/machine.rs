@@ -111,6 +111,15 @@ impl Machine {
         }
     }
 
+    /// The section index of large common symbols, where they are apart from `SHN_COMMON`.
+    #[must_use]
+    pub const fn large_common(self) -> Option<u16> {
+        match self {
+            Self::X86_64 => Some(x86_64::LARGE_COMMON),
+            Self::Aarch64 => None,
+        }
+    }
+
     /// The name, as in a target triple.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -13,6 +13,8 @@ use crate::machine::{DynamicTypes, Relaxed, RuntimeFunction, RuntimeRelocation};
 use crate::reloc::{Base, Expression, Field, Range, Relaxation, Reloc};
 
 pub(crate) const E_MACHINE: u16 = 62;
+/// `SHN_X86_64_LCOMMON`: common symbols that code of the medium model may place far away.
+pub(crate) const LARGE_COMMON: u16 = 0xff02;
 /// Linux on x86-64 has 4 KiB pages only.
 pub(crate) const MAX_PAGE_SIZE: u64 = 4096;
 /// Code takes nothing for granted; a line of the cache.

@@ -265,7 +265,7 @@ fn read<'data>(
         sections.push(section);
     }
     let symbol_table = table.symbols(LE, bytes, elf::SHT_SYMTAB)?;
-    let (mut symbols, first_global) = symbols(&table, &symbol_table, sections.len())?;
+    let (mut symbols, first_global) = symbols(machine, &table, &symbol_table, sections.len())?;
     for symbol in &mut symbols {
         // Assemblers leave it to the section to say what a label names.
         if let Placement::Section(section) = symbol.placement
@@ -409,6 +409,7 @@ fn section<'data>(
 }
 
 fn symbols<'data>(
+    machine: Machine,
     table: &SectionTable<'data, FileHeader64<LE>>,
     symbol_table: &SymbolTable<'data, FileHeader64<LE>>,
     n_sections: usize,
@@ -427,6 +428,14 @@ fn symbols<'data>(
                 Some(section) => Placement::Section(usize::try_from(section).unwrap_or(usize::MAX)),
                 None => return malformed("a symbol's section index is missing"),
             },
+            // An image is small enough for all of it to be near.
+            section if Some(section.0) == machine.large_common() => Placement::Common,
+            section if section.0 >= elf::SHN_LORESERVE => {
+                return malformed(format!(
+                    "symbol {}: reserved section index {:#x}",
+                    index.0, section.0
+                ));
+            }
             section => Placement::Section(usize::from(section.0)),
         };
         if let Placement::Section(section) = placement
