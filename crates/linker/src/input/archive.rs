@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 use object::read::archive::{ArchiveFile, ArchiveMember};
 
-use super::version::default_version;
+use super::version::Versioned;
 use crate::error::{Error, Result};
 use crate::input::{Object, is_bitcode};
 
@@ -81,7 +81,7 @@ pub(crate) struct Archive<'data> {
     with_debug_info: bool,
     members: Vec<Member<'data>>,
     /// Names that members define and the member of each, in the order of the archive's own index.
-    pub(crate) definitions: Vec<(&'data [u8], usize)>,
+    pub(crate) definitions: Vec<(Versioned<'data>, usize)>,
 }
 
 impl<'data> Archive<'data> {
@@ -119,9 +119,8 @@ impl<'data> Archive<'data> {
                     let symbol = symbol.map_err(malformed)?;
                     let member = file.member(symbol.offset()).map_err(malformed)?;
                     if let Some(&member) = offsets.get(&member.file_range().0) {
-                        let name = symbol.name();
-                        let plain = default_version(name).map_or(name, |(plain, _)| plain);
-                        archive.definitions.push((plain, member));
+                        let names = Versioned::defined(symbol.name());
+                        archive.definitions.extend(names.map(|name| (name, member)));
                     }
                 }
             }
@@ -160,8 +159,11 @@ impl<'data> Archive<'data> {
                 .globals()
                 .iter()
                 .filter(|symbol| symbol.is_definition());
+            let names = defined.map(|symbol| Versioned::wanted(symbol.name));
+            let defaults = (object.default_versions.iter())
+                .map(|&(name, version)| Versioned::new(name, Some(version)));
             self.definitions
-                .extend(defined.map(|symbol| (symbol.name, index)));
+                .extend(names.chain(defaults).map(|name| (name, index)));
         }
         Ok(())
     }

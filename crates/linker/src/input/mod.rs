@@ -19,7 +19,7 @@ pub(crate) use object::{
     Binding, InputSymbol, NamedPlaces, Object, Placement, Section, SymbolType, Visibility,
 };
 pub(crate) use properties::Property;
-pub(crate) use version::wanted_version;
+pub(crate) use version::Versioned;
 
 use crate::error::{Error, Result};
 

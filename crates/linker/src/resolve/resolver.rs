@@ -12,7 +12,7 @@ use object::elf;
 use super::{Common, Definition, Global, GlobalId, Resolved};
 use crate::ExportList;
 use crate::error::{Error, Errors, Place, Result};
-use crate::input::{Archive, Binding, InputSymbol, Object, Placement, Visibility, wanted_version};
+use crate::input::{Archive, Binding, InputSymbol, Object, Placement, Versioned, Visibility};
 use crate::properties;
 use crate::refuse::{section_refusal, symbol_refusal};
 use crate::synthetic::{LinkerSymbol, runtime_object};
@@ -53,7 +53,7 @@ struct Resolver<'data, 'inputs> {
     /// The group that was kept for each signature: the first.
     groups: HashMap<&'data [u8], (), FixedState>,
     /// Which archive member defines a name: the first.
-    members: HashMap<&'data [u8], (usize, usize), FixedState>,
+    members: HashMap<Versioned<'data>, (usize, usize), FixedState>,
     /// Names that became undefined and wanted, in order, for archives to be asked about.
     wanted: Vec<GlobalId>,
     errors: Vec<Error>,
@@ -191,11 +191,15 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
     /// Looks for names in the archives as if an object referred to them.
     fn want(&mut self, names: &[String]) {
         for name in names {
-            let member = self
-                .members
-                .get_key_value(name.as_bytes())
-                .map(|(&name, _)| name);
-            let Some(name) = member else { continue };
+            let archives = self.archives.iter();
+            let mut defined = archives.flat_map(|archive| &archive.definitions);
+            let is_it = |defined: &Versioned<'_>| {
+                defined.name == name.as_bytes() && defined.version.is_none()
+            };
+            let Some(&(Versioned { name, .. }, _)) = defined.find(|(defined, _)| is_it(defined))
+            else {
+                continue;
+            };
             let id = self.global(name, 0);
             if self.resolved.globals[id].definition == Definition::Undefined {
                 self.wanted.push(id);
@@ -226,7 +230,7 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
                 continue;
             }
             let name = global.name;
-            let Some(&(archive, member)) = self.members.get(name) else {
+            let Some(&(archive, member)) = self.members.get(&Versioned::wanted(name)) else {
                 continue;
             };
             if !linked.contains(&(archive, member)) {
@@ -272,7 +276,11 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
         }
         for id in 0..self.resolved.globals.len() {
             let global = &self.resolved.globals[id];
-            let Some((name, version)) = wanted_version(global.name) else {
+            let Versioned {
+                name,
+                version: Some(version),
+            } = Versioned::wanted(global.name)
+            else {
                 continue;
             };
             if global.definition == Definition::Undefined && defined.get(name) == Some(&version) {
