@@ -13,6 +13,7 @@ use crate::error::{Error, Place, Result};
 
 /// Larger alignments would pad an image by more than they are ever worth.
 const MAX_ALIGN: u64 = 1 << 21;
+const TOO_ALIGNED: &str = "it is aligned to more than 2 MiB: align it less";
 /// Larger sections could not be reached by 32-bit displacements.
 const MAX_SECTION_SIZE: u64 = 1 << 40;
 
@@ -254,7 +255,7 @@ fn read<'data>(
     let mut sections = Vec::with_capacity(table.len());
     let mut properties = Vec::new();
     for header in table.iter() {
-        let mut section = section(&table, header, bytes)?;
+        let mut section = section(name, &table, header, bytes)?;
         if with_debug_info && debug::is_debug_info(&section) {
             debug::decompress(&mut section, header, bytes)?;
             section.is_debug_info = true;
@@ -265,7 +266,8 @@ fn read<'data>(
         sections.push(section);
     }
     let symbol_table = table.symbols(LE, bytes, elf::SHT_SYMTAB)?;
-    let (mut symbols, first_global) = symbols(machine, &table, &symbol_table, sections.len())?;
+    let (mut symbols, first_global) =
+        symbols(name, machine, &table, &symbol_table, sections.len())?;
     for symbol in &mut symbols {
         // Assemblers leave it to the section to say what a label names.
         if let Placement::Section(section) = symbol.placement
@@ -372,6 +374,7 @@ fn machine(name: &str, bytes: &[u8]) -> Result<Machine, ReadError> {
 }
 
 fn section<'data>(
+    object: &str,
     table: &SectionTable<'data, FileHeader64<LE>>,
     header: &'data SectionHeader64<LE>,
     bytes: &'data [u8],
@@ -379,21 +382,29 @@ fn section<'data>(
     let align = header.sh_addralign.get(LE).max(1);
     let size = header.sh_size.get(LE);
     let flags = header.sh_flags.get(LE).0;
+    let name = table.section_name(LE, header)?;
     if flags & elf::SHF_ALLOC.0 != 0 {
-        if !align.is_power_of_two() || align > MAX_ALIGN {
-            return malformed(format!(
-                "a section's alignment {align} is no power of two up to {MAX_ALIGN}"
-            ));
+        let refuse = |reason| {
+            Err(ReadError::from(Error::Section {
+                object: object.to_owned(),
+                section: String::from_utf8_lossy(name).into_owned(),
+                reason,
+            }))
+        };
+        if !align.is_power_of_two() {
+            return refuse("its alignment is no power of two");
+        }
+        if align > MAX_ALIGN {
+            return refuse(TOO_ALIGNED);
         }
         if size > MAX_SECTION_SIZE {
-            return malformed(format!("a section of {size} bytes is too large"));
+            return refuse("it is larger than any image");
         }
     }
     let data: &[u8] = match header.sh_type.get(LE) {
         elf::SHT_NULL | elf::SHT_NOBITS => &[],
         _ => header.data(LE, bytes)?,
     };
-    let name = table.section_name(LE, header)?;
     Ok(Section {
         name,
         section_type: header.sh_type.get(LE),
@@ -409,6 +420,7 @@ fn section<'data>(
 }
 
 fn symbols<'data>(
+    object: &str,
     machine: Machine,
     table: &SectionTable<'data, FileHeader64<LE>>,
     symbol_table: &SymbolTable<'data, FileHeader64<LE>>,
@@ -466,15 +478,23 @@ fn symbols<'data>(
             _ => Visibility::Default,
         };
         let (value, size) = (symbol.st_value.get(LE), symbol.st_size.get(LE));
-        if placement == Placement::Common && (!value.max(1).is_power_of_two() || value > MAX_ALIGN)
-        {
-            return malformed(format!(
-                "symbol {}: alignment {value} of a common symbol",
-                index.0
-            ));
-        }
-        if placement == Placement::Common && size > MAX_SECTION_SIZE {
-            return malformed(format!("symbol {}: too large", index.0));
+        if placement == Placement::Common {
+            let refuse = |reason| {
+                Err(ReadError::from(Error::Symbol {
+                    object: object.to_owned(),
+                    symbol: String::from_utf8_lossy(name).into_owned(),
+                    reason,
+                }))
+            };
+            if !value.max(1).is_power_of_two() {
+                return refuse("its alignment is no power of two");
+            }
+            if value > MAX_ALIGN {
+                return refuse(TOO_ALIGNED);
+            }
+            if size > MAX_SECTION_SIZE {
+                return refuse("it is larger than any image");
+            }
         }
         symbols.push(InputSymbol {
             name,

@@ -1,5 +1,5 @@
 // More than a page of the largest kind.
-//# ExpectError: a.o: malformed object: a section's alignment 4194304 is no power of two up to 2097152
+//# ExpectError: a.o: section .data: it is aligned to more than 2 MiB: align it less
         .data
         .balign 0x400000
         .quad 1
