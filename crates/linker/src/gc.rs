@@ -2,7 +2,8 @@
 //!
 //! What is needed: exported definitions, constructors and destructors, sections that ask to be kept,
 //! and whatever those refer to. The unwind records of a function are needed with it, and with them
-//! what they refer to. The members of a group are kept or left out together: gABI, "Section Groups".
+//! what they refer to. The members of a group are kept or left out together, and what describes a section
+//! (`SHF_LINK_ORDER`) with that: gABI, "Section Groups" and "Section Attribute Flags".
 
 use object::elf;
 use object::endian::LittleEndian as LE;
@@ -22,7 +23,7 @@ pub(crate) fn collect_garbage(resolved: &mut Resolved<'_>) -> Result<()> {
             .map(|object| vec![false; object.sections.len()])
             .collect(),
         unwind: unwind_references(resolved)?,
-        groups: groups(resolved),
+        companions: companions(resolved),
         pending: Vec::new(),
     };
     marker.mark_roots();
@@ -40,8 +41,8 @@ struct Marker<'a, 'data> {
     is_live: Vec<Vec<bool>>,
     /// For each section of code, sorted by it, what its unwind records refer to.
     unwind: Vec<(SectionKey, Target)>,
-    /// For each section of a group, sorted by it, the others.
-    groups: Vec<(SectionKey, usize)>,
+    /// For each section, sorted by it, those of its object that are needed when it is.
+    companions: Vec<(SectionKey, usize)>,
     pending: Vec<SectionKey>,
 }
 
@@ -62,7 +63,8 @@ impl Marker<'_, '_> {
                 let is_root = is_array(section)
                     || section.has_flag(elf::SHF_GNU_RETAIN)
                     || section.section_type == elf::SHT_NOTE
-                    || bounded.contains(&section.name);
+                    // What describes others is of no use without them.
+                    || section.describes.is_none() && bounded.contains(&section.name);
                 if is_root && resolved.is_kept(object_index, index) {
                     self.mark_section((object_index, index));
                 }
@@ -85,32 +87,8 @@ impl Marker<'_, '_> {
             for index in run(&self.unwind, key) {
                 self.mark(self.unwind[index].1);
             }
-            for index in run(&self.groups, key) {
-                self.mark_section((object, self.groups[index].1));
-            }
-        }
-        self.mark_linked();
-    }
-
-    /// Sections that describe others (`SHF_LINK_ORDER`) refer to what they describe: one is needed when
-    /// all of that is.
-    fn mark_linked(&mut self) {
-        for (object_index, object) in self.resolved.objects.iter().enumerate() {
-            for (index, section) in object.sections.iter().enumerate() {
-                let is_linked = section.has_flag(elf::SHF_LINK_ORDER) && section.is_alloc();
-                if !is_linked || self.is_live[object_index][index] {
-                    continue;
-                }
-                let is_needed = section.relocations.iter().all(|relocation| {
-                    let symbol = relocation.r_sym(LE, false) as usize;
-                    match self.resolved.target(object_index, symbol) {
-                        Target::Section {
-                            object, section, ..
-                        } => self.is_live[object][section],
-                        _ => true,
-                    }
-                });
-                self.is_live[object_index][index] = is_needed;
+            for index in run(&self.companions, key) {
+                self.mark_section((object, self.companions[index].1));
             }
         }
     }
@@ -190,20 +168,30 @@ fn unwind_references(resolved: &Resolved<'_>) -> Result<Vec<(SectionKey, Target)
     Ok(references)
 }
 
-/// For each section of a group, the other sections of that group.
-fn groups(resolved: &Resolved<'_>) -> Vec<(SectionKey, usize)> {
-    let mut members = Vec::new();
+/// For each section, those of its object that are needed when it is: the others of its group, and what
+/// describes it.
+fn companions(resolved: &Resolved<'_>) -> Vec<(SectionKey, usize)> {
+    let mut companions = Vec::new();
     for (object_index, object) in resolved.objects.iter().enumerate() {
+        let mut add = |section, companion| {
+            if resolved.is_kept(object_index, section) && resolved.is_kept(object_index, companion)
+            {
+                companions.push(((object_index, section), companion));
+            }
+        };
         for group in &object.groups {
             // A ring is enough: from any member it reaches all.
             let next = group.members.iter().cycle().skip(1);
             for (&member, &next) in group.members.iter().zip(next) {
-                if resolved.is_kept(object_index, member) && resolved.is_kept(object_index, next) {
-                    members.push(((object_index, member), next));
-                }
+                add(member, next);
+            }
+        }
+        for (index, section) in object.sections.iter().enumerate() {
+            if let Some(described) = section.describes {
+                add(described, index);
             }
         }
     }
-    members.sort_unstable();
-    members
+    companions.sort_unstable();
+    companions
 }

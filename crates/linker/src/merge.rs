@@ -163,6 +163,7 @@ impl<'data> Merged<'data> {
             align: kind.align,
             relocations: Cow::Borrowed(&[]),
             is_debug_info: false,
+            describes: None,
             priority: 0,
         });
     }

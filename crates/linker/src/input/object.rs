@@ -52,6 +52,8 @@ pub(crate) struct Section<'data> {
     pub(crate) relocations: Cow<'data, [Rela64<LE>]>,
     /// Whether it holds debug information that is to be linked.
     pub(crate) is_debug_info: bool,
+    /// The section that it is about (`SHF_LINK_ORDER`).
+    pub(crate) describes: Option<usize>,
     /// Where a table of constructors stands among others of its kind: lowest first.
     pub(crate) priority: u32,
 }
@@ -401,6 +403,15 @@ fn section<'data>(
             return refuse("it is larger than any image");
         }
     }
+    // Assemblers write 0 for none.
+    let link = usize::try_from(header.sh_link.get(LE)).unwrap_or(usize::MAX);
+    let describes = (flags & elf::SHF_LINK_ORDER.0 != 0 && link != 0).then_some(link);
+    if describes.is_some_and(|section| section >= table.len()) {
+        return malformed(format!(
+            "{}: it is about section {link}, which does not exist",
+            String::from_utf8_lossy(name)
+        ));
+    }
     let data: &[u8] = match header.sh_type.get(LE) {
         elf::SHT_NULL | elf::SHT_NOBITS => &[],
         _ => header.data(LE, bytes)?,
@@ -415,6 +426,7 @@ fn section<'data>(
         align,
         relocations: Cow::Borrowed(&[]),
         is_debug_info: false,
+        describes,
         priority: constructors::priority(name),
     })
 }

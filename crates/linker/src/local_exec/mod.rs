@@ -187,6 +187,7 @@ fn apply(object: &mut Object<'_>, section_index: usize, moves: &[(usize, OutOfLi
         align: CODE_ALIGN as u64,
         relocations: Cow::Owned(code_relocations),
         is_debug_info: false,
+        describes: None,
         priority: 0,
     });
 }

@@ -53,6 +53,7 @@ pub(crate) fn runtime_object(machine: Machine, function: &RuntimeFunction) -> Ob
         align: 1,
         relocations: Cow::Borrowed(&[]),
         is_debug_info: false,
+        describes: None,
         priority: 0,
     };
     let text = Section {
@@ -65,6 +66,7 @@ pub(crate) fn runtime_object(machine: Machine, function: &RuntimeFunction) -> Ob
         align: 16,
         relocations: Cow::Owned(relocations),
         is_debug_info: false,
+        describes: None,
         priority: 0,
     };
     Object {
