@@ -397,7 +397,8 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
 fn enters_image(section: &crate::input::Section<'_>) -> bool {
     section.is_alloc()
         && !section.has_flag(elf::SHF_EXCLUDE)
-        && section.name != b".note.gnu.property"
+        // The image has notes of its own in their place.
+        && !matches!(section.name, b".note.gnu.property" | b".note.gnu.build-id")
         && !matches!(section.section_type, elf::SHT_NULL | elf::SHT_GROUP)
 }
 
