@@ -235,6 +235,11 @@ pub(crate) fn append_sections(
         names_offset,
         names_size,
     ));
+    // gABI, "ELF Header": e_shnum and e_shstrndx.
+    if headers.len() >= usize::from(elf::SHN_LORESERVE) {
+        headers[0].sh_size = U64::new(LE, headers.len() as u64);
+        headers[0].sh_link = U32::new(LE, to_u32(headers.len() - 1));
+    }
     out.extend_from_slice(&names);
     out.resize(out.len().next_multiple_of(8), 0);
     let headers_offset = out.len() as u64;
@@ -281,11 +286,13 @@ fn write_file_header(
     out[..bytes.len()].copy_from_slice(bytes);
 }
 
-/// Says where the section headers are and how many, of which the last is that of their names.
+/// Says where the section headers are and how many, of which the last is that of their names. Numbers that have no
+/// room there are in the first of them: see [`append_sections`].
 pub(crate) fn set_section_table(header: &mut FileHeader64<LE>, offset: u64, n_sections: usize) {
+    let has_room = n_sections < usize::from(elf::SHN_LORESERVE);
     header.e_shoff = U64::new(LE, offset);
-    header.e_shnum = U16::new(LE, to_u16(n_sections));
-    header.e_shstrndx = U16::new(LE, elf::SymbolSection(to_u16(n_sections - 1)));
+    header.e_shnum = U16::new(LE, if has_room { to_u16(n_sections) } else { 0 });
+    header.e_shstrndx = U16::new(LE, elf::SymbolSection::new(to_u32(n_sections - 1)));
 }
 
 fn section_header(

@@ -52,6 +52,32 @@ pub(crate) struct OutputSegment {
     pub(crate) align: u64,
 }
 
+/// The sections by address; thread-local ones apart, because the zeroed part of the template stands over what
+/// follows it.
+#[derive(Debug)]
+pub(crate) struct HeaderIndices<'a> {
+    sections: &'a [OutputSection<'a>],
+    /// Indices, in the order of addresses.
+    tls: Vec<usize>,
+    ordinary: Vec<usize>,
+}
+
+impl HeaderIndices<'_> {
+    /// The index in the section header table of the section that holds an address, or else ends there, as a
+    /// symbol may stand at the end of its section; 0 when there is none.
+    pub(crate) fn of(&self, address: u64, is_tls: bool) -> u32 {
+        let indices = if is_tls { &self.tls } else { &self.ordinary };
+        let starts_before = |&at: &usize| self.sections[at].address <= address;
+        let before = &indices[..indices.partition_point(starts_before)];
+        let end = |at: usize| self.sections[at].address + self.sections[at].size;
+        let holds = before.iter().rev().find(|&&at| self.sections[at].size != 0);
+        let holds = holds.filter(|&&at| address < end(at));
+        let ends = before.iter().rev().take_while(|&&at| end(at) == address);
+        let found = holds.or_else(|| ends.last());
+        found.map_or(0, |&at| u32::try_from(at + 1).unwrap_or(u32::MAX))
+    }
+}
+
 /// The TLS template.
 #[derive(Debug, Clone)]
 pub(crate) struct TlsLayout {
@@ -159,21 +185,14 @@ impl Layout<'_> {
         }
     }
 
-    /// The index in the section header table of the section that holds what a global stands for.
-    pub(crate) fn section_header_index(&self, address: u64, is_tls: bool) -> usize {
-        let holds = |section: &OutputSection<'_>| {
-            section.is_tls() == is_tls
-                && section.address <= address
-                && address <= section.address + section.size
-        };
-        // A symbol may stand at the end of its section, where another begins.
-        let strictly = |section: &OutputSection<'_>| {
-            holds(section) && address < section.address + section.size
-        };
-        let found = self.sections.iter().position(strictly);
-        found
-            .or_else(|| self.sections.iter().position(holds))
-            .map_or(0, |index| index + 1)
+    /// For finding sections by address.
+    pub(crate) fn header_indices(&self) -> HeaderIndices<'_> {
+        let (tls, ordinary) = (0..self.sections.len()).partition(|&at| self.sections[at].is_tls());
+        HeaderIndices {
+            sections: &self.sections,
+            tls,
+            ordinary,
+        }
     }
 
     /// The segment of a word of an input section.

@@ -249,6 +249,7 @@ impl Writer<'_, '_> {
         let symbols = &self.layout.dynamic_symbols;
         let mut bytes = Vec::with_capacity(size_of::<Sym64<LE>>() * symbols.len());
         bytes.extend_from_slice(bytes_of(&Sym64::<LE>::default()));
+        let indices = self.layout.header_indices();
         for (&id, &name) in symbols.order.iter().zip(&symbols.names) {
             let global = &self.resolved.globals[id];
             let mut symbol = Sym64::<LE> {
@@ -262,8 +263,8 @@ impl Writer<'_, '_> {
                 let section = match target {
                     Target::Absolute(_) => elf::SHN_ABS,
                     _ => {
-                        let index = self.layout.section_header_index(address, is_tls);
-                        elf::SymbolSection(u16::try_from(index).unwrap_or(u16::MAX))
+                        // Loaders only ask whether there is a section, so larger indices are in no table.
+                        elf::SymbolSection::new(indices.of(address, is_tls))
                     }
                 };
                 if is_tls {

@@ -134,6 +134,36 @@ fn a_debugger_finds_lines_types_and_local_functions() {
     }
 }
 
+#[test]
+fn symbols_are_found_in_more_sections_than_their_table_counts() {
+    use std::fmt::Write as _;
+    require_tools!("clang-22", "llvm-readelf-22");
+    let folder = tempfile::tempdir().unwrap();
+    let (source, object) = (folder.path().join("many.s"), folder.path().join("many.o"));
+    let mut text = String::new();
+    for index in 0..66_000 {
+        writeln!(text, ".section set_{index},\"aw\",@progbits\n.byte 1").unwrap();
+    }
+    text += "last: .byte 7\n";
+    fs::write(&source, text).unwrap();
+    let arguments = ["--target=x86_64-linux-gnu", "-c", "-o"].map(String::from);
+    let arguments = [arguments.as_slice(), &[object.display().to_string()]].concat();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    run("clang-22", &arguments, &source);
+    let kept = folder.path().join("kept");
+    let image = linker(&[object]).debug_info(DebugInfo::Keep).link();
+    fs::write(&kept, image.unwrap()).unwrap();
+
+    let sections = run("llvm-readelf-22", &["--sections", "--wide"], &kept);
+    let holds_last = |line: &&str| line.contains(" set_65999 ");
+    let section = sections.lines().find(holds_last).unwrap();
+    let index = section.split(['[', ']']).nth(1).unwrap().trim();
+    let symbols = run("llvm-readelf-22", &["--symbols", "--wide"], &kept);
+    let last = symbols.lines().find(|line| line.ends_with(" last"));
+    let words: Vec<&str> = last.unwrap().split_whitespace().collect();
+    assert_eq!(words[6], index, "{last:?}");
+}
+
 fn linker(objects: &[PathBuf]) -> Linker<'static> {
     let mut linker = Linker::new();
     for object in objects {

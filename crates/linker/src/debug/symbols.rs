@@ -9,15 +9,17 @@ use object::pod::bytes_of;
 
 use super::Unloaded;
 use crate::input::{Binding, InputSymbol, SymbolType};
-use crate::layout::Layout;
+use crate::layout::{HeaderIndices, Layout};
 use crate::resolve::{Definition, Resolved, Target};
 
-/// The table and its strings.
-pub(super) fn tables(resolved: &Resolved<'_>, layout: &Layout<'_>) -> [Unloaded; 2] {
+/// The table and its strings, and before them the indices of sections that do not fit it, if there are any.
+pub(super) fn tables(resolved: &Resolved<'_>, layout: &Layout<'_>) -> Vec<Unloaded> {
     let mut writer = Writer {
         resolved,
         layout,
+        indices: layout.header_indices(),
         symbols: bytes_of(&Sym64::<LE>::default()).to_vec(),
+        large_indices: vec![0],
         strings: vec![0],
     };
     for (index, object) in resolved.objects.iter().enumerate() {
@@ -60,13 +62,30 @@ pub(super) fn tables(resolved: &Resolved<'_>, layout: &Layout<'_>) -> [Unloaded;
         info: u32::try_from(n_local).unwrap_or(u32::MAX),
         ..table(b".symtab", elf::SHT_SYMTAB, writer.symbols)
     };
-    [symbols, table(b".strtab", elf::SHT_STRTAB, writer.strings)]
+    let has_large = writer.large_indices.iter().any(|&index| index != 0);
+    let large_indices = (writer.large_indices.iter())
+        .flat_map(|index| index.to_le_bytes())
+        .collect();
+    let large_indices = has_large.then(|| Unloaded {
+        align: 4,
+        entry_size: size_of::<u32>() as u64,
+        links_to_next: true,
+        ..table(b".symtab_shndx", elf::SHT_SYMTAB_SHNDX, large_indices)
+    });
+    let strings = table(b".strtab", elf::SHT_STRTAB, writer.strings);
+    large_indices
+        .into_iter()
+        .chain([symbols, strings])
+        .collect()
 }
 
 struct Writer<'a, 'data> {
     resolved: &'a Resolved<'data>,
     layout: &'a Layout<'data>,
+    indices: HeaderIndices<'a>,
     symbols: Vec<u8>,
+    /// For each symbol the index of its section if its entry has no room for it, or 0.
+    large_indices: Vec<u32>,
     strings: Vec<u8>,
 }
 
@@ -95,6 +114,7 @@ impl Writer<'_, '_> {
             };
             entry.set_st_info(binding, elf::STT_NOTYPE);
             self.symbols.extend_from_slice(bytes_of(&entry));
+            self.large_indices.push(0);
         }
     }
 
@@ -107,11 +127,11 @@ impl Writer<'_, '_> {
     ) {
         let mut address = self.layout.target_address(self.resolved, target);
         let is_tls = symbol.symbol_type == SymbolType::Tls;
-        let section = match target {
-            Target::Absolute(_) => elf::SHN_ABS,
+        let (section, index) = match target {
+            Target::Absolute(_) => (elf::SHN_ABS, 0),
             _ if target.is_in_image() => {
-                let index = self.layout.section_header_index(address, is_tls);
-                elf::SymbolSection(u16::try_from(index).unwrap_or(u16::MAX))
+                let index = self.indices.of(address, is_tls);
+                (elf::SymbolSection::new(index), index)
             }
             _ => return,
         };
@@ -134,6 +154,8 @@ impl Writer<'_, '_> {
         };
         entry.set_st_info(binding, crate::write::elf_type(symbol.symbol_type));
         self.symbols.extend_from_slice(bytes_of(&entry));
+        let is_large = section == elf::SHN_XINDEX;
+        self.large_indices.push(if is_large { index } else { 0 });
     }
 
     /// Adds a name to the strings; gives where it is.
