@@ -7,7 +7,7 @@ use foldhash::fast::FixedState;
 use object::elf;
 
 use crate::error::{Error, Result};
-use crate::input::Placement;
+use crate::input::{Placement, SymbolType};
 use crate::layout::{NOTE_HEADER_SIZE, POINTER_SIZE};
 use crate::output::{Content, OutputSection, Piece, SegmentKind, Synthetic, destination};
 use crate::properties::note_size;
@@ -115,15 +115,18 @@ fn collect<'data>(
         );
     }
     for id in 0..resolved.globals.len() {
-        let is_common = resolved
-            .defining_symbol(id)
-            .is_some_and(|symbol| symbol.placement == Placement::Common);
-        if let (true, Some(common)) = (is_common, resolved.commons.get(&id)) {
-            let flags = alloc | elf::SHF_WRITE.0;
+        let definition = resolved.defining_symbol(id);
+        let definition = definition.filter(|symbol| symbol.placement == Placement::Common);
+        if let (Some(definition), Some(common)) = (definition, resolved.commons.get(&id)) {
+            let (name, segment, flags): (&[u8], _, _) = match definition.symbol_type {
+                SymbolType::Tls => (b".tbss", SegmentKind::Relro, elf::SHF_TLS.0),
+                _ => (b".bss", SegmentKind::Data, 0),
+            };
+            let flags = flags | alloc | elf::SHF_WRITE.0;
             let piece = Piece::Common(id);
             add(
-                b".bss",
-                SegmentKind::Data,
+                name,
+                segment,
                 elf::SHT_NOBITS,
                 flags,
                 piece,

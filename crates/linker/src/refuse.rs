@@ -7,6 +7,7 @@ use crate::output::is_array;
 
 /// What images allow: threads' blocks are allocated one by one.
 const MAX_TLS_ALIGN: u64 = 1 << 16;
+const TLS_TOO_ALIGNED: &str = "thread-local variables cannot be aligned to more than 65536 bytes";
 
 /// Why a section cannot be linked, if it cannot.
 pub(crate) fn section_refusal(section: &Section<'_>, is_kept: bool) -> Option<&'static str> {
@@ -32,7 +33,7 @@ pub(crate) fn section_refusal(section: &Section<'_>, is_kept: bool) -> Option<&'
         return Some("it is thread-local and executable");
     }
     if section.has_flag(elf::SHF_TLS) && section.align > MAX_TLS_ALIGN {
-        return Some("thread-local variables cannot be aligned to more than 65536 bytes");
+        return Some(TLS_TOO_ALIGNED);
     }
     let is_pointers = !section.is_nobits() && section.size.is_multiple_of(8) && !is_executable;
     if is_array(section) && !is_pointers {
@@ -75,9 +76,8 @@ pub(crate) fn symbol_refusal(
         {
             Some("what finds an indirect function must be code")
         }
-        Placement::Common | Placement::Absolute if is_tls => {
-            Some("thread-local variables cannot be common or absolute: compile with -fno-common")
-        }
+        Placement::Common if is_tls && symbol.value > MAX_TLS_ALIGN => Some(TLS_TOO_ALIGNED),
+        Placement::Absolute if is_tls => Some("thread-local variables cannot be absolute"),
         _ => None,
     }
 }

@@ -351,7 +351,7 @@ impl Scanner<'_, '_> {
                 Ok(())
             }
             E::TlsBlockOffset => match site.target {
-                Target::Section { .. } => Ok(()),
+                Target::Section { .. } | Target::Common(_) => Ok(()),
                 _ => Err(self.error(site, Problem::TlsModel)),
             },
             E::TlsOffsetEntry => {
@@ -440,6 +440,7 @@ impl Scanner<'_, '_> {
         let is_ordinary = matches!(site.target, Target::Section { object, section, .. }
             if !self.resolved.objects[object].sections[section].has_flag(elf::SHF_TLS))
             || matches!(site.target, Target::Common(_))
+                && definition.symbol_type != SymbolType::Tls
             || matches!(site.target, Target::Linker(id)
                 if self.resolved.globals[id].definition != MODULE_BASE);
         let reason = if definition.symbol_type == SymbolType::Tls && !is_tls_use {
