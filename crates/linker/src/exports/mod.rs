@@ -71,6 +71,11 @@ impl ExportList {
         Self { rules }
     }
 
+    /// Whether it hides nothing: most links have no list, and need not look at each name.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     /// Whether a definition of this name may be exported. A version in it makes no difference.
     #[must_use]
     pub fn exports(&self, name: &[u8]) -> bool {

@@ -326,6 +326,9 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
 
     /// Hides the definitions that the list does not export.
     fn hide_all_but(&mut self, list: &ExportList) {
+        if list.is_everything() {
+            return;
+        }
         for global in &mut self.resolved.globals {
             if global.definition != Definition::Undefined && !list.exports(global.name) {
                 global.visibility = global.visibility.max(Visibility::Hidden);
