@@ -1,6 +1,6 @@
 //! Applying static relocations: evaluate the expression, check the range, write the field.
 
-use farcall_arch::{Expression, Reloc};
+use farcall_arch::{Expression, Field, Reloc};
 use object::elf::Rela64;
 use object::endian::LittleEndian as LE;
 
@@ -157,8 +157,7 @@ impl<'a, 'data> Context<'a, 'data> {
         let got_offset = |word: Option<usize>| 8 * word.unwrap_or(0) as u64;
         let l = || match slots().plt {
             Some(entry) => self.plt_entry(entry),
-            // A call of a null weak function goes on behind the instruction.
-            None if target == Target::Null => place + 4,
+            None if target == Target::Null => null_function(reloc.field, place, addend),
             None => s(),
         };
         let value = match reloc.expression {
@@ -178,5 +177,14 @@ impl<'a, 'data> Context<'a, 'data> {
         };
         let value = value.wrapping_add_signed(addend);
         reloc.base.apply(value, place, self.got)
+    }
+}
+
+/// Where a null weak function is for what counts from its place. A word becomes zero: as an operand it calls what
+/// is behind it, in a table it is null. An AArch64 instruction counts from its own start, and goes on behind it.
+fn null_function(field: Field, place: u64, addend: i64) -> u64 {
+    match field {
+        Field::Bits { .. } => place + 4,
+        _ => place.wrapping_sub(addend.cast_unsigned()),
     }
 }
