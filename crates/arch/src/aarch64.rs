@@ -341,6 +341,10 @@ pub(crate) fn write_thunk(out: &mut [u8], thunk: u64, destination: u64) -> bool 
     Range::Signed(33).check(page).is_ok()
 }
 
+/// `STO_AARCH64_VARIANT_PCS`: a function that is called with more registers than others, so that nothing may run
+/// in between that changes them. AAELF64, "st_other Values".
+pub(crate) const SYMBOL_MARKS: u8 = 0x80;
+
 /// `GNU_PROPERTY_AARCH64_FEATURE_1_AND`.
 const FEATURE_1_AND: u32 = 0xc000_0000;
 const FEATURE_1_BTI: u32 = 1;

@@ -231,6 +231,16 @@ impl Machine {
         }
     }
 
+    /// The bits of a symbol's `st_other`, beside its visibility, that are told to whoever binds the symbol
+    /// at load.
+    #[must_use]
+    pub const fn symbol_marks(self) -> u8 {
+        match self {
+            Self::X86_64 => 0,
+            Self::Aarch64 => aarch64::SYMBOL_MARKS,
+        }
+    }
+
     /// Whether GNU property `property` of this value says that indirect branches end at landing pads.
     #[must_use]
     pub const fn needs_landing_pads(self, property: u32, value: u32) -> bool {

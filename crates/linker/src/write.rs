@@ -254,6 +254,7 @@ impl Writer<'_, '_> {
             let global = &self.resolved.globals[id];
             let mut symbol = Sym64::<LE> {
                 st_name: U32::new(LE, name),
+                st_other: elf::SymbolOther(global.marks),
                 ..Sym64::default()
             };
             if let Some(definition) = self.resolved.defining_symbol(id) {
@@ -295,7 +296,7 @@ impl Writer<'_, '_> {
                 };
                 symbol.set_st_info(binding, elf_type(definition.symbol_type));
                 if global.visibility == Visibility::Protected {
-                    symbol.st_other = elf::SymbolOther(elf::STV_PROTECTED.0);
+                    symbol.st_other = symbol.st_other.with_visibility(elf::STV_PROTECTED);
                 }
             } else {
                 let binding = if global.is_needed {

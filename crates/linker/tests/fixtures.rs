@@ -24,7 +24,7 @@
 //! | `Whole: lib.a` | all members of this archive are linked |
 //! | `DebugInfo: keep` | debug information is linked too |
 //! | `ExpectError: text` | the link fails, and its next error has this text; there are no other errors |
-//! | `ExpectSymbol: f section=.text type=FUNC binding=WEAK visibility=PROTECTED size=8` | an export; what is not said is not checked |
+//! | `ExpectSymbol: f section=.text type=FUNC binding=WEAK visibility=PROTECTED other=0x3 size=8` | an export; what is not said is not checked |
 //! | `ExpectNoSymbol: f` | neither an export nor an import |
 //! | `ExpectImport: f [weak] [tls]` | an import; strong and ordinary unless said |
 //! | `ExpectBytes: place = de ad` | the bytes of the image at an address |

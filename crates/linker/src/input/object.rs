@@ -75,6 +75,8 @@ pub(crate) struct InputSymbol<'data> {
     pub(crate) binding: Binding,
     pub(crate) symbol_type: SymbolType,
     pub(crate) visibility: Visibility,
+    /// What [`Machine::symbol_marks`] of its `st_other` are set.
+    pub(crate) marks: u8,
 }
 
 /// Where a symbol is.
@@ -516,6 +518,7 @@ fn symbols<'data>(
             binding,
             symbol_type,
             visibility,
+            marks: symbol.st_other.0 & machine.symbol_marks(),
         });
     }
     let first_global = match table.section(symbol_table.section()) {

@@ -211,6 +211,7 @@ fn add_symbol(object: &mut Object<'_>, section: usize, offset: usize) -> u32 {
         binding: Binding::Local,
         symbol_type: SymbolType::None,
         visibility: Visibility::Default,
+        marks: 0,
     });
     u32::try_from(index).unwrap_or(0)
 }

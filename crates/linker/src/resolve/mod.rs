@@ -47,6 +47,8 @@ pub(crate) struct Global<'data> {
     pub(crate) definition: Definition,
     /// The most constraining of all mentions.
     pub(crate) visibility: Visibility,
+    /// The marks of all mentions, which hold for whoever has one of them: see [`InputSymbol::marks`].
+    pub(crate) marks: u8,
     /// Whether anyone refers to it other than weakly.
     pub(crate) is_needed: bool,
     /// The first object that mentions it.

@@ -112,6 +112,7 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
             ids.push(id);
             let global = &mut self.resolved.globals[id];
             global.visibility = global.visibility.max(symbol.visibility);
+            global.marks |= symbol.marks;
             // A definition in a group that lost is a reference to the winner's, and no weak one: its
             // object relies on there being a definition.
             let is_lost = matches!(symbol.placement, Placement::Section(section)
@@ -138,6 +139,7 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
                 name,
                 definition: Definition::Undefined,
                 visibility: Visibility::Default,
+                marks: 0,
                 is_needed: false,
                 first_object: u32::try_from(first_object).unwrap_or(u32::MAX),
             });

@@ -19,6 +19,7 @@ pub(crate) fn runtime_object(machine: Machine, function: &RuntimeFunction) -> Ob
         binding: Binding::Global,
         symbol_type: SymbolType::Function,
         visibility,
+        marks: 0,
     };
     let mut symbols = vec![InputSymbol {
         binding: Binding::Local,
