@@ -507,6 +507,28 @@ mod tests {
     }
 
     #[test]
+    fn addends_are_read_from_instructions() {
+        let read = |r_type, word: u32| reloc(r_type).unwrap().field.read(&word.to_le_bytes());
+        // bl +8; b -4; b.eq -4; tbz +0x7ffc; ldr x0, +4.
+        assert_eq!(read(0x11b, 0x9400_0002), 8);
+        assert_eq!(read(0x11a, 0x17ff_ffff), -4);
+        assert_eq!(read(0x118, 0x54ff_ffe0), -4);
+        assert_eq!(read(0x117, 0x3603_ffe0), 0x7ffc);
+        assert_eq!(read(0x111, 0x5800_0020), 4);
+        // add x0, x0, #0x7ff, and #0xfff; ldr x0, [x0, #8]; ldr q0, [x0, #0x7f0].
+        assert_eq!(read(0x115, 0x911f_fc00), 0x7ff);
+        assert_eq!(read(0x115, 0x913f_fc00), -1);
+        assert_eq!(read(0x11e, 0xf940_0400), 8);
+        assert_eq!(read(0x12b, 0x3dc1_fc00), 0x7f0);
+        // adr x0, -1; adrp x0, -1 page; movz x0, #0x7fff, and with a shift of 16; movn x0, #0xffff.
+        assert_eq!(read(0x112, 0x70ff_ffe0), -1);
+        assert_eq!(read(0x113, 0xf0ff_ffe0), -1);
+        assert_eq!(read(0x108, 0xd28f_ffe0), 0x7fff);
+        assert_eq!(read(0x10a, 0xf2af_ffe0), 0x7fff);
+        assert_eq!(read(0x10e, 0x929f_ffe0), -1);
+    }
+
+    #[test]
     fn branches_reach_as_far_as_their_fields() {
         let check = |r_type, value: i64| {
             reloc(r_type)

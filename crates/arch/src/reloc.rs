@@ -226,27 +226,38 @@ impl Field {
         }
     }
 
-    /// Reads the addend stored at the place, sign-extended: what a `SHT_REL` relocation adds. For
-    /// an instruction's field there is none: such machines keep addends apart.
+    /// Reads the addend stored at the place, sign-extended: what a `SHT_REL` relocation adds.
+    ///
+    /// An instruction that leaves out the low bits of a value has its addend scaled; one that holds a higher
+    /// part of it (`adrp`, `movk` with a shift) has not, so that all instructions for one value can say the
+    /// same addend. AAELF64, "Addends and PC-bias", as linkers read it.
     ///
     /// # Panics
     ///
     /// As [`Field::write`].
     #[must_use]
     pub fn read(self, place: &[u8]) -> i64 {
-        let size = match self {
-            Self::Bits { .. } | Self::Adr { .. } | Self::MovSigned { .. } => return 0,
-            _ => self.size(),
+        /// Where the higher parts of a value start.
+        const PART: u32 = 12;
+        let mut word = [0; 8];
+        word[..self.size()].copy_from_slice(&place[..self.size()]);
+        let word = u64::from_le_bytes(word);
+        let bits = |to: u32, width: u32| word >> to & ((1 << width) - 1);
+        let (value, width) = match self {
+            Self::None => return 0,
+            Self::Byte => (word, 8),
+            Self::Half => (word, 16),
+            Self::Word => (word, 32),
+            Self::Xword => (word, 64),
+            Self::Bits { to, width, from } if from < PART => {
+                (bits(to, width) << from, width + from)
+            }
+            Self::Bits { to, width, .. } => (bits(to, width), width),
+            Self::Adr { .. } => (bits(5, 19) << 2 | bits(29, 2), 21),
+            Self::MovSigned { .. } => (bits(5, 16), 16),
         };
-        let mut bytes = [0; 8];
-        bytes[..size].copy_from_slice(&place[..size]);
-        let value = i64::from_le_bytes(bytes);
-        let unused = 64 - 8 * u32::try_from(size).expect("a field has at most 8 bytes");
-        if unused == 64 {
-            0
-        } else {
-            (value << unused) >> unused
-        }
+        let unused = 64 - width;
+        (value << unused).cast_signed() >> unused
     }
 }
 
