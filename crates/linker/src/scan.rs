@@ -10,7 +10,7 @@ use foldhash::fast::FixedState;
 use object::elf::{self, Rela64};
 use object::endian::LittleEndian as LE;
 
-use crate::error::{Error, Errors, Result};
+use crate::error::{Error, Errors, Referrer, Result};
 use crate::input::{Section, SymbolType};
 use crate::packing;
 use crate::relax::got_pairs;
@@ -439,10 +439,23 @@ impl Scanner<'_, '_> {
             );
         let is_ordinary = matches!(site.target, Target::Section { object, section, .. }
             if !self.resolved.objects[object].sections[section].has_flag(elf::SHF_TLS))
+            || matches!(site.target, Target::Absolute(_))
             || matches!(site.target, Target::Common(_))
                 && definition.symbol_type != SymbolType::Tls
             || matches!(site.target, Target::Linker(id)
                 if self.resolved.globals[id].definition != MODULE_BASE);
+        // No offset in a block makes a weak variable's address null.
+        if names_variable
+            && site.target == Target::Null
+            && let Some(id) = self.resolved.global_id(site.object, site.symbol)
+        {
+            let place = self.resolved.place(site.object, site.section, site.offset);
+            return Err(Error::UndefinedHidden {
+                referrer: Referrer::Place(place),
+                symbol: self.resolved.symbol_name(site.object, site.symbol),
+                visibility: self.resolved.globals[id].visibility.name(),
+            });
+        }
         let reason = if definition.symbol_type == SymbolType::Tls && !is_tls_use {
             "a thread-local variable is used as if it were an ordinary one"
         } else if names_variable && is_ordinary {

@@ -123,6 +123,17 @@ pub(crate) enum Visibility {
     Internal,
 }
 
+impl Visibility {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Protected => "protected",
+            Self::Hidden => "hidden",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 impl Section<'_> {
     pub(crate) fn has_flag(&self, flag: elf::SectionFlags) -> bool {
         self.flags & flag.0 != 0

@@ -356,17 +356,14 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
     fn check(&mut self) -> Result<(), Errors> {
         let resolved = &self.resolved;
         for (id, global) in resolved.globals.iter().enumerate() {
-            let visibility = match global.visibility {
-                Visibility::Default => continue,
-                Visibility::Protected => "protected",
-                Visibility::Hidden => "hidden",
-                Visibility::Internal => "internal",
-            };
-            if global.definition == Definition::Undefined && global.is_needed {
+            if global.visibility != Visibility::Default
+                && global.definition == Definition::Undefined
+                && global.is_needed
+            {
                 self.errors.push(Error::UndefinedHidden {
                     referrer: resolved.referrer(id),
                     symbol: String::from_utf8_lossy(global.name).into_owned(),
-                    visibility,
+                    visibility: global.visibility.name(),
                 });
             }
         }
