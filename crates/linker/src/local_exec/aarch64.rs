@@ -30,11 +30,11 @@ pub(super) fn out_of_line(section: &[u8], field: Field) -> Option<OutOfLine> {
     let scratch = [16, 17, 15]
         .into_iter()
         .find(|&each| each != rd && each != rn)?;
-    // `and scratch, scratch, #0xfff000` or `#0xfff`: what this instruction adds of the number; `nop` where
-    // it promises to add all of it.
+    // `and scratch, scratch, #~0xfff` or `#0xfff`: what this instruction adds of the number, the upper one all that
+    // the lower one leaves; `nop` where it promises to add all of it.
     let masked = scratch << 5 | scratch;
     let mask = match field.r_type {
-        R_AARCH64_TLSLE_ADD_TPREL_HI12 => 0x9274_2c00 | masked,
+        R_AARCH64_TLSLE_ADD_TPREL_HI12 => 0x9274_cc00 | masked,
         _ if is_checked(field.r_type) => 0xd503_201f,
         _ => 0x9240_2c00 | masked,
     };

@@ -1,11 +1,12 @@
 // Local-exec code has the offset from the thread pointer in it, 12 bits of it in each instruction: each becomes
-// a branch to code that has the offset from the GOT, adds the same bits of it, and comes back.
+// a branch to code that has the offset from the GOT, adds the same bits of it, and comes back. The upper instruction
+// adds all that is above, because no one checks at load that it is less than 16 MiB.
 //# ExpectDynamicCount: 1
 //# ExpectDynamic: TLS_POINTER_OFFSET . at tls_offset(x)
 //# ExpectWord32: operand(code) = 0xf81f0ff0
 //# ExpectValue: operand(operand(code) + 4) + operand(operand(code) + 8) = tls_offset(x)
 //# ExpectWord32: operand(code) + 12 = 0x91000210
-//# ExpectWord32: operand(code) + 16 = 0x92742e10
+//# ExpectWord32: operand(code) + 16 = 0x9274ce10
 //# ExpectWord32: operand(code) + 20 = 0x8b100020
 //# ExpectWord32: operand(code) + 24 = 0xf84107f0
 //# ExpectValue: operand(operand(code) + 28) = code + 4
