@@ -492,6 +492,43 @@ mod tests {
     }
 
     #[test]
+    fn every_row_holds_its_edges_and_refuses_one_past_each() {
+        for row in (1..0x400).filter_map(reloc) {
+            let (low, past, step) = match row.range {
+                Range::Any => continue,
+                Range::Signed(bits) => (-(1_i64 << (bits - 1)), 1 << (bits - 1), 1),
+                Range::Unsigned(bits) => (0, 1_i64 << bits, 1),
+                Range::Either(bits) => (-(1_i64 << (bits - 1)), 1 << bits, 1),
+                Range::Aligned(bits, step) => (-(1_i64 << (bits - 1)), 1 << (bits - 1), step),
+                Range::UnsignedAligned(bits, step) => (0, 1_i64 << bits, step),
+                Range::Multiple(step) => (i64::MIN, i64::MAX - i64::from(step) + 1, step),
+            };
+            let step = i64::from(step);
+            let fits = |value: i64| row.range.check(value.cast_unsigned()).is_ok();
+            assert!(fits(low) && fits(past - step), "{}", row.name);
+            assert!(step == 1 || !fits(low + 1), "{}", row.name);
+            if !matches!(row.range, Range::Multiple(_)) {
+                assert!(!fits(low - step) && !fits(past), "{}", row.name);
+            }
+            // What reads as signed at the place is what was written.
+            let is_signed = matches!(row.range, Range::Signed(_) | Range::Aligned(..));
+            let holds_all = match row.field {
+                Field::Bits { .. } => true,
+                Field::Adr { from } => from == 0,
+                field => field == Field::Word,
+            };
+            for value in [low, past - step] {
+                let mut place = [0; 4];
+                row.field
+                    .write(&mut place[..row.field.size()], value.cast_unsigned());
+                if is_signed && holds_all {
+                    assert_eq!(row.field.read(&place), value, "{}", row.name);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn fields_stand_where_the_instructions_have_them() {
         // bl +8; b -4; adrp x0, +0x1234 pages; add x0, x0, #0x678; ldr x1, [x0, #0x678].
         assert_eq!(apply(0x11b, 0x9400_0000, 8), 0x9400_0002);
