@@ -1,9 +1,9 @@
 //! Thunks: code through which branches go that do not reach their destination.
 //!
 //! Only code that is longer than a branch reaches has any. It is cut into groups of whole input
-//! sections, each shorter than the reach, with an island of thunks after each group: so a branch
-//! reaches the island before its group and the one after. Islands take room, which may put other
-//! destinations out of reach, so this goes on until nothing changes; islands only grow, so it ends.
+//! sections, each shorter than the reach, with islands of thunks before and after each group: so a branch
+//! reaches both, and in a section that is longer than the reach it reaches one. Islands take room, which may
+//! put other destinations out of reach, so this goes on until nothing changes; islands only grow, so it ends.
 
 use std::collections::HashMap;
 
@@ -120,7 +120,7 @@ impl Thunks {
         self.thunk_size * self.islands[island].destinations.len() as u64
     }
 
-    /// Puts an empty island after each group of pieces.
+    /// Puts an empty island before the first group of pieces and after each.
     fn add_islands(
         &mut self,
         sections: &mut [OutputSection<'_>],
@@ -138,6 +138,9 @@ impl Thunks {
                 continue;
             };
             let mut grouped = Vec::with_capacity(pieces.len() + 1);
+            if last.is_none() {
+                grouped.push((self.add_island(), 0));
+            }
             for &(piece, offset) in &*pieces {
                 let start = output.address + offset;
                 let (size, _) = self.extent(piece, resolved);
@@ -237,9 +240,10 @@ impl Thunks {
         {
             return false;
         }
+        // An empty one at the place is before it.
         let after = self
             .islands
-            .partition_point(|island| island.address < place);
+            .partition_point(|island| island.address <= place);
         let neighbours = [Some(after), after.checked_sub(1)];
         let near = |island: usize, index: usize| {
             let address = self.islands.get(island)?.address + self.thunk_size * index as u64;
