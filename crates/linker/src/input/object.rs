@@ -162,6 +162,12 @@ impl InputSymbol<'_> {
         self.placement != Placement::Undefined
     }
 
+    /// Whether it is where code goes out of line or comes back: such places alone have neither a name nor
+    /// a type.
+    pub(crate) fn is_out_of_line(&self) -> bool {
+        self.name.is_empty() && self.symbol_type == SymbolType::None
+    }
+
     /// The name, for errors.
     pub(crate) fn display_name(&self) -> String {
         String::from_utf8_lossy(self.name).into_owned()

@@ -273,7 +273,9 @@ impl<'data> Resolved<'data> {
         let object = &self.objects[object];
         let symbol = &object.symbols[symbol];
         match (symbol.symbol_type, symbol.placement) {
-            (SymbolType::Section, Placement::Section(section)) => {
+            (kind, Placement::Section(section))
+                if kind == SymbolType::Section || symbol.is_out_of_line() =>
+            {
                 object.sections[section].display_name()
             }
             (SymbolType::Section, Placement::Merged(section)) => {

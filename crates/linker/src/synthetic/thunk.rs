@@ -342,6 +342,10 @@ fn branches(
                 continue;
             }
             let symbol = relocation.r_sym(LE, false) as usize;
+            // Code out of line is a part of its function, where no register is free for a thunk.
+            if resolved.objects[object].symbols[symbol].is_out_of_line() {
+                continue;
+            }
             let addend = relocation.r_addend.get(LE);
             let entry = scanned.slots(resolved, object, symbol).plt;
             let destination = match (entry, resolved.target(object, symbol)) {
