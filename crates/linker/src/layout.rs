@@ -357,8 +357,7 @@ pub(crate) fn relative_words(
     let got = layout.synthetic_address(Synthetic::Got);
     let types = resolved.machine.dynamic_types();
     for entry in &scanned.got {
-        if let (GotWord::Relative(_) | GotWord::PltEntry(_), _) = got_words(resolved, types, entry)
-        {
+        if let (GotWord::Relative(_), _) = got_words(resolved, types, entry) {
             aligned[0].push(got + 8 * entry.word as u64);
         }
     }

@@ -3,7 +3,7 @@
 //! Every relocation that cannot be served is refused here, before anything is laid out. What an
 //! expression needs depends on the expression and on what its symbol stands for, on nothing else.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use farcall_arch::{Base, Expression, Field, Machine, Relaxation, Reloc};
 use foldhash::fast::FixedState;
@@ -86,8 +86,6 @@ pub(crate) struct GotEntry {
 pub(crate) enum GotKind {
     /// The symbol's address.
     Address,
-    /// The address of the PLT entry with this index.
-    PltEntry(usize),
     /// The symbol's TLS module and its offset in that module's block.
     TlsPair,
     /// This image's TLS module and zero.
@@ -177,8 +175,6 @@ pub(crate) fn scan(resolved: &Resolved<'_>) -> Result<Scanned, Errors> {
             ..Scanned::default()
         },
         is_import_known: vec![false; resolved.globals.len()],
-        addressed: HashSet::default(),
-        indirect_loads: Vec::new(),
         errors: Vec::new(),
     };
     for (object_index, object) in resolved.objects.iter().enumerate() {
@@ -205,8 +201,7 @@ pub(crate) fn scan(resolved: &Resolved<'_>) -> Result<Scanned, Errors> {
         }
     }
     scanner.scanned.unwind = unwind;
-    Errors::check(std::mem::take(&mut scanner.errors))?;
-    scanner.agree_on_addresses();
+    Errors::check(scanner.errors)?;
     Ok(scanner.scanned)
 }
 
@@ -230,10 +225,6 @@ struct Scanner<'a, 'data> {
     resolved: &'a Resolved<'data>,
     scanned: Scanned,
     is_import_known: Vec<bool>,
-    /// The indirect functions whose address code computes by itself, which is that of their PLT entry.
-    addressed: HashSet<SymbolKey, FixedState>,
-    /// The loads of indirect functions' addresses from the GOT, by object and symbol.
-    indirect_loads: Vec<(usize, usize)>,
     errors: Vec<Error>,
 }
 
@@ -308,11 +299,8 @@ impl Scanner<'_, '_> {
                 _ => Ok(()),
             },
             E::Symbol if site.reloc.base == Base::Absolute => self.absolute(site),
-            E::Symbol if is_indirect => {
-                self.address_of_indirect(site);
-                Ok(())
-            }
-            E::Plt if is_indirect => {
+            // The address of an indirect function, to code, is that of its PLT entry.
+            E::Symbol | E::Plt if is_indirect => {
                 self.plt_entry(site);
                 Ok(())
             }
@@ -332,9 +320,6 @@ impl Scanner<'_, '_> {
             E::GotEntry => {
                 let machine = self.resolved.machine;
                 let (reloc, target) = (site.reloc, site.target);
-                if is_indirect {
-                    self.indirect_loads.push((site.object, site.symbol));
-                }
                 if is_indirect
                     || !is_relaxed(machine, reloc, target, section, site.offset, site.addend)
                 {
@@ -476,8 +461,9 @@ impl Scanner<'_, '_> {
         }
         // An image moves by whole pages, so where something is in its page is known.
         if site.reloc.field.is_page_offset() && site.target.is_in_image() {
+            // The address of an indirect function, to code, is that of its PLT entry.
             if self.resolved.is_indirect(site.object, site.symbol) {
-                self.address_of_indirect(site);
+                self.plt_entry(site);
             }
             return Ok(());
         }
@@ -529,7 +515,7 @@ impl Scanner<'_, '_> {
 
     fn got_entry(&mut self, site: &Site) {
         if self.slots(site).got.is_none() {
-            let word = self.add_got_entry(site.object, site.symbol, GotKind::Address, 1);
+            let word = self.add_got_entry(site, GotKind::Address, 1);
             self.slots(site).got = Some(word);
         }
     }
@@ -549,76 +535,42 @@ impl Scanner<'_, '_> {
         self.slots(site).plt = Some(index);
     }
 
-    fn address_of_indirect(&mut self, site: &Site) {
-        self.plt_entry(site);
-        (self.addressed).insert(key(self.resolved, site.object, site.symbol));
-    }
-
-    /// Makes the PLT entry the address of an indirect function for all, where it is that for some: a
-    /// function has one address.
-    fn agree_on_addresses(&mut self) {
-        for (object, symbol) in std::mem::take(&mut self.indirect_loads) {
-            let key = key(self.resolved, object, symbol);
-            let slots = self.scanned.slots.get(&key).copied().unwrap_or_default();
-            let Some(entry) = slots.plt.filter(|_| self.addressed.contains(&key)) else {
-                continue;
-            };
-            // The word that the entry jumps through holds what the resolver gave.
-            if slots.got == Some(self.scanned.plt[entry]) {
-                let word = self.add_got_entry(object, symbol, GotKind::PltEntry(entry), 1);
-                let got = Some(word);
-                self.scanned.slots.insert(key, Slots { got, ..slots });
-            }
-        }
-        let is_addressed = |&mut (word, symbol): &mut (Word, usize)| {
-            (self.addressed).contains(&key(self.resolved, word.object, symbol))
-        };
-        let words = self.scanned.indirect.extract_if(.., is_addressed);
-        self.scanned.relative.extend(words.map(|(word, _)| word));
-    }
-
     fn tls_pair(&mut self, site: &Site) {
         if self.slots(site).tls_pair.is_none() {
-            let word = self.add_got_entry(site.object, site.symbol, GotKind::TlsPair, 2);
+            let word = self.add_got_entry(site, GotKind::TlsPair, 2);
             self.slots(site).tls_pair = Some(word);
         }
     }
 
     fn tls_offset(&mut self, site: &Site) {
         if self.slots(site).tls_offset.is_none() {
-            let word = self.add_got_entry(site.object, site.symbol, GotKind::TlsOffset, 1);
+            let word = self.add_got_entry(site, GotKind::TlsOffset, 1);
             self.slots(site).tls_offset = Some(word);
         }
     }
 
     fn tls_descriptor(&mut self, site: &Site) {
         if self.slots(site).tls_descriptor.is_none() {
-            let word = self.add_got_entry(site.object, site.symbol, GotKind::TlsDescriptor, 2);
+            let word = self.add_got_entry(site, GotKind::TlsDescriptor, 2);
             self.slots(site).tls_descriptor = Some(word);
         }
     }
 
     fn tls_module(&mut self, site: &Site) {
         if self.scanned.tls_module_slot.is_none() {
-            let word = self.add_got_entry(site.object, site.symbol, GotKind::TlsModule, 2);
+            let word = self.add_got_entry(site, GotKind::TlsModule, 2);
             self.scanned.tls_module_slot = Some(word);
         }
     }
 
-    fn add_got_entry(
-        &mut self,
-        object: usize,
-        symbol: usize,
-        kind: GotKind,
-        n_words: usize,
-    ) -> usize {
+    fn add_got_entry(&mut self, site: &Site, kind: GotKind, n_words: usize) -> usize {
         let word = self.scanned.n_got_words;
         self.scanned.n_got_words += n_words;
         self.scanned.got.push(GotEntry {
             word,
             kind,
-            object,
-            symbol,
+            object: site.object,
+            symbol: site.symbol,
         });
         word
     }

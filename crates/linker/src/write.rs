@@ -409,10 +409,6 @@ impl Writer<'_, '_> {
         let value = |(_, word)| match word {
             GotWord::Zero | GotWord::Dynamic { .. } => 0,
             GotWord::Number(target) | GotWord::Relative(target) => self.address(target),
-            GotWord::PltEntry(entry) => {
-                self.layout.synthetic_address(Synthetic::Plt)
-                    + self.resolved.plt_entry_size * entry as u64
-            }
             GotWord::BlockOffset(target) => self.block_offset(target),
         };
         self.got_words()

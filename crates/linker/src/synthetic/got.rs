@@ -14,8 +14,6 @@ pub(crate) enum GotWord {
     Number(Target),
     /// An address in the image: the load bias is added to it.
     Relative(Target),
-    /// The address of the PLT entry with this index: likewise.
-    PltEntry(usize),
     /// The offset of a thread-local variable in the image's TLS block.
     BlockOffset(Target),
     /// What a dynamic relocation gives.
@@ -65,7 +63,6 @@ pub(crate) fn got_words(
         ),
         GotKind::Address if target.is_in_image() => (GotWord::Relative(target), None),
         GotKind::Address => (GotWord::Number(target), None),
-        GotKind::PltEntry(entry) => (GotWord::PltEntry(entry), None),
         GotKind::TlsPair => {
             let offset = match import {
                 Some(_) => dynamic(types.tls_block_offset, Addend::Zero),
