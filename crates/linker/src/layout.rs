@@ -357,7 +357,8 @@ pub(crate) fn relative_words(
     let got = layout.synthetic_address(Synthetic::Got);
     let types = resolved.machine.dynamic_types();
     for entry in &scanned.got {
-        if let (GotWord::Relative(_), _) = got_words(resolved, types, entry) {
+        let (first, _) = got_words(resolved, scanned, types, entry);
+        if matches!(first, GotWord::Relative(_) | GotWord::PltEntry(_)) {
             aligned[0].push(got + 8 * entry.word as u64);
         }
     }
@@ -372,7 +373,7 @@ pub(crate) fn relative_words(
 fn n_got_relocations(resolved: &Resolved<'_>, scanned: &Scanned) -> usize {
     let types = resolved.machine.dynamic_types();
     let count = |entry| {
-        let (first, second) = got_words(resolved, types, entry);
+        let (first, second) = got_words(resolved, scanned, types, entry);
         let words = [Some(first), second];
         words
             .iter()

@@ -59,6 +59,9 @@ pub(crate) struct Slots {
     pub(crate) tls_offset: Option<usize>,
     pub(crate) tls_descriptor: Option<usize>,
     pub(crate) plt: Option<usize>,
+    /// Whether the address of an indirect function is that of its PLT entry. To code that computes it,
+    /// it is, so then it is to all of the image: a function has one address.
+    pub(crate) is_plt_address: bool,
 }
 
 impl Slots {
@@ -86,6 +89,8 @@ pub(crate) struct GotEntry {
 pub(crate) enum GotKind {
     /// The symbol's address.
     Address,
+    /// What an indirect function's resolver gives.
+    Resolved,
     /// The symbol's TLS module and its offset in that module's block.
     TlsPair,
     /// This image's TLS module and zero.
@@ -201,6 +206,7 @@ pub(crate) fn scan(resolved: &Resolved<'_>) -> Result<Scanned, Errors> {
         }
     }
     scanner.scanned.unwind = unwind;
+    scanner.settle_indirect();
     Errors::check(scanner.errors)?;
     Ok(scanner.scanned)
 }
@@ -299,8 +305,11 @@ impl Scanner<'_, '_> {
                 _ => Ok(()),
             },
             E::Symbol if site.reloc.base == Base::Absolute => self.absolute(site),
-            // The address of an indirect function, to code, is that of its PLT entry.
-            E::Symbol | E::Plt if is_indirect => {
+            E::Symbol if is_indirect => {
+                self.plt_address(site);
+                Ok(())
+            }
+            E::Plt if is_indirect => {
                 self.plt_entry(site);
                 Ok(())
             }
@@ -461,9 +470,8 @@ impl Scanner<'_, '_> {
         }
         // An image moves by whole pages, so where something is in its page is known.
         if site.reloc.field.is_page_offset() && site.target.is_in_image() {
-            // The address of an indirect function, to code, is that of its PLT entry.
             if self.resolved.is_indirect(site.object, site.symbol) {
-                self.plt_entry(site);
+                self.plt_address(site);
             }
             return Ok(());
         }
@@ -482,6 +490,10 @@ impl Scanner<'_, '_> {
         match site.target {
             Target::Import(global) => self.scanned.symbolic.push((word, global, site.addend)),
             _ if self.resolved.is_indirect(site.object, site.symbol) => {
+                // What is given at load has nothing added to it.
+                if site.addend != 0 {
+                    self.plt_address(site);
+                }
                 self.scanned.indirect.push((word, site.symbol));
             }
             _ => self.scanned.relative.push(word),
@@ -513,26 +525,47 @@ impl Scanner<'_, '_> {
             .or_default()
     }
 
-    fn got_entry(&mut self, site: &Site) {
-        if self.slots(site).got.is_none() {
-            let word = self.add_got_entry(site, GotKind::Address, 1);
-            self.slots(site).got = Some(word);
+    fn got_entry(&mut self, site: &Site) -> usize {
+        if let Some(word) = self.slots(site).got {
+            return word;
         }
+        let word = self.add_got_entry(site, GotKind::Address, 1);
+        self.slots(site).got = Some(word);
+        word
     }
 
     fn plt_entry(&mut self, site: &Site) {
-        self.got_entry(site);
-        let Slots {
-            got: Some(word),
-            plt: None,
-            ..
-        } = *self.slots(site)
-        else {
+        if self.slots(site).plt.is_some() {
             return;
+        }
+        let word = if self.resolved.is_indirect(site.object, site.symbol) {
+            // Its address may become that of the entry, which cannot jump to itself.
+            self.add_got_entry(site, GotKind::Resolved, 1)
+        } else {
+            self.got_entry(site)
         };
         let index = self.scanned.plt.len();
         self.scanned.plt.push(word);
         self.slots(site).plt = Some(index);
+    }
+
+    /// The address of an indirect function, to code, is that of its PLT entry.
+    fn plt_address(&mut self, site: &Site) {
+        self.plt_entry(site);
+        self.slots(site).is_plt_address = true;
+    }
+
+    /// Makes the words that hold the address of an indirect function agree with the code.
+    fn settle_indirect(&mut self) {
+        let (resolved, scanned) = (self.resolved, &mut self.scanned);
+        let words = std::mem::take(&mut scanned.indirect);
+        for (word, symbol) in words {
+            if scanned.slots(resolved, word.object, symbol).is_plt_address {
+                scanned.relative.push(word);
+            } else {
+                scanned.indirect.push((word, symbol));
+            }
+        }
     }
 
     fn tls_pair(&mut self, site: &Site) {

@@ -374,7 +374,7 @@ impl Writer<'_, '_> {
         let types = self.resolved.machine.dynamic_types();
         self.scanned.got.iter().flat_map(move |entry| {
             let place = got + 8 * entry.word as u64;
-            let (first, second) = got_words(self.resolved, types, entry);
+            let (first, second) = got_words(self.resolved, self.scanned, types, entry);
             [
                 Some((place, first)),
                 second.map(|second| (place + 8, second)),
@@ -406,9 +406,11 @@ impl Writer<'_, '_> {
     }
 
     fn got(&self) -> Vec<u8> {
+        let plt = self.layout.synthetic_address(Synthetic::Plt);
         let value = |(_, word)| match word {
             GotWord::Zero | GotWord::Dynamic { .. } => 0,
             GotWord::Number(target) | GotWord::Relative(target) => self.address(target),
+            GotWord::PltEntry(index) => plt + self.resolved.plt_entry_size * index as u64,
             GotWord::BlockOffset(target) => self.block_offset(target),
         };
         self.got_words()

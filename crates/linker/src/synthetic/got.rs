@@ -3,7 +3,7 @@
 use farcall_arch::DynamicTypes;
 
 use crate::resolve::{GlobalId, Resolved, Target};
-use crate::scan::{GotEntry, GotKind};
+use crate::scan::{GotEntry, GotKind, Scanned};
 
 /// What one word of the GOT holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub(crate) enum GotWord {
     Number(Target),
     /// An address in the image: the load bias is added to it.
     Relative(Target),
+    /// The address of the PLT entry with this index, likewise.
+    PltEntry(usize),
     /// The offset of a thread-local variable in the image's TLS block.
     BlockOffset(Target),
     /// What a dynamic relocation gives.
@@ -37,6 +39,7 @@ pub(crate) enum Addend {
 /// The words of an entry, the second for pairs only.
 pub(crate) fn got_words(
     resolved: &Resolved<'_>,
+    scanned: &Scanned,
     types: DynamicTypes,
     entry: &GotEntry,
 ) -> (GotWord, Option<GotWord>) {
@@ -55,12 +58,19 @@ pub(crate) fn got_words(
         Some(_) => Addend::Zero,
         None => Addend::BlockOffset(target),
     };
+    // Of the resolver of an indirect function.
+    let result = dynamic(types.indirect_relative, Addend::Address(target));
     match entry.kind {
         GotKind::Address if import.is_some() => (dynamic(types.glob_dat, Addend::Zero), None),
-        GotKind::Address if resolved.is_indirect(entry.object, entry.symbol) => (
-            dynamic(types.indirect_relative, Addend::Address(target)),
-            None,
-        ),
+        GotKind::Address if resolved.is_indirect(entry.object, entry.symbol) => {
+            let slots = scanned.slots(resolved, entry.object, entry.symbol);
+            let word = match slots.plt {
+                Some(index) if slots.is_plt_address => GotWord::PltEntry(index),
+                _ => result,
+            };
+            (word, None)
+        }
+        GotKind::Resolved => (result, None),
         GotKind::Address if target.is_in_image() => (GotWord::Relative(target), None),
         GotKind::Address => (GotWord::Number(target), None),
         GotKind::TlsPair => {

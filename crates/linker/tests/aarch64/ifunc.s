@@ -1,11 +1,12 @@
-// Indirect functions: calls and addresses in code go through the PLT, words get what the resolver gives.
+// Indirect functions: calls and addresses in code go through the PLT, so its entry is the address to words too.
 //# ExpectValue: operand(f) = start(.plt)
 //# ExpectValue: operand(f+4) + operand(f+8) = start(.plt)
-//# ExpectValue: operand(f+12) + operand(f+16) = start(.got)
+//# ExpectValue: operand(f+12) + operand(f+16) = start(.got) + 8
 //# ExpectValue: operand(start(.plt)+4) + operand(start(.plt)+8) = start(.got)
 //# ExpectDynamic: INDIRECT . at start(.got) = resolver
-//# ExpectDynamic: INDIRECT . at d = resolver
-//# ExpectDynamicCount: 2
+//# ExpectDynamic: RELATIVE at start(.got) + 8 = start(.plt)
+//# ExpectDynamic: RELATIVE at d = start(.plt)
+//# ExpectDynamicCount: 3
         .globl f, resolver, d
         .hidden pick
 f:      bl pick
