@@ -1,6 +1,6 @@
 //! The machines, and what is asked of each.
 
-use crate::{PropertyRule, Range, Reloc, aarch64, x86_64};
+use crate::{PropertyRule, Range, Relaxation, Reloc, aarch64, x86_64};
 
 /// A target machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -280,12 +280,17 @@ impl Machine {
     /// Rewrites the instruction before a relaxable GOT load of a symbol in the same image, so
     /// that it computes (or calls) the address itself.
     ///
-    /// `code` is the section's bytes and `offset` the relocation's place in it. `None`, with
-    /// nothing changed, when the instruction has no such form.
+    /// `relaxation` is the relocation's, `code` the section's bytes and `offset` the relocation's place
+    /// in it. `None`, with nothing changed, when the instruction has no such form.
     #[must_use]
-    pub fn relax_got_load(self, code: &mut [u8], offset: usize) -> Option<Relaxed> {
+    pub fn relax_got_load(
+        self,
+        relaxation: Relaxation,
+        code: &mut [u8],
+        offset: usize,
+    ) -> Option<Relaxed> {
         match self {
-            Self::X86_64 => x86_64::relax_got_load(code, offset),
+            Self::X86_64 => x86_64::relax_got_load(relaxation, code, offset),
             Self::Aarch64 => None,
         }
     }

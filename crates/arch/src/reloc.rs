@@ -93,11 +93,22 @@ pub enum Relaxation {
     None,
     /// A load from the GOT may compute the address instead, when the symbol is in the image.
     GotLoad,
+    /// Likewise, and a branch through the GOT may go there directly.
+    GotLoadOrBranch,
     /// Together with the [`Relaxation::GotPageLoad`] of the instruction behind, it may compute the
     /// address instead, when the symbol is in the image.
     GotPage,
     /// The second of such a pair.
     GotPageLoad,
+}
+
+impl Relaxation {
+    /// Whether one instruction by itself loads from the GOT.
+    #[must_use]
+    #[inline]
+    pub const fn is_got_load(self) -> bool {
+        matches!(self, Self::GotLoad | Self::GotLoadOrBranch)
+    }
 }
 
 impl Base {

@@ -107,7 +107,10 @@ pub(crate) const fn reloc(r_type: u32) -> Option<Reloc> {
         _ => return None,
     };
     let relaxation = match r_type {
-        41..=43 | 46 | 49 => Relaxation::GotLoad,
+        41 | 42 => Relaxation::GotLoadOrBranch,
+        // Direct branches have no form with a REX2 prefix. With longer ones there are no plain loads: an
+        // opcode that looks like one is in another map.
+        43 => Relaxation::GotLoad,
         _ => Relaxation::None,
     };
     Some(Reloc {
@@ -163,7 +166,15 @@ pub(crate) fn write_plt_entry(out: &mut [u8], plt_entry: u64, got_entry: u64) ->
 }
 
 /// See [`crate::Machine::relax_got_load`]. psABI, "Optimize GOTPCRELX Relocations".
-pub(crate) fn relax_got_load(code: &mut [u8], offset: usize) -> Option<Relaxed> {
+pub(crate) fn relax_got_load(
+    relaxation: Relaxation,
+    code: &mut [u8],
+    offset: usize,
+) -> Option<Relaxed> {
+    if !relaxation.is_got_load() {
+        return None;
+    }
+    let may_branch = relaxation == Relaxation::GotLoadOrBranch;
     let opcode_at = offset.checked_sub(2)?;
     let instruction = code.get_mut(opcode_at..offset.checked_add(4)?)?;
     let (opcode, mod_rm) = (instruction[0], instruction[1]);
@@ -174,13 +185,13 @@ pub(crate) fn relax_got_load(code: &mut [u8], offset: usize) -> Option<Relaxed> 
             offset
         }
         // call *foo@GOTPCREL(%rip)  ->  addr32 call foo
-        (0xff, 0x15) => {
+        (0xff, 0x15) if may_branch => {
             instruction[0] = 0x67;
             instruction[1] = 0xe8;
             offset
         }
         // jmp *foo@GOTPCREL(%rip)  ->  jmp foo; nop
-        (0xff, 0x25) => {
+        (0xff, 0x25) if may_branch => {
             instruction[0] = 0xe9;
             instruction[5] = 0x90;
             offset - 1
@@ -291,11 +302,12 @@ mod tests {
 
     #[test]
     fn got_loads_relax_to_addresses_and_direct_branches() {
-        let relax = |bytes: &[u8]| {
+        let relax_as = |relaxation, bytes: &[u8]| {
             let mut code = bytes.to_vec();
-            let relaxed = relax_got_load(&mut code, bytes.len() - 4);
+            let relaxed = relax_got_load(relaxation, &mut code, bytes.len() - 4);
             (code, relaxed.map(|relaxed| relaxed.offset))
         };
+        let relax = |bytes: &[u8]| relax_as(Relaxation::GotLoadOrBranch, bytes);
         assert_eq!(
             relax(&[0x48, 0x8b, 0x05, 0, 0, 0, 0]),
             (vec![0x48, 0x8d, 0x05, 0, 0, 0, 0], Some(3))
@@ -311,5 +323,11 @@ mod tests {
         // cmp foo@GOTPCREL(%rip), %rax has no PC-relative form without the GOT.
         assert_eq!(relax(&[0x48, 0x3b, 0x05, 0, 0, 0, 0]).1, None);
         assert_eq!(relax(&[0, 0, 0, 0]).1, None);
+        let load = |bytes: &[u8]| relax_as(Relaxation::GotLoad, bytes).1;
+        assert_eq!(load(&[0xd5, 0x48, 0x8b, 0x05, 0, 0, 0, 0]), Some(4));
+        assert_eq!(load(&[0xd5, 0x00, 0xff, 0x15, 0, 0, 0, 0]), None);
+        assert_eq!(load(&[0xd5, 0x00, 0xff, 0x25, 0, 0, 0, 0]), None);
+        let kept = relax_as(Relaxation::None, &[0x48, 0x8b, 0x05, 0, 0, 0, 0]);
+        assert_eq!(kept.1, None);
     }
 }

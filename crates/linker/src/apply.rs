@@ -74,7 +74,7 @@ impl<'a, 'data> Context<'a, 'data> {
             let addend = relocation.r_addend.get(LE);
             if is_relaxed(machine, reloc, target, section, offset, addend)
                 && !self.resolved.is_indirect(run.object, symbol)
-                && let Some(relaxed) = machine.relax_got_load(bytes, at)
+                && let Some(relaxed) = machine.relax_got_load(reloc.relaxation, bytes, at)
             {
                 (reloc, at) = (relaxed.reloc, relaxed.offset);
             }

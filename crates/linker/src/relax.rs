@@ -38,7 +38,7 @@ pub(crate) fn got_pairs(
                 index += 2;
             }
             Relaxation::GotPageLoad => return Vec::new(),
-            Relaxation::None | Relaxation::GotLoad => index += 1,
+            Relaxation::None | Relaxation::GotLoad | Relaxation::GotLoadOrBranch => index += 1,
         }
     }
     pairs

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use farcall_arch::{Base, Expression, Field, Machine, Relaxation, Reloc};
+use farcall_arch::{Base, Expression, Field, Machine, Reloc};
 use foldhash::fast::FixedState;
 use object::elf::{self, Rela64};
 use object::endian::LittleEndian as LE;
@@ -152,7 +152,7 @@ pub(crate) fn is_relaxed(
     /// The distance to the end of the instruction: any other addend reads a part of the entry, or
     /// another one.
     const WHOLE_ENTRY: i64 = -4;
-    if reloc.relaxation != Relaxation::GotLoad || !target.is_in_image() || addend != WHOLE_ENTRY {
+    if !reloc.relaxation.is_got_load() || !target.is_in_image() || addend != WHOLE_ENTRY {
         return false;
     }
     let Some(start) = usize::try_from(offset)
@@ -169,7 +169,9 @@ pub(crate) fn is_relaxed(
     };
     let mut window = [0; BEFORE + 4];
     window.copy_from_slice(code);
-    machine.relax_got_load(&mut window, BEFORE).is_some()
+    machine
+        .relax_got_load(reloc.relaxation, &mut window, BEFORE)
+        .is_some()
 }
 
 pub(crate) fn scan(resolved: &Resolved<'_>) -> Result<Scanned, Errors> {
