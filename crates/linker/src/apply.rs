@@ -109,6 +109,7 @@ impl<'a, 'data> Context<'a, 'data> {
                 return Err(Error::OutsideSection {
                     place: self.resolved.place(run.object, run.section, offset),
                     relocation: reloc.name,
+                    symbol: self.resolved.symbol_name(run.object, symbol),
                 });
             };
             reloc.field.write(field, value);

@@ -239,6 +239,20 @@ pub enum Error {
         /// The symbol.
         symbol: String,
     },
+    /// A thread-local variable that is used as an ordinary one, or the reverse.
+    #[error(
+        "{place}: {relocation} against {symbol}: {reason}: declare it alike where it is defined and where it is used"
+    )]
+    ThreadLocalConfusion {
+        /// The relocation's place.
+        place: Place,
+        /// The type's name.
+        relocation: &'static str,
+        /// The symbol.
+        symbol: String,
+        /// Which of the two.
+        reason: &'static str,
+    },
     /// Debug information is at no address and has no GOT, so most relocations mean nothing there.
     #[error(
         "{place}: {relocation} against {symbol}: debug information cannot refer to that: link without it"
@@ -252,12 +266,16 @@ pub enum Error {
         symbol: String,
     },
     /// A relocation that reaches outside its section.
-    #[error("{place}: {relocation} lies outside its section")]
+    #[error(
+        "{place}: {relocation} against {symbol} lies outside its section: the object is damaged, make it anew"
+    )]
     OutsideSection {
         /// The relocation's place.
         place: Place,
         /// The type's name.
         relocation: &'static str,
+        /// The symbol.
+        symbol: String,
     },
     /// A value that does not fit.
     #[error("{place}: {relocation} against {symbol} out of range: {} not in {range}", Hex(*value))]

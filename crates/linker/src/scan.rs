@@ -292,6 +292,7 @@ impl Scanner<'_, '_> {
             return Err(Error::OutsideSection {
                 place,
                 relocation: site.reloc.name,
+                symbol: self.resolved.symbol_name(site.object, site.symbol),
             });
         }
         self.check_target(site)?;
@@ -459,8 +460,9 @@ impl Scanner<'_, '_> {
         } else {
             return Ok(());
         };
-        Err(Error::Symbol {
-            object: self.resolved.objects[site.object].name.clone(),
+        Err(Error::ThreadLocalConfusion {
+            place: self.resolved.place(site.object, site.section, site.offset),
+            relocation: site.reloc.name,
             symbol: self.resolved.symbol_name(site.object, site.symbol),
             reason,
         })

@@ -230,6 +230,7 @@ impl Relocator<'_, '_> {
             return Err(Error::OutsideSection {
                 place: place(),
                 relocation: reloc.name,
+                symbol: self.resolved.symbol_name(self.object, symbol),
             });
         };
         reloc.field.write(field, value);

@@ -1,5 +1,5 @@
 // A relocation in the last byte of a record would write into the next one.
-//# ExpectError: a.o: .eh_frame+0x1b: R_X86_64_PC32 lies outside its section
+//# ExpectError: a.o: .eh_frame+0x1b: R_X86_64_PC32 against .text lies outside its section
 f:      ret
         .section .eh_frame,"a",@progbits
         .long 8, 0, 0
