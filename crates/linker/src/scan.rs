@@ -321,8 +321,9 @@ impl Scanner<'_, '_> {
                 _ => Err(self.error(site, Problem::NotPic)),
             },
             E::Plt => match site.target {
-                Target::Absolute(_) => Err(self.error(site, Problem::NotPic)),
-                Target::Import(_) => {
+                // Without a symbol it is an address that the addend has.
+                Target::Absolute(_) if site.symbol == 0 => Err(self.error(site, Problem::NotPic)),
+                Target::Absolute(_) | Target::Import(_) => {
                     self.plt_entry(site);
                     Ok(())
                 }
