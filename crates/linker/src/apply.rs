@@ -72,7 +72,7 @@ impl<'a, 'data> Context<'a, 'data> {
             let section = &self.resolved.objects[run.object].sections[run.section];
             let mut at = usize::try_from(offset - run.start).map_err(|_| Error::TooLarge)?;
             let addend = relocation.r_addend.get(LE);
-            if is_relaxed(machine, reloc, target, section, offset, addend)
+            if is_relaxed(self.resolved, reloc, target, section, offset, addend)
                 && !self.resolved.is_indirect(run.object, symbol)
                 && let Some(relaxed) = machine.relax_got_load(reloc.relaxation, bytes, at)
             {

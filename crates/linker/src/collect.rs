@@ -9,7 +9,9 @@ use object::elf;
 use crate::error::{Error, Result};
 use crate::input::{Placement, SymbolType};
 use crate::layout::{NOTE_HEADER_SIZE, POINTER_SIZE};
-use crate::output::{Content, OutputSection, Piece, SegmentKind, Synthetic, destination};
+use crate::output::{
+    Content, OutputSection, Piece, SegmentKind, Synthetic, destination, zeroed_name,
+};
 use crate::properties::note_size;
 use crate::resolve::Resolved;
 use crate::scan::Scanned;
@@ -120,7 +122,7 @@ fn collect<'data>(
         if let (Some(definition), Some(common)) = (definition, resolved.commons.get(&id)) {
             let (name, segment, flags): (&[u8], _, _) = match definition.symbol_type {
                 SymbolType::Tls => (b".tbss", SegmentKind::Relro, elf::SHF_TLS.0),
-                _ => (b".bss", SegmentKind::Data, 0),
+                _ => (zeroed_name(b".bss", common.size), SegmentKind::Data, 0),
             };
             let flags = flags | alloc | elf::SHF_WRITE.0;
             let piece = Piece::Common(id);

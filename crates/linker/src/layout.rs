@@ -13,7 +13,7 @@ use object::elf;
 
 use crate::collect::output_sections;
 use crate::error::{Error, Result};
-use crate::output::{Content, OutputSection, Piece, SegmentKind, Synthetic};
+use crate::output::{Content, OutputSection, Piece, SegmentKind, Synthetic, is_far};
 use crate::packing;
 use crate::resolve::{Definition, GlobalId, Resolved, Target};
 use crate::scan::{Scanned, Word};
@@ -88,6 +88,8 @@ pub(crate) struct TlsLayout {
 
 /// The reach of a signed 32-bit displacement, less a page for what stands before or after.
 const MAX_SPAN: u64 = (1 << 31) - (1 << 16);
+/// What images allow, for sections that are not referred to by such displacements.
+const MAX_FAR_SPAN: u64 = 1 << 40;
 
 /// Bytes of an ELF file header and of a program header.
 pub(crate) const FILE_HEADER_SIZE: u64 = 64;
@@ -263,10 +265,15 @@ pub(crate) fn give_offsets(
         section.address = (if takes_addresses { end } else { zeroed_end })
             .checked_next_multiple_of(section.align)
             .ok_or(Error::TooLarge)?;
+        let limit = if is_far(section.name) {
+            MAX_FAR_SPAN
+        } else {
+            MAX_SPAN
+        };
         let section_end = section
             .address
             .checked_add(section.size)
-            .filter(|&end| end <= MAX_SPAN);
+            .filter(|&end| end <= limit);
         let section_end = section_end.ok_or(Error::TooLarge)?;
         if takes_addresses {
             end = section_end;
@@ -475,9 +482,6 @@ fn give_addresses(layout: &mut Layout<'_>, resolved: &Resolved<'_>, is_packed: b
             align: segment_align,
         });
         (memory_end, file_end) = (end, segment_file_end);
-    }
-    if memory_end > MAX_SPAN {
-        return Err(Error::TooLarge);
     }
     let padding = file_end - bytes_in_file(layout, resolved);
     if padding > MAX_PADDING {

@@ -111,6 +111,7 @@ impl OutputSection<'_> {
             (true, true, _) => 21,
             (_, _, elf::SHT_INIT_ARRAY) => 22,
             (_, _, elf::SHT_FINI_ARRAY) => 23,
+            (_, true, _) if is_far(self.name) => 100,
             (_, true, _) => 99,
             _ if self.name == b".eh_frame" => 51,
             _ => 30,
@@ -129,7 +130,7 @@ pub(crate) fn destination<'data>(
         _ if is_tls => b".tdata",
         elf::SHT_INIT_ARRAY => b".init_array",
         elf::SHT_FINI_ARRAY => b".fini_array",
-        elf::SHT_NOBITS => zeroed_name(output_name(section.name)),
+        elf::SHT_NOBITS => zeroed_name(output_name(section.name), section.size),
         _ => output_name(section.name),
     };
     let section_type = match section.section_type {
@@ -181,14 +182,24 @@ fn output_name(name: &[u8]) -> &[u8] {
     name
 }
 
+/// From so many bytes on zeroed data is far: code models other than the small one do not tell it apart.
+const FAR_SIZE: u64 = 1 << 30;
+
 /// Zeroed sections stand apart from those with bytes, whose zeroes would be in the file.
-fn zeroed_name(name: &[u8]) -> &[u8] {
+pub(crate) fn zeroed_name(name: &[u8], size: u64) -> &[u8] {
     match name {
+        b".data" | b".bss" if size >= FAR_SIZE => b".lbss",
         b".data" => b".bss",
         b".data.rel.ro" => b".bss.rel.ro",
         b".ldata" => b".lbss",
         _ => name,
     }
+}
+
+/// Whether an output section may lie farther away than 32-bit displacements reach: zeroed data of the medium
+/// and large code models, which is last. What has bytes in the file is never that large.
+pub(crate) fn is_far(name: &[u8]) -> bool {
+    name == b".lbss"
 }
 
 /// Whether a section is a table of constructors or destructors.

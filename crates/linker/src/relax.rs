@@ -69,9 +69,11 @@ fn may_compute(
     let code = usize::try_from(pair[0].r_offset.get(LE))
         .ok()
         .and_then(|offset| section.data.get(offset..)?.first_chunk());
+    let target = resolved.target(object, symbol);
     pair.iter()
         .all(|relocation| relocation.r_addend.get(LE) == 0)
-        && resolved.target(object, symbol).is_in_image()
+        && target.is_in_image()
+        && !resolved.is_far(target)
         && !resolved.is_indirect(object, symbol)
         && code.is_some_and(|code| resolved.machine.relax_got_pair(&mut { *code }).is_some())
 }

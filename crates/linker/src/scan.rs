@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use farcall_arch::{Base, Expression, Field, Machine, Reloc};
+use farcall_arch::{Base, Expression, Field, Reloc};
 use foldhash::fast::FixedState;
 use object::elf::{self, Rela64};
 use object::endian::LittleEndian as LE;
@@ -139,9 +139,10 @@ impl Scanned {
 /// Whether a GOT load is rewritten to compute the address itself. Scanning and applying must
 /// agree, so both ask here.
 ///
-/// The address fits: an image is smaller than the reach of a 32-bit displacement.
+/// The address fits, unless it may be far: all else of an image is smaller than the reach of a 32-bit
+/// displacement.
 pub(crate) fn is_relaxed(
-    machine: Machine,
+    resolved: &Resolved<'_>,
     reloc: Reloc,
     target: Target,
     section: &Section<'_>,
@@ -169,9 +170,11 @@ pub(crate) fn is_relaxed(
     };
     let mut window = [0; BEFORE + 4];
     window.copy_from_slice(code);
-    machine
-        .relax_got_load(reloc.relaxation, &mut window, BEFORE)
-        .is_some()
+    let machine = resolved.machine;
+    !resolved.is_far(target)
+        && machine
+            .relax_got_load(reloc.relaxation, &mut window, BEFORE)
+            .is_some()
 }
 
 pub(crate) fn scan(resolved: &Resolved<'_>) -> Result<Scanned, Errors> {
@@ -331,10 +334,16 @@ impl Scanner<'_, '_> {
             },
             E::GotEntry if site.is_relaxed => Ok(()),
             E::GotEntry => {
-                let machine = self.resolved.machine;
                 let (reloc, target) = (site.reloc, site.target);
                 if is_indirect
-                    || !is_relaxed(machine, reloc, target, section, site.offset, site.addend)
+                    || !is_relaxed(
+                        self.resolved,
+                        reloc,
+                        target,
+                        section,
+                        site.offset,
+                        site.addend,
+                    )
                 {
                     self.got_entry(site);
                 }

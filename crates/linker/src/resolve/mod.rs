@@ -13,6 +13,7 @@ use object::endian::LittleEndian as LE;
 
 use crate::error::{Place, Referrer};
 use crate::input::{InputSymbol, Object, Placement, Property, SymbolType, Visibility};
+use crate::output::{destination, is_far, zeroed_name};
 use crate::synthetic::LinkerSymbol;
 
 /// The objects of the image and what their names mean.
@@ -144,6 +145,20 @@ impl<'data> Resolved<'data> {
         self.kept.push(vec![true; object.sections.len()]);
         self.global_ids.push(Vec::new());
         self.objects.push(object);
+    }
+
+    /// Whether a target may be farther away than 32-bit displacements reach.
+    pub(crate) fn is_far(&self, target: Target) -> bool {
+        match target {
+            Target::Section {
+                object, section, ..
+            } => is_far(destination(&self.objects[object].sections[section]).0),
+            Target::Common(id) => {
+                let common = self.commons.get(&id);
+                common.is_some_and(|common| is_far(zeroed_name(b".bss", common.size)))
+            }
+            _ => false,
+        }
     }
 
     /// The global that an object's symbol stands for, `None` when it is local.
