@@ -281,6 +281,35 @@ mod tests {
     }
 
     #[test]
+    fn every_row_takes_both_edges_of_its_field_and_nothing_past_them() {
+        let narrow = |row: &Reloc| (1..8).contains(&row.field.size());
+        for row in (0..64).filter_map(reloc).filter(narrow) {
+            // psABI, "Relocation": what zero-extends, what sign-extends, and what may do either.
+            let (low, high) = match row.name {
+                "R_X86_64_8" => (-0x80, 0xff),
+                "R_X86_64_PC8" => (-0x80, 0x7f),
+                "R_X86_64_16" => (-0x8000, 0xffff),
+                "R_X86_64_PC16" => (-0x8000, 0x7fff),
+                "R_X86_64_32" | "R_X86_64_SIZE32" => (0, 0xffff_ffff),
+                _ => (-0x8000_0000, 0x7fff_ffff_i64),
+            };
+            for edge in [low, high] {
+                let value = edge.cast_unsigned();
+                assert!(row.range.check(value).is_ok(), "{}: {edge:#x}", row.name);
+                let mut place = [0xaa; 8];
+                row.field.write(&mut place, value);
+                let (written, rest) = place.split_at(row.field.size());
+                assert_eq!(written, &value.to_le_bytes()[..written.len()]);
+                assert!(rest.iter().all(|&byte| byte == 0xaa), "{}", row.name);
+            }
+            for past in [low - 1, high + 1] {
+                let checked = row.range.check(past.cast_unsigned());
+                assert!(checked.is_err(), "{}: {past:#x}", row.name);
+            }
+        }
+    }
+
+    #[test]
     fn a_plt_entry_jumps_through_its_got_entry() {
         let mut entry = [0; 8];
         assert!(write_plt_entry(&mut entry, 0x1000, 0x3000));
