@@ -259,7 +259,13 @@ impl Writer<'_, '_> {
             };
             if let Some(definition) = self.resolved.defining_symbol(id) {
                 let target = self.resolved.global_target(id);
-                let mut address = self.layout.target_address(self.resolved, target);
+                let slots = self.scanned.global_slots(id);
+                // To others an indirect function is where the image's own code sees it.
+                let at_plt = slots.plt.filter(|_| slots.is_plt_address);
+                let (mut address, symbol_type) = match at_plt {
+                    Some(entry) => (self.plt_entry(entry), SymbolType::Function),
+                    None => (self.address(target), definition.symbol_type),
+                };
                 let is_tls = definition.symbol_type == SymbolType::Tls;
                 let section = match target {
                     Target::Absolute(_) => elf::SHN_ABS,
@@ -277,6 +283,7 @@ impl Writer<'_, '_> {
                 };
                 // What an assembler's `.size` says past the end is not the symbol's.
                 let size = match target {
+                    _ if at_plt.is_some() => self.resolved.plt_entry_size,
                     Target::Section {
                         object, section, ..
                     } => {
@@ -294,7 +301,7 @@ impl Writer<'_, '_> {
                 } else {
                     elf::STB_GLOBAL
                 };
-                symbol.set_st_info(binding, elf_type(definition.symbol_type));
+                symbol.set_st_info(binding, elf_type(symbol_type));
                 if global.visibility == Visibility::Protected {
                     symbol.st_other = symbol.st_other.with_visibility(elf::STV_PROTECTED);
                 }
@@ -405,12 +412,16 @@ impl Writer<'_, '_> {
         i64::from_le_bytes(*word.expect("a word with a relocation has bytes in the file"))
     }
 
-    fn got(&self) -> Vec<u8> {
+    fn plt_entry(&self, index: usize) -> u64 {
         let plt = self.layout.synthetic_address(Synthetic::Plt);
+        plt + self.resolved.plt_entry_size * index as u64
+    }
+
+    fn got(&self) -> Vec<u8> {
         let value = |(_, word)| match word {
             GotWord::Zero | GotWord::Dynamic { .. } => 0,
             GotWord::Number(target) | GotWord::Relative(target) => self.address(target),
-            GotWord::PltEntry(index) => plt + self.resolved.plt_entry_size * index as u64,
+            GotWord::PltEntry(index) => self.plt_entry(index),
             GotWord::BlockOffset(target) => self.block_offset(target),
         };
         self.got_words()
