@@ -153,6 +153,19 @@ fn what_cannot_be_placed_says_why() {
 }
 
 #[test]
+fn zeroes_without_bytes_in_the_file_are_in_sections_too() {
+    require_tools!("clang-22", "eu-elflint");
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let source = ".globl zeroed, f\nf: ret\n .data\n .quad f\n .bss\n .zero 4096\nzeroed: .zero 65536\n .size zeroed, 65536\n";
+    build(folder, "--target=x86_64-linux-gnu", source);
+    let args = ["place", "a.img", "--at", "0x10000000", "-o", "placed"];
+    assert!(farcall(folder, &args).status.success());
+    let placed = folder.join("placed");
+    tools::run("eu-elflint", &["--gnu-ld", placed.to_str().unwrap()]).unwrap();
+}
+
+#[test]
 fn images_of_another_machine_are_placed_on_this_one() {
     require_tools!("clang-22", "readelf");
     let folder = tempfile::tempdir().unwrap();

@@ -37,7 +37,7 @@ pub struct PlacedSymbol<'a> {
     pub is_import: bool,
 }
 
-/// An `ET_EXEC` file of the segments, a section for each, and the symbols. Its entry is the symbol
+/// An `ET_EXEC` file of the segments, a section for each and one for its zeroes, and the symbols. Its entry is the symbol
 /// `_start`, else `main`, else 0.
 #[must_use]
 pub fn executable(
@@ -92,9 +92,27 @@ pub fn executable(
             sh_addr: U64::new(LE, segment.address),
             ..section(&mut names, name, elf::SHT_PROGBITS, offset, size)
         });
+        let n_zeroes = segment.bytes.len() - size;
+        if n_zeroes > 0 {
+            sections.push(SectionHeader64 {
+                sh_flags: U64::new(LE, elf::SectionFlags(section_flags)),
+                sh_addr: U64::new(LE, segment.address + size as u64),
+                ..section(
+                    &mut names,
+                    if segment.writable {
+                        b".bss\0"
+                    } else {
+                        b".bss.rel.ro\0"
+                    },
+                    elf::SHT_NOBITS,
+                    offset + size as u64,
+                    n_zeroes,
+                )
+            });
+        }
     }
 
-    let (table, strings) = symbol_table(segments, symbols);
+    let (table, strings) = symbol_table(&sections, symbols);
     let offset = out.len() as u64;
     out.extend_from_slice(&table);
     let strings_index = to_u32(sections.len() + 1);
@@ -202,22 +220,21 @@ fn empty_section() -> SectionHeader64<LE> {
 
 /// The symbol table and its strings.
 fn symbol_table(
-    segments: &[PlacedSegment<'_>],
+    sections: &[SectionHeader64<LE>],
     symbols: &[PlacedSymbol<'_>],
 ) -> (Vec<u8>, Vec<u8>) {
     let mut table = bytes_of(&Sym64::<LE>::default()).to_vec();
     let mut strings = vec![0];
     for symbol in symbols {
-        let holds = |segment: &PlacedSegment<'_>| {
-            let distance = symbol.address.checked_sub(segment.address);
-            distance.is_some_and(|distance| distance < segment.bytes.len() as u64)
+        let holds = |section: &SectionHeader64<LE>| {
+            let distance = symbol.address.checked_sub(section.sh_addr.get(LE));
+            distance.is_some_and(|distance| distance < section.sh_size.get(LE))
         };
-        // The sections are the segments, after the empty one.
-        let section = segments
+        let section = sections
             .iter()
             .position(holds)
             .filter(|_| !symbol.is_import);
-        let section = section.map_or(elf::SHN_ABS, |index| SymbolSection(to_u16(index + 1)));
+        let section = section.map_or(elf::SHN_ABS, |index| SymbolSection(to_u16(index)));
         let kind = match symbol.kind {
             SymbolKind::Function => elf::STT_FUNC,
             SymbolKind::Data => elf::STT_OBJECT,
