@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use farcall::Image;
-use farcall::loader::place;
+use farcall::loader::{PlaceError, place};
 
 use crate::build::write;
 
@@ -38,8 +38,12 @@ impl Place {
             .map(|(name, address)| (name.as_bytes(), *address))
             .collect();
         let placed = place(&image, self.at, |import| defined.get(import).copied());
-        let placed = placed.with_context(|| {
-            format!("{name}: it cannot be placed (imports are defined by --define NAME=ADDRESS)")
+        let placed = placed.map_err(|error| {
+            let hint = match error {
+                PlaceError::Missing { .. } => " (imports are defined by --define NAME=ADDRESS)",
+                _ => "",
+            };
+            anyhow::Error::new(error).context(format!("{name}: it cannot be placed{hint}"))
         })?;
         write(&self.output, &placed.executable())
     }

@@ -133,7 +133,7 @@ fn what_cannot_be_placed_says_why() {
         (
             "0x10000001",
             "import=1",
-            "0x10000001: not a multiple of the image's alignment, 0x1000",
+            "a.img: it cannot be placed: 0x10000001: not a multiple of the image's alignment, 0x1000",
         ),
         ("0xfffffffffffff000", "import=1", "does not fit there"),
         ("here", "import=1", "invalid value"),
