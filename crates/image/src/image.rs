@@ -36,7 +36,8 @@ pub struct Image<'data> {
     pub(crate) digest: Digest,
     pub(crate) digest_offset: usize,
     /// Lies in the first segment's bytes.
-    pub(crate) manifest: Range<usize>,
+    pub(crate) manifest_range: Range<usize>,
+    pub(crate) manifest: Manifest<'data>,
 }
 
 /// One `PT_LOAD` segment.
@@ -355,20 +356,16 @@ impl<'data> Image<'data> {
     }
 
     /// The manifest.
-    ///
-    /// # Panics
-    ///
-    /// Never: parsing has decoded it.
     #[must_use]
-    pub fn manifest(&self) -> Manifest<'data> {
-        Manifest::decode(&self.bytes[self.manifest.clone()]).expect("Image::parse decoded it")
+    pub fn manifest(&self) -> &Manifest<'data> {
+        &self.manifest
     }
 
     /// Where the manifest is encoded: a byte range of the file, within [`Image::lookup_tables`], for
     /// [`Manifest::decode`] over a copy of it.
     #[must_use]
     pub fn manifest_range(&self) -> Range<usize> {
-        self.manifest.clone()
+        self.manifest_range.clone()
     }
 }
 

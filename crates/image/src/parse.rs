@@ -103,7 +103,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Image<'_>> {
             reason: "it stands among the tables that are for loading only",
         });
     }
-    Manifest::decode(&first_segment[notes.manifest.clone()])?;
+    let manifest = Manifest::decode(&first_segment[notes.manifest.clone()])?;
     let lookup = export_tables.range();
     Ok(Image {
         bytes,
@@ -121,7 +121,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Image<'_>> {
         unwind,
         digest: notes.digest,
         digest_offset: notes.digest_offset,
-        manifest: notes.manifest,
+        manifest_range: notes.manifest,
+        manifest,
         segments,
     })
 }

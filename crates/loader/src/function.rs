@@ -10,6 +10,11 @@ use farcall_image::{Parameter, Signature, ValueType};
 pub trait FunctionPointer: sealed::Pointer {
     /// Its type in LLVM's terms.
     fn signature() -> Signature;
+
+    /// Whether a type in LLVM's syntax is this one, attributes aside that it does not have: a quick yes,
+    /// or a no that says nothing.
+    #[doc(hidden)]
+    fn is_written(text: &str) -> bool;
 }
 
 /// A [`FunctionPointer`] that is unsafe to call: what a lookup gives, because no type tells all
@@ -21,6 +26,10 @@ pub trait UnsafeFunctionPointer: FunctionPointer {}
 pub trait AbiType: sealed::Value {
     /// The type in LLVM's terms.
     const VALUE_TYPE: ValueType;
+
+    /// The same in LLVM's syntax.
+    #[doc(hidden)]
+    const NAME: &'static str;
 }
 
 pub(crate) mod sealed {
@@ -42,29 +51,30 @@ pub(crate) mod sealed {
 }
 
 macro_rules! value_types {
-    ($($type:ty => $value_type:expr;)*) => {$(
+    ($($type:ty => $value_type:expr, $name:literal;)*) => {$(
         impl sealed::Value for $type {}
         impl AbiType for $type {
             const VALUE_TYPE: ValueType = $value_type;
+            const NAME: &'static str = $name;
         }
     )*};
 }
 
 value_types! {
-    () => ValueType::Void;
-    bool => ValueType::Int(1);
-    i8 => ValueType::Int(8);
-    u8 => ValueType::Int(8);
-    i16 => ValueType::Int(16);
-    u16 => ValueType::Int(16);
-    i32 => ValueType::Int(32);
-    u32 => ValueType::Int(32);
-    i64 => ValueType::Int(64);
-    u64 => ValueType::Int(64);
-    isize => ValueType::Int(isize::BITS);
-    usize => ValueType::Int(usize::BITS);
-    f32 => ValueType::Float;
-    f64 => ValueType::Double;
+    () => ValueType::Void, "void";
+    bool => ValueType::Int(1), "i1";
+    i8 => ValueType::Int(8), "i8";
+    u8 => ValueType::Int(8), "i8";
+    i16 => ValueType::Int(16), "i16";
+    u16 => ValueType::Int(16), "i16";
+    i32 => ValueType::Int(32), "i32";
+    u32 => ValueType::Int(32), "i32";
+    i64 => ValueType::Int(64), "i64";
+    u64 => ValueType::Int(64), "i64";
+    isize => ValueType::Int(64), "i64";
+    usize => ValueType::Int(64), "i64";
+    f32 => ValueType::Float, "float";
+    f64 => ValueType::Double, "double";
 }
 
 macro_rules! pointer_types {
@@ -72,6 +82,7 @@ macro_rules! pointer_types {
         impl<T> sealed::Value for $type {}
         impl<T> AbiType for $type {
             const VALUE_TYPE: ValueType = ValueType::Ptr;
+            const NAME: &'static str = "ptr";
         }
     )*};
 }
@@ -82,6 +93,7 @@ impl<F: FunctionPointer> sealed::Value for Option<F> {}
 /// A function pointer that may be null.
 impl<F: FunctionPointer> AbiType for Option<F> {
     const VALUE_TYPE: ValueType = ValueType::Ptr;
+    const NAME: &'static str = "ptr";
 }
 
 macro_rules! function_pointer {
@@ -110,8 +122,27 @@ macro_rules! function_pointer {
                     variadic: false,
                 }
             }
+
+            fn is_written(text: &str) -> bool {
+                is_written(text, R::NAME, &[$($parameter::NAME),*])
+            }
         }
     };
+}
+
+/// Whether `text` is the type of a function with these types.
+fn is_written(text: &str, result: &str, parameters: &[&str]) -> bool {
+    let matches = || {
+        let mut rest = text.strip_prefix(result)?.strip_prefix(" (")?;
+        for (index, parameter) in parameters.iter().enumerate() {
+            if index != 0 {
+                rest = rest.strip_prefix(", ")?;
+            }
+            rest = rest.strip_prefix(parameter)?;
+        }
+        (rest == ")").then_some(())
+    };
+    matches().is_some()
 }
 
 macro_rules! function_pointers {
@@ -155,6 +186,11 @@ mod tests {
             "i64 (i1, i8, i16, i32, i64, float, double, ptr, ptr)"
         );
         assert_eq!(<extern "C-unwind" fn()>::signature().to_string(), "void ()");
+        assert!(Function::is_written(&Function::signature().to_string()));
+        assert!(<extern "C" fn()>::is_written("void ()"));
+        for other in ["i32 ()", "void (i32)", "void (...)", "void () ", ""] {
+            assert!(!<extern "C" fn()>::is_written(other), "{other}");
+        }
     }
 
     #[test]

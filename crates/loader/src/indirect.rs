@@ -58,6 +58,11 @@ impl IndirectFunctions {
         chosen
     }
 
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The function that the code at this address of the image chose.
     pub(crate) fn get(&self, resolver: u64) -> Option<u64> {
         self.0.get(&resolver).copied()

@@ -57,6 +57,7 @@ mod loaded;
 mod loader;
 mod mapping;
 mod module;
+mod name;
 mod nearest;
 mod place;
 mod program;

@@ -12,7 +12,7 @@ use farcall_image::Image;
 
 use crate::error::{Error, Result};
 use crate::indirect::{IndirectFunctions, IndirectWord};
-use crate::loaded::{ExitHandlers, Loaded, Tables, UnwindTables, Users};
+use crate::loaded::{Attachments, ExitHandlers, Loaded, Tables, UnwindTables, Users};
 use crate::mapping::{Draft, SystemError};
 use crate::relocate::{self, RelocationError, ThreadLocalValues, Values};
 use crate::resolve::Resolution;
@@ -178,6 +178,14 @@ impl Bound<'_, '_> {
             true => memory.addresses(form).collect(),
             false => Vec::new(),
         };
+        let attachments = Attachments {
+            unwind,
+            tls,
+            descriptor_pairs: self.descriptor_pairs,
+            indirect,
+            thread_destructors: None,
+            libraries: resolution.libraries,
+        };
         for provider in &resolution.providers {
             provider.users().importers.push(image.name().to_owned());
         }
@@ -185,7 +193,7 @@ impl Bound<'_, '_> {
             thread_exit_ranges,
             constructors: self.constructors,
             loaded: Loaded {
-                name: image.name().to_owned(),
+                name: image.name_of().clone(),
                 digest: form.digest(),
                 tables,
                 exit_handlers: ExitHandlers::new(
@@ -195,12 +203,7 @@ impl Bound<'_, '_> {
                 ),
                 users: Mutex::new(Users::default()),
                 providers: resolution.providers,
-                unwind,
-                tls,
-                descriptor_pairs: self.descriptor_pairs,
-                indirect,
-                thread_destructors: None,
-                libraries: resolution.libraries,
+                attachments: attachments.boxed(),
                 memory,
             },
         })
@@ -225,17 +228,19 @@ impl Published {
         // handlers before it is gone.
         let registered = unsafe { self.loaded.exit_handlers.register() };
         registered.map_err(|source| Error::System {
-            image: self.loaded.name.clone(),
+            image: self.loaded.name.as_str().to_owned(),
             call: "__cxa_atexit".to_owned(),
             source,
         })?;
         let ranges = self.thread_exit_ranges;
-        let loaded = Arc::new_cyclic(|weak| {
-            let is_wanted = !ranges.is_empty();
-            let registration = || Registration::new(ranges, weak);
-            self.loaded.thread_destructors = is_wanted.then(registration);
-            self.loaded
-        });
+        let loaded = match ranges.is_empty() {
+            true => Arc::new(self.loaded),
+            false => Arc::new_cyclic(|weak| {
+                let attachments = self.loaded.attachments.get_or_insert_default();
+                attachments.thread_destructors = Some(Registration::new(ranges, weak));
+                self.loaded
+            }),
+        };
         let arguments = arguments.words();
         for constructor in self.constructors {
             // SAFETY: loading has found the entry to be code, of an image that someone vouches

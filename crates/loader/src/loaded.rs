@@ -9,6 +9,7 @@ use farcall_image::{Digest, Exports, Image, Manifest, Symbol, SymbolIndex, Symbo
 
 use crate::indirect::IndirectFunctions;
 use crate::mapping::Published;
+use crate::name::Name;
 use crate::relocate::Value;
 use crate::sys::dynamic::Library;
 use crate::sys::{noexcept, runtime};
@@ -19,22 +20,42 @@ use crate::tls::{ThreadLocals, TlsIndex};
 ///
 /// Fields are dropped in order: what runs or describes code first, the memory last.
 pub(crate) struct Loaded {
-    pub(crate) name: String,
+    pub(crate) name: Name,
     pub(crate) digest: Digest,
     pub(crate) tables: Tables,
     pub(crate) exit_handlers: ExitHandlers,
     pub(crate) users: Mutex<Users>,
     pub(crate) providers: Vec<Arc<Loaded>>,
-    #[expect(dead_code, reason = "held for its drop")]
+    pub(crate) attachments: Option<Box<Attachments>>,
+    pub(crate) memory: Published,
+}
+
+/// What only some modules have. It is apart, because there may be very many of those that have none.
+///
+/// Fields are dropped in order.
+#[derive(Debug, Default)]
+pub(crate) struct Attachments {
     pub(crate) unwind: Option<UnwindTables>,
     pub(crate) tls: Option<ThreadLocals>,
-    #[expect(dead_code, reason = "its TLS descriptors point there")]
+    /// Its TLS descriptors point there.
     pub(crate) descriptor_pairs: Box<[TlsIndex]>,
     pub(crate) indirect: IndirectFunctions,
     pub(crate) thread_destructors: Option<Registration>,
-    #[expect(dead_code, reason = "held open")]
+    /// Held open.
     pub(crate) libraries: Vec<Arc<Library>>,
-    pub(crate) memory: Published,
+}
+
+impl Attachments {
+    /// `None` when there is nothing.
+    pub(crate) fn boxed(self) -> Option<Box<Self>> {
+        let is_empty = self.unwind.is_none()
+            && self.tls.is_none()
+            && self.descriptor_pairs.is_empty()
+            && self.indirect.is_empty()
+            && self.thread_destructors.is_none()
+            && self.libraries.is_empty();
+        (!is_empty).then(|| Box::new(self))
+    }
 }
 
 /// Who keeps a module that its owner has dropped.
@@ -71,12 +92,13 @@ impl Loaded {
     pub(crate) fn value(&self, symbol: &Symbol<'_>) -> Option<Value> {
         if symbol.kind == SymbolKind::Tls {
             return Some(Value::ThreadLocal {
-                module: self.tls.as_ref()?.identity(),
+                module: self.attachments.as_ref()?.tls.as_ref()?.identity(),
                 offset: symbol.value,
             });
         }
         if symbol.kind == SymbolKind::IndirectFunction {
-            return Some(Value::Address(self.indirect.get(symbol.value)?));
+            let indirect = &self.attachments.as_ref()?.indirect;
+            return Some(Value::Address(indirect.get(symbol.value)?));
         }
         if symbol.is_absolute {
             return Some(Value::Address(symbol.value));
@@ -113,7 +135,7 @@ impl Loaded {
         let providers = std::mem::take(&mut self.providers);
         for provider in &providers {
             let importers = &mut provider.users().importers;
-            if let Some(position) = importers.iter().position(|name| *name == self.name) {
+            if let Some(position) = importers.iter().position(|name| name == self.name.as_str()) {
                 importers.swap_remove(position);
             }
         }
@@ -124,7 +146,7 @@ impl Loaded {
 impl fmt::Debug for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Loaded")
-            .field("name", &self.name)
+            .field("name", &self.name.as_str())
             .field("digest", &self.digest)
             .field("bias", &format_args!("{:#x}", self.memory.bias()))
             .finish_non_exhaustive()
@@ -211,7 +233,7 @@ impl Drop for Tables {
 pub(crate) struct ExitHandlers {
     /// The image's `__dso_handle`.
     dso_handle: u64,
-    destructors: Box<Destructors>,
+    destructors: Option<Box<Destructors>>,
     /// Whether the C library may know handlers of the image.
     registered: bool,
 }
@@ -225,7 +247,7 @@ impl ExitHandlers {
     pub(crate) fn new(dso_handle: u64, destructors: Vec<u64>, registers: bool) -> Self {
         Self {
             dso_handle,
-            destructors: Box::new(Destructors(destructors)),
+            destructors: (!destructors.is_empty()).then(|| Box::new(Destructors(destructors))),
             registered: registers,
         }
     }
@@ -238,10 +260,10 @@ impl ExitHandlers {
     /// The table's entries are functions without arguments that may be called at exit, and once
     /// this is dropped the handlers have [run](Self::run).
     pub(crate) unsafe fn register(&mut self) -> Result<(), std::io::Error> {
-        if self.destructors.0.is_empty() {
+        let Some(destructors) = &self.destructors else {
             return Ok(());
-        }
-        let argument = (&raw const *self.destructors).cast_mut().cast::<c_void>();
+        };
+        let argument = (&raw const **destructors).cast_mut().cast::<c_void>();
         // SAFETY: the box stays where it is until the handlers have run.
         let result = unsafe { runtime::__cxa_atexit(run_destructors, argument, self.dso_handle()) };
         if result != 0 {

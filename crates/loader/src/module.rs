@@ -60,7 +60,7 @@ impl Module {
     /// The name that messages have for it: the image's.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.loaded.name
+        self.loaded.name.as_str()
     }
 
     /// The digest that its image carries.
@@ -95,7 +95,18 @@ impl Module {
     /// [`Error::NoExport`] when there is none, and [`Error::WrongType`] when it is a variable or
     /// has another type.
     pub fn lookup<F: UnsafeFunctionPointer>(&self, name: &str) -> Result<Symbol<'_, F>> {
-        let address = self.function(name, &F::signature())?;
+        let export = self.export(name)?;
+        let value_type = self.loaded.manifest().symbol_type(export.index);
+        let is_plain = matches!(
+            export.symbol.kind,
+            SymbolKind::Function | SymbolKind::Unknown
+        );
+        let address = match export.value {
+            Value::Address(address) if is_plain && value_type.is_some_and(F::is_written) => {
+                pointer(address)
+            }
+            _ => self.function(name, &F::signature())?,
+        };
         // SAFETY: the address is that of a function. Calling it is unsafe, and that is where the
         // caller vouches for its type.
         let function = unsafe { F::at(address.addr()) };

@@ -61,7 +61,7 @@ fn main_function(published: &Published) -> Result<u64> {
     match main.map(|export| export.value) {
         Some(Value::Address(address)) => Ok(address),
         _ => Err(Error::NoExport {
-            module: loaded.name.clone(),
+            module: loaded.name.as_str().to_owned(),
             name: "main".to_owned(),
             nearest: nearest(b"main", loaded.export_names()),
         }),

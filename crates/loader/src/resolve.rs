@@ -16,9 +16,9 @@ use crate::sys::dynamic::{self, Library};
 use crate::{Loader, Module, TrustedImage, thread_exit, tls};
 
 /// What the imports of an image are bound to, and what must stay for that.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Resolution {
-    /// By index in the symbol table. The one at 0 is none.
+    /// By index in the symbol table. The one at 0 is none, and not there if there are no imports.
     pub(crate) values: Vec<Value>,
     pub(crate) providers: Vec<Arc<Loaded>>,
     pub(crate) libraries: Vec<Arc<Library>>,
@@ -35,6 +35,9 @@ pub(crate) fn resolve(
     loader: &Loader,
     scope: &[&Module],
 ) -> Result<Resolution> {
+    if image.image().imports().next().is_none() {
+        return Ok(Resolution::default());
+    }
     let mut search = Search {
         manifest: image.image().manifest(),
         loader,
@@ -110,7 +113,7 @@ struct Import<'data> {
 
 /// A search through all places.
 struct Search<'a> {
-    manifest: Manifest<'a>,
+    manifest: &'a Manifest<'a>,
     loader: &'a Loader,
     scope: &'a [&'a Module],
     /// Which modules of the scope something was found in.

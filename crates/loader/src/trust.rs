@@ -2,11 +2,13 @@
 
 use farcall_image::Image;
 
+use crate::name::Name;
+
 /// An image that someone has vouched for. Only such images load.
 #[derive(Debug, Clone)]
 pub struct TrustedImage<'data> {
     image: Image<'data>,
-    name: String,
+    name: Name,
 }
 
 impl<'data> TrustedImage<'data> {
@@ -26,9 +28,8 @@ impl<'data> TrustedImage<'data> {
     ///   where both sides have one, and knows nothing beyond types.
     #[must_use]
     pub unsafe fn assume_trusted(image: Image<'data>) -> Self {
-        let name = image.digest().to_string();
         Self {
-            name: name.get(..16).unwrap_or(&name).to_owned(),
+            name: Name::of(&image.digest()),
             image,
         }
     }
@@ -36,7 +37,7 @@ impl<'data> TrustedImage<'data> {
     /// Names the image in messages, for example by its file.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
+        self.name = Name::Given(name.into().into());
         self
     }
 
@@ -49,6 +50,11 @@ impl<'data> TrustedImage<'data> {
     /// Its name in messages.
     #[must_use]
     pub fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    /// The name itself, for what is made of the image.
+    pub(crate) fn name_of(&self) -> &Name {
         &self.name
     }
 }
