@@ -4,6 +4,7 @@
 //! `--hash-style=gnu` define it. All tables lie in the image's first segment, which starts at
 //! file offset 0 and address 0, so the same offsets are good in the file and in memory.
 
+use std::ffi::CStr;
 use std::ops::Range;
 
 use object::elf::Sym64;
@@ -168,7 +169,13 @@ impl<'data> Exports<'data> {
     /// The bytes of the string at `offset`, up to its zero.
     pub(crate) fn string(&self, offset: u32) -> Option<&'data [u8]> {
         let rest = self.strings.get(usize::try_from(offset).ok()?..)?;
-        Some(&rest[..rest.iter().position(|&byte| byte == 0)?])
+        Some(CStr::from_bytes_until_nul(rest).ok()?.to_bytes())
+    }
+
+    /// Whether a string that is not empty starts at `offset`, and ends.
+    pub(crate) fn has_string(&self, offset: u32) -> bool {
+        let first = self.strings.get(to_usize(offset));
+        first.is_some_and(|first| *first != 0) && self.strings.last() == Some(&0)
     }
 
     /// The symbol at `index` of the dynamic symbol table, an import or an export; `None` for 0 and

@@ -31,6 +31,7 @@ pub struct Image<'data> {
     pub(crate) fini_array: Range<u64>,
     pub(crate) unwind: Option<UnwindTable>,
     pub(crate) is_packed: bool,
+    pub(crate) exports_indirect: bool,
     /// What looking up exports and types reads: a byte range of the first segment.
     pub(crate) lookup_tables: Range<usize>,
     pub(crate) digest: Digest,
@@ -259,6 +260,12 @@ impl<'data> Image<'data> {
     #[must_use]
     pub fn exports(&self) -> Exports<'data> {
         self.exports
+    }
+
+    /// Whether it exports an indirect function.
+    #[must_use]
+    pub fn exports_indirect_functions(&self) -> bool {
+        self.exports_indirect
     }
 
     /// What looking up exports and their types reads: a byte range of the file and, in an image that

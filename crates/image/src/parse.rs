@@ -78,7 +78,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Image<'_>> {
     let rela: &[Rela64<LE>] = table(&first_segment[rela], "relocation table")?;
     let relr: &[U64<LE>] = table(&first_segment[relr], "relative relocation table")?;
     let tls = tls_template(headers, &segments)?;
-    check_symbols(&exports, &segments, tls.as_ref())?;
+    let exports_indirect = check_symbols(&exports, &segments, tls.as_ref())?;
     check_relocations(machine, rela, relr, exports.symbols().len(), &segments)?;
 
     let array = |table: dynamic::Table, what| -> Result<Range<u64>> {
@@ -111,6 +111,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Image<'_>> {
         relro,
         tls,
         is_packed,
+        exports_indirect,
         lookup_tables: lookup.start.min(notes.manifest.start)..lookup.end.max(notes.manifest.end),
         export_tables,
         exports,
@@ -402,11 +403,13 @@ fn tls_template(
     }))
 }
 
+/// Gives whether an indirect function is among the exports.
 fn check_symbols(
     exports: &Exports<'_>,
     segments: &[Segment],
     tls: Option<&TlsTemplate>,
-) -> Result<()> {
+) -> Result<bool> {
+    let mut exports_indirect = false;
     let first_export = usize::try_from(exports.first_export()).unwrap_or(usize::MAX);
     for (index, symbol) in exports.symbols().iter().enumerate().skip(1) {
         let corrupt = |reason| Error::CorruptEntry {
@@ -414,10 +417,7 @@ fn check_symbols(
             index,
             reason,
         };
-        if exports
-            .string(symbol.st_name.get(LE))
-            .is_none_or(<[u8]>::is_empty)
-        {
+        if !exports.has_string(symbol.st_name.get(LE)) {
             return Err(corrupt("it has no name in the string table"));
         }
         if symbol.st_bind() == elf::STB_LOCAL {
@@ -425,10 +425,9 @@ fn check_symbols(
         }
         let section = symbol.st_shndx.get(LE);
         let is_code = || is_executable(segments, symbol.st_value.get(LE));
-        if symbol.st_type() == elf::STT_GNU_IFUNC
-            && section != elf::SHN_UNDEF
-            && (section == elf::SHN_ABS || !is_code())
-        {
+        let is_indirect = symbol.st_type() == elf::STT_GNU_IFUNC && section != elf::SHN_UNDEF;
+        exports_indirect |= is_indirect;
+        if is_indirect && (section == elf::SHN_ABS || !is_code()) {
             return Err(corrupt(
                 "what finds its indirect function is in no executable segment",
             ));
@@ -453,7 +452,7 @@ fn check_symbols(
             return Err(corrupt("it lies in no segment"));
         }
     }
-    Ok(())
+    Ok(exports_indirect)
 }
 
 fn check_relocations(

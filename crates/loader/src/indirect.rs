@@ -38,6 +38,9 @@ impl IndirectFunctions {
         words: &[IndirectWord],
     ) -> Self {
         let mut chosen = Self::default();
+        if words.is_empty() && !image.exports_indirect_functions() {
+            return chosen;
+        }
         let exports = image.all_exports();
         let exports = exports.filter(|(_, symbol)| symbol.kind == SymbolKind::IndirectFunction);
         let exports = exports.map(|(_, symbol)| symbol.value);

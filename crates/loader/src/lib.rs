@@ -63,6 +63,7 @@ mod place;
 mod program;
 mod relocate;
 mod resolve;
+mod source;
 mod static_tls;
 mod sys;
 mod thread_exit;

@@ -16,6 +16,7 @@ use crate::loaded::{Attachments, ExitHandlers, Loaded, Tables, UnwindTables, Use
 use crate::mapping::{Draft, SystemError};
 use crate::relocate::{self, RelocationError, ThreadLocalValues, Values};
 use crate::resolve::Resolution;
+use crate::source::Source;
 use crate::sys::tls_descriptor::descriptor_functions;
 use crate::sys::{memory, noexcept, runtime};
 use crate::thread_exit::{self, Registration};
@@ -23,12 +24,15 @@ use crate::tls::{Template, ThreadLocals, TlsIndex};
 use crate::{Module, TrustedImage, fork, thread_locals};
 
 /// Loads an image up to the point where its constructors would run.
+///
+/// Constants and code are mapped from `source`, a file with the image's bytes, if there is one.
 pub(crate) fn publish(
     image: &TrustedImage<'_>,
+    source: Option<Source<'_>>,
     resolve: impl FnOnce() -> Result<Resolution>,
 ) -> Result<Published> {
     fork::watch();
-    Mapped::new(image)?.bind(resolve()?)?.publish()
+    Mapped::new(image, source)?.bind(resolve()?)?.publish()
 }
 
 /// An image's bytes in memory.
@@ -91,10 +95,10 @@ impl Arguments {
 }
 
 impl<'a, 'data> Mapped<'a, 'data> {
-    fn new(image: &'a TrustedImage<'data>) -> Result<Self> {
+    fn new(image: &'a TrustedImage<'data>, source: Option<Source<'_>>) -> Result<Self> {
         check_form(image)?;
         let error = |error| system_error(image, error);
-        let draft = Draft::new(image.image()).map_err(error)?;
+        let draft = Draft::new(image.image(), source).map_err(error)?;
         Ok(Self { image, draft })
     }
 

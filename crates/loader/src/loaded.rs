@@ -15,6 +15,7 @@ use crate::sys::dynamic::Library;
 use crate::sys::{noexcept, runtime};
 use crate::thread_exit::Registration;
 use crate::tls::{ThreadLocals, TlsIndex};
+use crate::window;
 
 /// A published image. Its last owner runs its destructors and returns its memory.
 ///
@@ -132,6 +133,9 @@ impl Loaded {
     /// Runs the destructors and lets go of the modules that this one imports from; gives those.
     fn end(&mut self) -> Vec<Arc<Self>> {
         self.exit_handlers.run();
+        if self.memory.is_own() {
+            window::note_gone(self.digest);
+        }
         let providers = std::mem::take(&mut self.providers);
         for provider in &providers {
             let importers = &mut provider.users().importers;

@@ -10,6 +10,7 @@ use farcall_image::Image;
 
 use crate::load::{self, Arguments};
 use crate::resolve::resolve;
+use crate::source::{FileBytes, Source};
 use crate::sys::dynamic::{self, Library};
 use crate::{Definition, Error, FunctionPointer, Module, Result, TrustedImage, program};
 
@@ -118,7 +119,17 @@ impl Loader {
     /// An [`Error`] that names the image and what is wrong, with all missing symbols or all
     /// mismatched types at once. Nothing is left behind.
     pub fn load(&self, image: &TrustedImage<'_>, scope: &[&Module]) -> Result<Module> {
-        let published = load::publish(image, || resolve(image, self, scope))?;
+        self.load_from(image, None, scope)
+    }
+
+    /// Loads an image whose bytes are in `source` too, if that is given.
+    fn load_from(
+        &self,
+        image: &TrustedImage<'_>,
+        source: Option<Source<'_>>,
+        scope: &[&Module],
+    ) -> Result<Module> {
+        let published = load::publish(image, source, || resolve(image, self, scope))?;
         let module = published.start(Arguments::none())?;
         tracing::debug!(module = module.name(), "loaded");
         Ok(module)
@@ -148,6 +159,37 @@ impl Loader {
         self.load(&image.named(name), scope)
     }
 
+    /// Loads an image from a file that stays as it is: constants and code of a large one are mapped from
+    /// it, so that all processes that load it share one copy, and what nobody uses is never read.
+    ///
+    /// Costs no copy of a large file, unlike [`Loader::load_file`], and counts on it as `dlopen` does.
+    ///
+    /// # Safety
+    ///
+    /// As [`TrustedImage::assume_trusted`], for what the file holds. And nobody writes to the file or
+    /// truncates it while the module is loaded, which would change code that runs: a new version is a
+    /// new file, renamed over the old one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Loader::load_file`].
+    pub unsafe fn map_file(&self, path: impl AsRef<Path>, scope: &[&Module]) -> Result<Module> {
+        let path = path.as_ref();
+        let name = || path.display().to_string();
+        let file = FileBytes::open(path).map_err(|source| Error::Read {
+            path: name(),
+            source,
+        })?;
+        // SAFETY: the caller's contract.
+        let image = Image::parse(unsafe { file.bytes() }).map_err(|source| Error::Image {
+            image: name(),
+            source,
+        })?;
+        // SAFETY: the caller's contract.
+        let image = unsafe { TrustedImage::assume_trusted(image) };
+        self.load_from(&image.named(name()), file.source(), scope)
+    }
+
     /// Runs an image's `main` as if the process had been started for it, and ends the process with
     /// its result. Returns only errors.
     ///
@@ -172,7 +214,7 @@ impl Loader {
         scope: &[&Module],
         args: Vec<CString>,
     ) -> Result<Infallible> {
-        let published = load::publish(image, || resolve(image, self, scope))?;
+        let published = load::publish(image, None, || resolve(image, self, scope))?;
         // SAFETY: the caller's contract.
         unsafe { program::run(published, args) }
     }

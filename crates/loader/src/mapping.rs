@@ -7,13 +7,20 @@
 
 use std::io;
 use std::ops::Range;
+use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
-use farcall_image::{Image, Segment};
+use farcall_image::{Image, PackedSegment, Segment};
 
+use crate::load::pointer;
 use crate::relocate::SegmentBytes;
+use crate::source::{MemoryFile, Source};
 use crate::sys::memory::{self, Protection};
 use crate::window::{self, Slot};
+
+/// Constants and code of an image of so many bytes are mapped rather than copied, if there is a file.
+pub(crate) const LARGE: usize = 1 << 17;
 
 /// A failed call to the system.
 #[derive(Debug)]
@@ -30,7 +37,7 @@ unsafe impl Sync for Part {}
 /// Owned address space: the image's `base..base + length`, both multiples of a page, and the slack
 /// around it that its alignment needs.
 #[derive(Debug)]
-struct Reservation {
+pub(crate) struct Reservation {
     base: NonNull<u8>,
     length: usize,
     /// All of it, as the system gave it.
@@ -48,7 +55,7 @@ impl Reservation {
     ///
     /// An alignment of more than a page leaves address space on both sides, which costs nothing
     /// and is returned with the rest.
-    fn new(span: u64, align: u64) -> Result<Self, SystemError> {
+    pub(crate) fn new(span: u64, align: u64) -> Result<Self, SystemError> {
         let page = memory::page_size();
         let sizes = || {
             let align = usize::try_from(align).ok()?.max(page);
@@ -81,6 +88,74 @@ impl Reservation {
         let end = usize::try_from(range.end).ok()?;
         let end = end.checked_next_multiple_of(page)?;
         (start <= end && end <= self.length).then_some(start..end)
+    }
+
+    /// Maps the first `length` bytes of a file to the start, to be read.
+    pub(crate) fn map_start(&self, length: usize, file: BorrowedFd<'_>) -> Result<(), SystemError> {
+        assert!(length <= self.length, "there is room for the file");
+        let start = self.base.as_ptr();
+        // SAFETY: this reservation owns the pages, and nothing refers to them yet. That the file stays as it
+        // is is for who reads it to say.
+        unsafe { memory::map_private(start, length, Protection::Read, file, 0) }.map_err(|source| {
+            SystemError {
+                call: format!("mmap of {length} bytes of a file"),
+                source,
+            }
+        })
+    }
+
+    /// Where it starts.
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    /// Whether an image can be here.
+    fn fits(&self, image: &Image<'_>) -> bool {
+        let is_long_enough = u64::try_from(self.length).is_ok_and(|length| image.span() <= length);
+        is_long_enough && (self.base.addr().get() as u64).is_multiple_of(image.align())
+    }
+
+    /// Gives the pages that cover `range`, which are zero, to be written. A few get their memory at once.
+    fn make_writable(&self, range: &Range<u64>) -> Result<(), SystemError> {
+        const FEW: usize = 1 << 17;
+        let pages = self.pages(range);
+        let pages = pages.expect("an image's segments are within its span");
+        if pages.is_empty() || pages.len() > FEW {
+            // SAFETY: nothing refers to the pages yet.
+            return unsafe { self.protect(range, Protection::ReadWrite) };
+        }
+        let start = self.base.as_ptr().wrapping_add(pages.start);
+        // SAFETY: as above; this reservation owns them.
+        unsafe { memory::map_new(start, pages.len()) }.map_err(|source| SystemError {
+            call: format!("mmap of {} bytes", pages.len()),
+            source,
+        })
+    }
+
+    /// Maps a read-only segment from a file with the image's bytes, with its final protection.
+    fn map(&self, segment: &Segment, source: BorrowedFd<'_>) -> Result<(), SystemError> {
+        let pages = self.pages(&segment.memory);
+        let pages = pages.expect("an image's segments are within its span");
+        if pages.is_empty() {
+            return Ok(());
+        }
+        let protection = match segment.executable {
+            true => Protection::ReadExecute,
+            false => Protection::Read,
+        };
+        // An address and its offset in the file are the same within a page.
+        let offset = segment.file.start / memory::page_size() * memory::page_size();
+        // SAFETY: the pages are in the reservation.
+        let start = unsafe { self.base.add(pages.start) };
+        let (start, length) = (start.as_ptr(), pages.len());
+        // SAFETY: this reservation owns the pages, and nothing refers to them yet. That the file stays as it
+        // is is for who gave it to say.
+        unsafe { memory::map_private(start, length, protection, source, offset as u64) }.map_err(
+            |source| SystemError {
+                call: format!("mmap of {length} bytes of a file"),
+                source,
+            },
+        )
     }
 
     /// Sets what may be done with the pages that cover `range`.
@@ -124,7 +199,7 @@ impl Drop for Reservation {
 #[derive(Debug)]
 enum Memory {
     /// In pages of its own.
-    Own(Reservation),
+    Own(Arc<Reservation>),
     /// Among others.
     Shared(Slot),
 }
@@ -145,6 +220,17 @@ struct Part {
     writable: NonNull<u8>,
 }
 
+impl Part {
+    /// The bytes. No code runs that uses them.
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        let length = usize::try_from(self.addresses.end - self.addresses.start);
+        let length = length.expect("they are in memory");
+        // SAFETY: who makes a part has found these bytes writable; they are initialised, as all memory of
+        // the system is, no other part has them, and the result borrows this one mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.writable.as_ptr(), length) }
+    }
+}
+
 /// The image's segments in memory, for the loader to write; none is executable there.
 #[derive(Debug)]
 pub(crate) struct Draft {
@@ -156,50 +242,87 @@ pub(crate) struct Draft {
 impl Draft {
     /// The segments of an image in memory, with the bytes of its file: in a window what is resident, else
     /// all.
-    pub(crate) fn new(image: &Image<'_>) -> Result<Self, SystemError> {
-        let bytes = image.bytes();
-        if let Some(slot) = window::take(image) {
-            let segments = image.segments().iter();
-            let segments = segments.filter(|segment| !segment.resident.is_empty());
-            let part = |segment: &Segment| Part {
-                addresses: segment.resident.clone(),
-                writable: slot.writable(image.packed_segment(segment), segment.resident.start),
-            };
-            let mut draft = Self {
-                parts: segments.clone().map(part).collect(),
-                memory: Memory::Shared(slot),
-            };
-            for (segment, memory) in segments.zip(draft.segments_mut().iter_mut()) {
-                let file = &bytes[segment.resident_file()];
-                let (start, rest) = memory.split_at_mut(file.len());
-                start.copy_from_slice(file);
-                // Another image may have been there.
-                rest.fill(0);
+    ///
+    /// Constants and code are mapped from `source`, a file with the image's bytes, if there is one.
+    pub(crate) fn new(image: &Image<'_>, source: Option<Source<'_>>) -> Result<Self, SystemError> {
+        let is_large = image.bytes().len() >= LARGE;
+        let comes_again = is_large && window::comes_again(image.digest());
+        if source.is_none() && is_large && !comes_again {
+            // Without memory for that there may be some of another kind.
+            if let Ok(file) = MemoryFile::new(image) {
+                return Self::new(image, Some(file.source()));
             }
-            return Ok(draft);
         }
-        let reservation = Reservation::new(image.span(), image.align())?;
+        let source = source.filter(|_| is_large);
+        if (comes_again || window::is_worth_while(image))
+            && let Some(slot) = window::take(image, source.map(|source| source.file))
+        {
+            return Ok(Self::shared(image, slot));
+        }
+        Self::own(image, source)
+    }
+
+    fn shared(image: &Image<'_>, slot: Slot) -> Self {
         let mut parts = Vec::with_capacity(image.segments().len());
         for segment in image.segments() {
-            // SAFETY: nothing refers to the pages yet.
-            unsafe { reservation.protect(&segment.memory, Protection::ReadWrite) }?;
+            let kind = image.packed_segment(segment);
+            if segment.resident.is_empty() || slot.is_mapped(kind) {
+                continue;
+            }
+            let addresses = segment.resident.clone();
+            let writable = slot.writable(kind, addresses.start);
+            let mut part = Part {
+                addresses,
+                writable,
+            };
+            let file = &image.bytes()[segment.resident_file()];
+            let (start, rest) = part.bytes_mut().split_at_mut(file.len());
+            start.copy_from_slice(file);
+            // Zeroes that are there already stay untouched.
+            if slot.is_used() {
+                rest.fill(0);
+            }
+            parts.push(part);
+        }
+        Self {
+            memory: Memory::Shared(slot),
+            parts,
+        }
+    }
+
+    fn own(image: &Image<'_>, source: Option<Source<'_>>) -> Result<Self, SystemError> {
+        let mapped = source.and_then(|source| source.mapped);
+        // Its start is the first segment already.
+        let mapped = mapped.filter(|mapped| image.is_packed() && mapped.fits(image));
+        let reservation = match mapped {
+            Some(mapped) => Arc::clone(mapped),
+            None => Arc::new(Reservation::new(image.span(), image.align())?),
+        };
+        let mut parts = Vec::with_capacity(image.segments().len());
+        for segment in image.segments() {
+            if let Some(source) = source.filter(|_| !segment.writable) {
+                if segment.executable || mapped.is_none() {
+                    reservation.map(segment, source.file)?;
+                }
+                continue;
+            }
+            reservation.make_writable(&segment.memory)?;
             let offset = usize::try_from(segment.memory.start);
             let offset = offset.expect("a reservation holds it");
-            parts.push(Part {
+            let mut part = Part {
                 addresses: segment.memory.clone(),
                 // SAFETY: the segment is within the reservation.
                 writable: unsafe { reservation.base.add(offset) },
-            });
+            };
+            // What follows the file's bytes is zero already and stays untouched.
+            let file = &image.bytes()[segment.file.clone()];
+            part.bytes_mut()[..file.len()].copy_from_slice(file);
+            parts.push(part);
         }
-        let mut draft = Self {
+        Ok(Self {
             memory: Memory::Own(reservation),
             parts,
-        };
-        for (segment, memory) in image.segments().iter().zip(draft.segments_mut().iter_mut()) {
-            // What follows the file's bytes is zero already and stays untouched.
-            memory[..segment.file.len()].copy_from_slice(&bytes[segment.file.clone()]);
-        }
-        Ok(draft)
+        })
     }
 
     /// The load bias: what an address in the image is relative to.
@@ -210,22 +333,20 @@ impl Draft {
     /// All bytes that are in memory, by segment.
     pub(crate) fn segments_mut(&mut self) -> SegmentBytes<'_> {
         let mut bytes = SegmentBytes::with_capacity(self.parts.len());
-        for part in &self.parts {
-            let length = usize::try_from(part.addresses.end - part.addresses.start);
-            let length = length.expect("they are in memory");
-            // SAFETY: `new` has found these bytes writable; they are initialised, as all memory of
-            // the system is, no other part has them, and the result borrows the draft mutably.
-            let memory = unsafe { std::slice::from_raw_parts_mut(part.writable.as_ptr(), length) };
-            bytes.push(part.addresses.start, memory);
+        for part in &mut self.parts {
+            bytes.push(part.addresses.start, part.bytes_mut());
         }
         bytes
     }
 
     /// Makes code executable, and read-only what no relocation writes.
     pub(crate) fn make_callable(self, image: &Image<'_>) -> Result<Callable, SystemError> {
-        // In a window that holds of the addresses where code runs, from the start.
         if let Memory::Own(reservation) = &self.memory {
-            for segment in image.segments() {
+            let is_written = |segment: &&Segment| {
+                let mut parts = self.parts.iter();
+                parts.any(|part| part.addresses.start == segment.memory.start)
+            };
+            for segment in image.segments().iter().filter(is_written) {
                 let protection = match (segment.writable, segment.executable) {
                     (true, _) => continue,
                     (false, true) => Protection::ReadExecute,
@@ -311,15 +432,21 @@ impl Published {
     ///
     /// They are not used after the mapping is dropped, whatever the lifetime says.
     pub(crate) unsafe fn lookup_tables(&self, image: &Image<'_>) -> Option<&'static [u8]> {
-        let Memory::Own(reservation) = &self.memory else {
-            return None;
-        };
+        match &self.memory {
+            Memory::Shared(slot) if !slot.is_mapped(PackedSegment::ReadOnly) => return None,
+            Memory::Own(_) | Memory::Shared(_) => {}
+        }
         let range = image.lookup_tables();
-        // SAFETY: they are in the first segment, whose addresses are offsets in the file.
-        let start = unsafe { reservation.base.add(range.start) };
+        // They are in the first segment, whose addresses are offsets in the file.
+        let start = pointer(self.bias()).cast::<u8>().wrapping_add(range.start);
         // SAFETY: the image's form says that the first segment is read-only; publishing made it
         // readable to all and writable to nobody. That it is mapped is the caller's contract.
-        Some(unsafe { std::slice::from_raw_parts(start.as_ptr(), range.len()) })
+        Some(unsafe { std::slice::from_raw_parts(start, range.len()) })
+    }
+
+    /// Whether the image has pages of its own.
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(self.memory, Memory::Own(_))
     }
 
     /// Tells the host's unwinder of the image's functions, if it knows the image's memory; gives

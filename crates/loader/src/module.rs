@@ -102,7 +102,7 @@ impl Module {
             SymbolKind::Function | SymbolKind::Unknown
         );
         let address = match export.value {
-            Value::Address(address) if is_plain && value_type.is_some_and(F::is_written) => {
+            Value::Address(address) if is_plain && value_type.is_none_or(F::is_written) => {
                 pointer(address)
             }
             _ => self.function(name, &F::signature())?,

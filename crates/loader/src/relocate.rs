@@ -308,11 +308,6 @@ impl<'a> SegmentBytes<'a> {
         self.parts.push((address..end, bytes));
     }
 
-    /// All bytes, by segment.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
-        self.parts.iter_mut().map(|(_, bytes)| &mut **bytes)
-    }
-
     /// The bytes at these addresses, if one segment has them all.
     pub(crate) fn range(&self, range: Range<u64>) -> Option<&[u8]> {
         self.parts.iter().find_map(|(addresses, bytes)| {

@@ -78,6 +78,14 @@ pub(crate) fn memory_file(name: &CStr, executable: bool) -> io::Result<OwnedFd> 
     file.map_err(io::Error::from)
 }
 
+fn flags_of(protection: Protection) -> ProtFlags {
+    match protection {
+        Protection::Read => ProtFlags::READ,
+        Protection::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
+        Protection::ReadExecute => ProtFlags::READ | ProtFlags::EXEC,
+    }
+}
+
 /// Makes a file's bytes from `offset` on the contents of `length` bytes of memory from `address` on.
 /// What is written there is in the file, and in all other mappings of it.
 ///
@@ -91,16 +99,63 @@ pub(crate) unsafe fn map_shared(
     file: impl AsFd,
     offset: u64,
 ) -> io::Result<()> {
-    let protection = match protection {
-        Protection::Read => ProtFlags::READ,
-        Protection::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
-        Protection::ReadExecute => ProtFlags::READ | ProtFlags::EXEC,
-    };
-    let flags = MapFlags::SHARED | MapFlags::FIXED;
+    let (protection, flags) = (flags_of(protection), MapFlags::SHARED | MapFlags::FIXED);
     // SAFETY: the caller's contract.
     let mapped =
         unsafe { rustix::mm::mmap(address.cast(), length, protection, flags, file, offset) };
     mapped.map(drop).map_err(io::Error::from)
+}
+
+/// As [`map_shared`], but what is written there would be this process's alone.
+///
+/// # Safety
+///
+/// As [`map_shared`]; and nobody changes these bytes of the file as long as they are used.
+pub(crate) unsafe fn map_private(
+    address: *mut u8,
+    length: usize,
+    protection: Protection,
+    file: impl AsFd,
+    offset: u64,
+) -> io::Result<()> {
+    let (protection, flags) = (flags_of(protection), MapFlags::PRIVATE | MapFlags::FIXED);
+    // SAFETY: the caller's contract.
+    let mapped =
+        unsafe { rustix::mm::mmap(address.cast(), length, protection, flags, file, offset) };
+    mapped.map(drop).map_err(io::Error::from)
+}
+
+/// Makes `length` bytes of memory from `address` on new, writable ones of this process alone, and gets
+/// memory for them now.
+///
+/// # Safety
+///
+/// The caller owns these pages, and nothing refers to them.
+pub(crate) unsafe fn map_new(address: *mut u8, length: usize) -> io::Result<()> {
+    let protection = flags_of(Protection::ReadWrite);
+    let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::POPULATE;
+    // SAFETY: the caller's contract.
+    let mapped = unsafe { rustix::mm::mmap_anonymous(address.cast(), length, protection, flags) };
+    mapped.map(drop).map_err(io::Error::from)
+}
+
+/// Makes `length` bytes of memory from `address` on pages that nothing may be done with.
+///
+/// # Safety
+///
+/// The caller owns these pages, and nothing refers to them.
+pub(crate) unsafe fn map_nothing(address: *mut u8, length: usize) -> io::Result<()> {
+    let flags = MapFlags::PRIVATE | MapFlags::FIXED;
+    // SAFETY: the caller's contract.
+    let mapped =
+        unsafe { rustix::mm::mmap_anonymous(address.cast(), length, ProtFlags::empty(), flags) };
+    mapped.map(drop).map_err(io::Error::from)
+}
+
+/// What tells a file from others, also when its number is another file's by now.
+pub(crate) fn identity(file: impl AsFd) -> io::Result<(u64, u64)> {
+    let stat = rustix::fs::fstat(file)?;
+    Ok((stat.st_dev, stat.st_ino))
 }
 
 /// Leaves pages out of processes that are forked off.

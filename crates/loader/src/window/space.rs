@@ -9,6 +9,8 @@
 //! An arena's granules of one [`Chunk`] are bits. All biases are tried at once: the places where a
 //! run of free bits starts, shifted by where the segment starts, for all arenas and'ed.
 
+use std::ops::Range;
+
 /// The unit of what is given out, in bytes: a line of the processor's cache, so that writing one
 /// image does not take lines away from who runs another.
 pub(crate) const GRANULE: u64 = 64;
@@ -22,7 +24,19 @@ pub(crate) const CHUNK: u64 = GRANULE * CHUNK_GRANULES as u64;
 /// The arenas of a window: one for each kind of segment.
 pub(crate) const N_ARENAS: usize = 4;
 
-/// What an image takes of each arena.
+/// The bytes that an image takes of each arena, from the bias on; empty where it has nothing.
+pub(crate) type Parts = [Range<u64>; N_ARENAS];
+
+/// How many chunks an image takes that is too large to share one, and where its bias is from the first of
+/// them, wrapping. `None` for an image that takes nothing.
+pub(crate) fn extent(parts: &Parts, align: u64) -> Option<(u64, u64)> {
+    let taken = || parts.iter().filter(|part| !part.is_empty());
+    let start = taken().map(|part| part.start).min()? / align * align;
+    let end = taken().map(|part| part.end).max()?;
+    Some(((end - start).div_ceil(CHUNK), start.wrapping_neg()))
+}
+
+/// What an image takes of the arenas of one chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
     /// The granule of each segment's start, from the lowest one of all segments, and their number,
@@ -37,8 +51,8 @@ pub(crate) struct Shape {
 impl Shape {
     /// The shape of an image whose segments have these bytes from the bias on in their arenas, and
     /// whose bias is a multiple of `align`; `None` when it does not fit into a chunk.
-    pub(crate) fn new(parts: [std::ops::Range<u64>; N_ARENAS], align: u64) -> Option<Self> {
-        let granules = parts.map(|part| {
+    pub(crate) fn new(parts: &Parts, align: u64) -> Option<Self> {
+        let granules = parts.each_ref().map(|part| {
             let start = part.start / GRANULE;
             (start, part.end.div_ceil(GRANULE).saturating_sub(start))
         });
@@ -66,16 +80,21 @@ impl Shape {
 
     /// The bias of an image whose lowest granule is `place` of a chunk at `chunk` from the start of
     /// the arenas. It may lie before them.
-    pub(crate) fn bias(&self, chunk: u64, place: usize) -> u64 {
-        let granule = (place as u64).wrapping_sub(self.first.into());
+    pub(crate) fn bias(&self, chunk: u64, place: u16) -> u64 {
+        let granule = u64::from(place).wrapping_sub(self.first.into());
         chunk.wrapping_add(granule.wrapping_mul(GRANULE))
     }
 
     /// The granules in `arena` of an image at `place`.
-    pub(crate) fn granules(&self, arena: usize, place: usize) -> std::ops::Range<usize> {
+    pub(crate) fn granules(&self, arena: usize, place: u16) -> Range<usize> {
         let (start, length) = self.parts[arena];
-        let start = place + usize::from(start);
+        let start = usize::from(place) + usize::from(start);
         start..start + usize::from(length)
+    }
+
+    /// Whether it takes anything of an arena.
+    pub(crate) fn is_in(&self, arena: usize) -> bool {
+        self.parts[arena].1 != 0
     }
 
     /// The most granules that it takes of any arena.
@@ -133,7 +152,7 @@ impl Granules {
         Some(64 * index + self.0[index].trailing_zeros() as usize)
     }
 
-    fn set(&mut self, granules: std::ops::Range<usize>, value: bool) {
+    fn set(&mut self, granules: Range<usize>, value: bool) {
         for granule in granules {
             let bit = 1 << (granule % 64);
             if value {
@@ -161,21 +180,21 @@ impl Chunk {
     }
 
     /// Takes the first place where `shape` fits.
-    pub(crate) fn take(&mut self, shape: &Shape) -> Option<usize> {
+    pub(crate) fn take(&mut self, shape: &Shape) -> Option<u16> {
         let mut places = allowed(shape);
         for (free, &(start, length)) in self.free.iter().zip(&shape.parts) {
             if length != 0 {
                 places.and(&free.starts_of_runs(length.into()).down(start.into()));
             }
         }
-        let place = places.first()?;
+        let place = u16::try_from(places.first()?).ok()?;
         self.set(shape, place, false);
         self.n_images += 1;
         Some(place)
     }
 
     /// Gives back what [`Chunk::take`] gave.
-    pub(crate) fn give_back(&mut self, shape: &Shape, place: usize) {
+    pub(crate) fn give_back(&mut self, shape: &Shape, place: u16) {
         self.set(shape, place, true);
         self.n_images -= 1;
     }
@@ -184,7 +203,7 @@ impl Chunk {
         self.n_images == 0
     }
 
-    fn set(&mut self, shape: &Shape, place: usize, is_free: bool) {
+    fn set(&mut self, shape: &Shape, place: u16, is_free: bool) {
         for (arena, free) in self.free.iter_mut().enumerate() {
             free.set(shape.granules(arena, place), is_free);
         }
@@ -211,7 +230,7 @@ mod tests {
     use super::*;
 
     fn shape(parts: [(u64, u64); N_ARENAS], align: u64) -> Shape {
-        Shape::new(parts.map(|(start, length)| start..start + length), align).unwrap()
+        Shape::new(&parts.map(|(start, length)| start..start + length), align).unwrap()
     }
 
     #[test]
@@ -236,7 +255,7 @@ mod tests {
     fn like_images_stand_side_by_side() {
         let shape = shape([(1200, 100), (1300, 64), (1364, 0), (0, 0)], 64);
         let mut chunk = Chunk::new();
-        let places: Vec<usize> = std::iter::from_fn(|| chunk.take(&shape)).collect();
+        let places: Vec<u16> = std::iter::from_fn(|| chunk.take(&shape)).collect();
         // 1200..1300 touches three granules, 1300..1364 two.
         assert_eq!(places.len(), CHUNK_GRANULES / 3);
         assert_eq!(
@@ -259,7 +278,7 @@ mod tests {
             shape([(64, 6400), (64, 64), (64, 64), (64, 9000)], 4096),
         ];
         let mut chunk = Chunk::new();
-        let mut live: Vec<(Shape, usize)> = Vec::new();
+        let mut live: Vec<(Shape, u16)> = Vec::new();
         let mut seed = 1_u64;
         for _ in 0..4000 {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -276,7 +295,7 @@ mod tests {
                 for arena in 0..N_ARENAS {
                     let new = shape.granules(arena, place);
                     assert!(new.end <= CHUNK_GRANULES);
-                    let apart = |&(ref other, at): &(Shape, usize)| {
+                    let apart = |&(ref other, at): &(Shape, u16)| {
                         let old = other.granules(arena, at);
                         new.is_empty()
                             || old.is_empty()
@@ -292,12 +311,21 @@ mod tests {
     }
 
     #[test]
+    fn a_large_image_takes_whole_chunks() {
+        let parts = [5000..6000, 70..70, 4500..200_000, 0..0];
+        assert_eq!(extent(&parts, 64), Some((3, 4480_u64.wrapping_neg())));
+        assert_eq!(extent(&parts, 4096), Some((3, 4096_u64.wrapping_neg())));
+        assert_eq!(extent(&[0..CHUNK, 0..0, 0..0, 0..0], 64), Some((1, 0)));
+        assert_eq!(extent(&[0..0, 0..0, 0..0, 0..0], 64), None);
+    }
+
+    #[test]
     fn what_is_larger_than_a_chunk_has_no_shape() {
-        let one = |start, end| Shape::new([start..end, 0..0, 0..0, 0..0], 64);
+        let one = |start, end| Shape::new(&[start..end, 0..0, 0..0, 0..0], 64);
         assert!(one(0, CHUNK).is_some());
         assert!(one(0, CHUNK + 1).is_none());
         assert!(one(1 << 20, (1 << 20) + 64).is_some());
-        assert!(Shape::new([0..0, 0..0, 0..0, 0..0], 64).is_none());
-        assert!(Shape::new([0..1, 0..0, 0..0, 0..0], 2 * CHUNK).is_none());
+        assert!(Shape::new(&[0..0, 0..0, 0..0, 0..0], 64).is_none());
+        assert!(Shape::new(&[0..1, 0..0, 0..0, 0..0], 2 * CHUNK).is_none());
     }
 }

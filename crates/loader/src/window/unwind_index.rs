@@ -11,6 +11,9 @@
 //!   these lines, whatever they are about to become, and a search for other code takes the same turns.
 //! - Nobody searches for code of an image that is coming or going.
 //! - Lines are added at the end, before the number of entries says that they are there.
+//!
+//! A large image has entries of its own, one for each function, instead of lines: its code is nobody
+//! else's, even when it has gone.
 
 use std::ops::Range;
 use std::ptr::NonNull;
@@ -51,6 +54,15 @@ pub(crate) struct Lines {
     density: usize,
 }
 
+/// A part of the table: the entries for some code that only one image has at a time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entries {
+    /// The index of the first entry.
+    first: usize,
+    /// How many there are.
+    pub(crate) count: usize,
+}
+
 impl UnwindIndex {
     /// The address of the header in a table's memory.
     pub(crate) const fn header_start() -> usize {
@@ -72,12 +84,9 @@ impl UnwindIndex {
         // As the linker writes them: see `farcall_image`.
         let form = u64::from(u32::from_le_bytes([1, 0x1b, 0x03, 0x3b]));
         let pointer = distance(end, address + 4);
+        let start = (form | u64::from(pointer) << 32).to_le_bytes();
         // SAFETY: the header is in the memory.
-        unsafe {
-            header
-                .cast::<[u8; 8]>()
-                .write((form | u64::from(pointer) << 32).to_le_bytes())
-        };
+        unsafe { header.cast::<[u8; 8]>().write(start) };
         // SAFETY: as above.
         let count = unsafe { header.add(8) };
         // SAFETY: as above; entries follow the header.
@@ -94,23 +103,67 @@ impl UnwindIndex {
 
     /// Adds the lines of `code`, with `density` entries each; `None` when there is no room. The code
     /// comes after all that was added before.
-    pub(crate) fn add(&mut self, code: Range<u64>, density: usize) -> Option<Lines> {
+    pub(crate) fn add_lines(&mut self, code: Range<u64>, density: usize) -> Option<Lines> {
+        let n_lines = usize::try_from((code.end - code.start) / GRANULE).ok()?;
         let lines = Lines {
-            first: self.n_entries,
+            first: self.grow(n_lines.checked_mul(density)?)?,
             address: code.start,
             density,
         };
-        let n_lines = usize::try_from((code.end - code.start) / GRANULE).ok()?;
-        let end = self.n_entries.checked_add(n_lines.checked_mul(density)?)?;
+        self.clear(&lines, code);
+        self.publish();
+        Some(lines)
+    }
+
+    /// Adds `count` entries for code that starts at an address; `None` when there is no room. The code
+    /// comes after all that was added before.
+    pub(crate) fn add_entries(&mut self, code: u64, count: usize) -> Option<Entries> {
+        let first = self.grow(count)?;
+        let entries = Entries { first, count };
+        self.fill_entries(&entries, code, std::iter::empty());
+        self.publish();
+        Some(entries)
+    }
+
+    /// Makes room for `count` entries; gives the index of the first.
+    fn grow(&mut self, count: usize) -> Option<usize> {
+        let first = self.n_entries;
+        let end = first.checked_add(count)?;
         if end > self.capacity {
             return None;
         }
         self.n_entries = end;
-        self.clear(&lines, code);
-        let count = u32::try_from(end).ok()?;
+        Some(first)
+    }
+
+    /// Lets the unwinder see what was added.
+    fn publish(&self) {
+        let count = u32::try_from(self.n_entries).expect("the memory is smaller than that");
         // SAFETY: the table's memory stays as long as the table.
         unsafe { self.count.as_ref() }.store(count.to_le(), Ordering::Release);
-        Some(lines)
+    }
+
+    /// Names the functions of the image that has these entries: pairs of a function and its record, by
+    /// address, no more than entries. All are in the image's code, which starts at `code`.
+    ///
+    /// # Panics
+    ///
+    /// If there are more.
+    pub(crate) fn fill_entries(
+        &self,
+        entries: &Entries,
+        code: u64,
+        mut functions: impl Iterator<Item = (u64, u64)>,
+    ) {
+        let mut last = (code, self.no_record);
+        for index in entries.first..entries.first + entries.count {
+            last = functions.next().unwrap_or(last);
+            self.store(index, last.0, last.1);
+        }
+        assert!(
+            functions.next().is_none(),
+            "an image's functions were counted"
+        );
     }
 
     /// Names the functions of an image whose code takes these whole lines: pairs of a function and its
@@ -231,9 +284,9 @@ mod tests {
         let mut memory = Memory::new();
         let mut index = memory.index();
         let start = index.header.next_multiple_of(1 << 12) + (1 << 16);
-        let lines = index.add(start..start + 8 * GRANULE, 4).unwrap();
+        let lines = index.add_lines(start..start + 8 * GRANULE, 4).unwrap();
         let after = index
-            .add(start + 8 * GRANULE..start + 12 * GRANULE, 16)
+            .add_lines(start + 8 * GRANULE..start + 12 * GRANULE, 16)
             .unwrap();
         let is_sorted = |index: &UnwindIndex| entries(index).is_sorted_by_key(|entry| entry.0);
         assert!(is_sorted(&index));
@@ -270,10 +323,10 @@ mod tests {
         let mut memory = Memory::new();
         let mut index = memory.index();
         let start = index.header.next_multiple_of(GRANULE);
-        assert!(index.add(start..start + 1023 * GRANULE, 4).is_some());
+        assert!(index.add_lines(start..start + 1023 * GRANULE, 4).is_some());
         assert!(
             index
-                .add(start + 1023 * GRANULE..start + 1024 * GRANULE, 4)
+                .add_lines(start + 1023 * GRANULE..start + 1024 * GRANULE, 4)
                 .is_none()
         );
     }
