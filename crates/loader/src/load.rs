@@ -13,7 +13,7 @@ use farcall_image::Image;
 use crate::error::{Error, Result};
 use crate::indirect::{IndirectFunctions, IndirectWord};
 use crate::loaded::{Attachments, ExitHandlers, Loaded, Tables, UnwindTables, Users};
-use crate::mapping::{Draft, SystemError};
+use crate::mapping::{Draft, Pages, SystemError};
 use crate::relocate::{self, RelocationError, ThreadLocalValues, Values};
 use crate::resolve::Resolution;
 use crate::source::Source;
@@ -29,10 +29,13 @@ use crate::{Module, TrustedImage, fork, thread_locals};
 pub(crate) fn publish(
     image: &TrustedImage<'_>,
     source: Option<Source<'_>>,
+    pages: Pages,
     resolve: impl FnOnce() -> Result<Resolution>,
 ) -> Result<Published> {
     fork::watch();
-    Mapped::new(image, source)?.bind(resolve()?)?.publish()
+    Mapped::new(image, source, pages)?
+        .bind(resolve()?)?
+        .publish()
 }
 
 /// An image's bytes in memory.
@@ -95,10 +98,14 @@ impl Arguments {
 }
 
 impl<'a, 'data> Mapped<'a, 'data> {
-    fn new(image: &'a TrustedImage<'data>, source: Option<Source<'_>>) -> Result<Self> {
+    fn new(
+        image: &'a TrustedImage<'data>,
+        source: Option<Source<'_>>,
+        pages: Pages,
+    ) -> Result<Self> {
         check_form(image)?;
         let error = |error| system_error(image, error);
-        let draft = Draft::new(image.image(), source).map_err(error)?;
+        let draft = Draft::new(image.image(), source, pages).map_err(error)?;
         Ok(Self { image, draft })
     }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use farcall_image::Image;
 
 use crate::load::{self, Arguments};
+use crate::mapping::Pages;
 use crate::resolve::resolve;
 use crate::source::{FileBytes, Source};
 use crate::sys::dynamic::{self, Library};
@@ -129,7 +130,8 @@ impl Loader {
         source: Option<Source<'_>>,
         scope: &[&Module],
     ) -> Result<Module> {
-        let published = load::publish(image, source, || resolve(image, self, scope))?;
+        let published =
+            load::publish(image, source, Pages::Shared, || resolve(image, self, scope))?;
         let module = published.start(Arguments::none())?;
         tracing::debug!(module = module.name(), "loaded");
         Ok(module)
@@ -214,7 +216,7 @@ impl Loader {
         scope: &[&Module],
         args: Vec<CString>,
     ) -> Result<Infallible> {
-        let published = load::publish(image, None, || resolve(image, self, scope))?;
+        let published = load::publish(image, None, Pages::Own, || resolve(image, self, scope))?;
         // SAFETY: the caller's contract.
         unsafe { program::run(published, args) }
     }

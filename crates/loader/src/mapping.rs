@@ -195,6 +195,15 @@ impl Drop for Reservation {
     }
 }
 
+/// Which pages an image is put into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pages {
+    /// Those of others too, if it can be.
+    Shared,
+    /// Its own: making a window is not worth while for the only image that a process loads.
+    Own,
+}
+
 /// Where an image is.
 #[derive(Debug)]
 enum Memory {
@@ -244,17 +253,22 @@ impl Draft {
     /// all.
     ///
     /// Constants and code are mapped from `source`, a file with the image's bytes, if there is one.
-    pub(crate) fn new(image: &Image<'_>, source: Option<Source<'_>>) -> Result<Self, SystemError> {
+    pub(crate) fn new(
+        image: &Image<'_>,
+        source: Option<Source<'_>>,
+        pages: Pages,
+    ) -> Result<Self, SystemError> {
         let is_large = image.bytes().len() >= LARGE;
         let comes_again = is_large && window::comes_again(image.digest());
         if source.is_none() && is_large && !comes_again {
             // Without memory for that there may be some of another kind.
             if let Ok(file) = MemoryFile::new(image) {
-                return Self::new(image, Some(file.source()));
+                return Self::new(image, Some(file.source()), pages);
             }
         }
         let source = source.filter(|_| is_large);
-        if (comes_again || window::is_worth_while(image))
+        if pages == Pages::Shared
+            && (comes_again || window::is_worth_while(image))
             && let Some(slot) = window::take(image, source.map(|source| source.file))
         {
             return Ok(Self::shared(image, slot));
