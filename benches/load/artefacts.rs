@@ -8,13 +8,17 @@ use farcall_testkit::{Level, Linker, real, tools};
 
 use crate::way::Way;
 
-/// As clang calls it for a shared object; symbols and sections that are not loaded are left out, as in an image.
-const LLD_OPTIONS: [&str; 5] = [
+/// How a shared object is made for `dlopen`: by the compiler's driver, with what that adds, as a library is.
+/// Symbols and sections that are not loaded are left out, as in an image.
+const DRIVER_OPTIONS: [&str; 4] = ["-shared", "-fuse-ld=lld", "-s", "-o"];
+/// For `elf_loader`, which loads no libraries, by the linker alone.
+const LLD_OPTIONS: [&str; 6] = [
     "-shared",
     "-s",
     "--eh-frame-hdr",
     "--hash-style=gnu",
     "--build-id=sha1",
+    "-o",
 ];
 
 /// A folder of objects, images and shared objects.
@@ -41,7 +45,8 @@ impl Artefacts {
             subject,
             match way {
                 Way::Farcall | Way::FarcallFile => "image",
-                Way::Dlopen | Way::Memfd | Way::ElfLoader | Way::ElfLoaderFile => "so",
+                Way::Dlopen | Way::Memfd => "so",
+                Way::ElfLoader | Way::ElfLoaderFile => "elf",
                 Way::JitLink => "o",
             },
         )
@@ -70,13 +75,10 @@ impl Artefacts {
 
     fn link(&self, subject: Subject) {
         let object = self.path(subject, "o");
-        let mut lld_options = LLD_OPTIONS.to_vec();
-        lld_options.push("-o");
-        run(
-            "ld.lld-22",
-            &lld_options,
-            [&self.path(subject, "so"), &object],
-        );
+        let shared = self.path(subject, "so");
+        run("clang-22", &DRIVER_OPTIONS, [&shared, &object]);
+        let bare = self.path(subject, "elf");
+        run("ld.lld-22", &LLD_OPTIONS, [&bare, &object]);
         let bytes = fs::read(&object).unwrap();
         let name = format!("{}.o", subject.name());
         let image = Linker::new().add(name, &bytes).link().unwrap();
