@@ -5,23 +5,14 @@ use std::ffi::c_void;
 use farcall_image::Signature;
 
 use crate::FunctionPointer;
+use crate::kind::Kind;
+use crate::relocate::Value;
 
 /// What a name that an image imports means.
 #[derive(Debug, Clone)]
 pub struct Definition {
-    pub(crate) value: u64,
-    pub(crate) kind: DefinitionKind,
-}
-
-/// What a definition is known to be.
-#[derive(Debug, Clone)]
-pub(crate) enum DefinitionKind {
-    /// A function, of this type if known.
-    Function(Option<Signature>),
-    /// A variable.
-    Data,
-    /// A number.
-    Absolute,
+    pub(crate) value: Value,
+    pub(crate) kind: Kind,
 }
 
 impl Definition {
@@ -29,10 +20,10 @@ impl Definition {
     /// bound to.
     #[must_use]
     pub fn function<F: FunctionPointer>(function: F) -> Self {
-        Self {
-            value: function.address() as u64,
-            kind: DefinitionKind::Function(Some(F::signature())),
-        }
+        Self::at(
+            function.address() as u64,
+            Kind::Function(Some(F::signature())),
+        )
     }
 
     /// The function at an address, of this type if it is known.
@@ -43,10 +34,10 @@ impl Definition {
     /// long as a module lives that was loaded with this definition.
     #[must_use]
     pub unsafe fn function_at(address: *const c_void, signature: Option<Signature>) -> Self {
-        Self {
-            value: address.expose_provenance() as u64,
-            kind: DefinitionKind::Function(signature),
-        }
+        Self::at(
+            address.expose_provenance() as u64,
+            Kind::Function(signature),
+        )
     }
 
     /// The variable at an address.
@@ -58,10 +49,7 @@ impl Definition {
     /// race.
     #[must_use]
     pub unsafe fn data_at(address: *mut c_void) -> Self {
-        Self {
-            value: address.expose_provenance() as u64,
-            kind: DefinitionKind::Data,
-        }
+        Self::at(address.expose_provenance() as u64, Kind::Variable)
     }
 
     /// A symbol whose address is this number: an absolute symbol.
@@ -69,9 +57,13 @@ impl Definition {
     /// Safe, because an image that uses it as an address breaks its own contract.
     #[must_use]
     pub fn absolute(value: u64) -> Self {
+        Self::at(value, Kind::Unknown)
+    }
+
+    fn at(address: u64, kind: Kind) -> Self {
         Self {
-            value,
-            kind: DefinitionKind::Absolute,
+            value: Value::Address(address),
+            kind,
         }
     }
 }

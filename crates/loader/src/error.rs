@@ -4,6 +4,7 @@ use std::fmt;
 
 use farcall_image::Signature;
 
+use crate::demangle::demangle;
 use crate::invoke;
 
 /// The result of loading and looking up.
@@ -50,9 +51,9 @@ pub enum Error {
     /// Imports that were found nowhere: all of them.
     #[error("{}", missing(image, symbols, searched))]
     Missing {
-        /// The image's name.
+        /// The image's name; of images loaded together the first that has one.
         image: String,
-        /// The imports, in the order of the image's symbol table.
+        /// The imports, each once, in the order of the image's symbol table.
         symbols: Vec<MissingSymbol>,
         /// The places searched, in order.
         searched: Vec<String>,
@@ -60,7 +61,7 @@ pub enum Error {
     /// Imports that were found, but as something else: all of them.
     #[error("{}", mismatched(image, symbols))]
     Mismatched {
-        /// The image's name.
+        /// The image's name; of images loaded together the first that has one.
         image: String,
         /// The imports, in the order of the image's symbol table.
         symbols: Vec<TypeMismatch>,
@@ -154,19 +155,26 @@ pub enum Error {
 /// An import that was found nowhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingSymbol {
+    /// The image that imports it.
+    pub image: String,
+    /// The other images, of those loaded together, that import it.
+    pub others: Vec<String>,
     /// Its name.
     pub name: String,
     /// Its name as its source language writes it, where it is mangled.
     pub demangled: Option<String>,
     /// The first place that refers to it, if the manifest knows.
     pub referrer: Option<String>,
-    /// The definitions and exports in scope whose names are most like it.
+    /// What could have been found whose names are most like it: definitions, exports of modules in
+    /// scope and of images loaded together. Not what the host exports, of which no interface has a list.
     pub nearest: Vec<String>,
 }
 
 /// An import that was found as something else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TypeMismatch {
+    /// The image that imports it.
+    pub image: String,
     /// Its name.
     pub name: String,
     /// The first place that refers to it, if the manifest knows.
@@ -181,14 +189,27 @@ pub struct TypeMismatch {
 
 impl fmt::Display for MissingSymbol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.demangled {
-            Some(demangled) => write!(f, "{demangled} ({})", self.name)?,
-            None => f.write_str(&self.name)?,
-        }
-        if let Some(referrer) = &self.referrer {
-            write!(f, ", used by {referrer}")?;
+        write_used(f, &self.name, self.demangled.as_deref(), &self.referrer)?;
+        if !self.others.is_empty() {
+            write!(f, ", and by {}", listed(&self.others))?;
         }
         f.write_str(&nearest_names(&self.nearest))
+    }
+}
+
+fn write_used(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    demangled: Option<&str>,
+    referrer: &Option<String>,
+) -> fmt::Result {
+    match demangled {
+        Some(demangled) => write!(f, "{demangled} ({name})")?,
+        None => f.write_str(name)?,
+    }
+    match referrer {
+        Some(referrer) => write!(f, ", used by {referrer}"),
+        None => Ok(()),
     }
 }
 
@@ -216,7 +237,7 @@ fn missing(image: &str, symbols: &[MissingSymbol], searched: &[String]) -> Strin
         _ => format!(
             "{image}: {} missing symbols (searched: {searched}){}",
             symbols.len(),
-            lines(symbols)
+            lines(image, symbols, |symbol| &symbol.image)
         ),
     }
 }
@@ -227,18 +248,39 @@ fn mismatched(image: &str, symbols: &[TypeMismatch]) -> String {
         _ => format!(
             "{image}: {} imports have another type{}",
             symbols.len(),
-            lines(symbols)
+            lines(image, symbols, |symbol| &symbol.image)
         ),
     }
 }
 
-fn lines(items: &[impl fmt::Display]) -> String {
-    items.iter().map(|item| format!("\n  {item}")).collect()
+/// A line for each. Those of other images than `image` say of which.
+fn lines<T: fmt::Display>(image: &str, items: &[T], image_of: impl Fn(&T) -> &str) -> String {
+    let line = |item| match image_of(item) {
+        own if own == image => format!("\n  {item}"),
+        other => format!("\n  {other}: {item}"),
+    };
+    items.iter().map(line).collect()
+}
+
+/// How many names are written out where there may be thousands.
+const MAX_LISTED: usize = 8;
+
+/// Names for people: all of a few, some of many.
+pub(crate) fn listed(names: &[String]) -> String {
+    match names.len().checked_sub(MAX_LISTED) {
+        None | Some(0) => names.join(", "),
+        Some(more) => format!("{} and {more} more", names[..MAX_LISTED].join(", ")),
+    }
 }
 
 fn nearest_names(nearest: &[String]) -> String {
     if nearest.is_empty() {
         return String::new();
     }
-    format!("; similar: {}", nearest.join(", "))
+    let text = |name: &String| match demangle(name) {
+        Some(demangled) => format!("{demangled} ({name})"),
+        None => name.clone(),
+    };
+    let names: Vec<_> = nearest.iter().map(text).collect();
+    format!("; similar: {}", names.join(", "))
 }

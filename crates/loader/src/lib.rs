@@ -44,14 +44,17 @@
 #[cfg(not(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64")))]
 compile_error!("the loader runs on x86-64 Linux with glibc");
 
+mod components;
 mod definition;
 mod demangle;
 mod error;
 mod fork;
 mod function;
+mod held;
 mod host_object;
 mod indirect;
 pub mod invoke;
+mod kind;
 mod load;
 mod loaded;
 mod loader;
@@ -69,7 +72,10 @@ mod sys;
 mod thread_exit;
 mod thread_locals;
 mod tls;
+mod together;
 mod trust;
+mod unbound;
+mod users;
 mod window;
 
 pub use definition::Definition;

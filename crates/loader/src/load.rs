@@ -5,14 +5,15 @@ use std::alloc::Layout;
 use std::ffi::{c_char, c_void};
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use farcall_arch::Machine;
-use farcall_image::Image;
+use farcall_image::{Image, Symbol, SymbolKind};
 
 use crate::error::{Error, Result};
+use crate::held::{Held, WeakHeld};
 use crate::indirect::{IndirectFunctions, IndirectWord};
-use crate::loaded::{Attachments, ExitHandlers, Loaded, Tables, UnwindTables, Users};
+use crate::loaded::{Attachments, ExitHandlers, Loaded, Tables, UnwindTables};
 use crate::mapping::{Draft, Pages, SystemError};
 use crate::relocate::{self, RelocationError, ThreadLocalValues, Values};
 use crate::resolve::Resolution;
@@ -21,6 +22,7 @@ use crate::sys::tls_descriptor::descriptor_functions;
 use crate::sys::{memory, noexcept, runtime};
 use crate::thread_exit::{self, Registration};
 use crate::tls::{Template, ThreadLocals, TlsIndex};
+use crate::users::Users;
 use crate::{Module, TrustedImage, fork, thread_locals};
 
 /// Loads an image up to the point where its constructors would run.
@@ -39,13 +41,15 @@ pub(crate) fn publish(
 }
 
 /// An image's bytes in memory.
-struct Mapped<'a, 'data> {
+pub(crate) struct Mapped<'a, 'data> {
     image: &'a TrustedImage<'data>,
     draft: Draft,
+    /// Its thread-local variables, if someone had to know of them early.
+    tls: Option<ThreadLocals>,
 }
 
 /// An image with every import bound and every relocation applied.
-struct Bound<'a, 'data> {
+pub(crate) struct Bound<'a, 'data> {
     image: &'a TrustedImage<'data>,
     draft: Draft,
     resolution: Resolution,
@@ -98,7 +102,7 @@ impl Arguments {
 }
 
 impl<'a, 'data> Mapped<'a, 'data> {
-    fn new(
+    pub(crate) fn new(
         image: &'a TrustedImage<'data>,
         source: Option<Source<'_>>,
         pages: Pages,
@@ -106,11 +110,30 @@ impl<'a, 'data> Mapped<'a, 'data> {
         check_form(image)?;
         let error = |error| system_error(image, error);
         let draft = Draft::new(image.image(), source, pages).map_err(error)?;
-        Ok(Self { image, draft })
+        let tls = None;
+        Ok(Self { image, draft, tls })
     }
 
-    fn bind(self, resolution: Resolution) -> Result<Bound<'a, 'data>> {
-        let Self { image, mut draft } = self;
+    /// What will be added to an address of the image.
+    pub(crate) fn bias(&self) -> u64 {
+        self.draft.bias()
+    }
+
+    /// The identity of the image's thread-local variables, for those that are bound to them before this
+    /// image is bound itself; `None` when there are none or only binding can place them.
+    pub(crate) fn thread_locals(&mut self) -> Result<Option<u64>> {
+        if self.tls.is_none() {
+            self.tls = thread_locals::in_blocks(self.image)?;
+        }
+        Ok(self.tls.as_ref().map(ThreadLocals::identity))
+    }
+
+    pub(crate) fn bind(self, resolution: Resolution) -> Result<Bound<'a, 'data>> {
+        let Self {
+            image,
+            mut draft,
+            tls,
+        } = self;
         let form = image.image();
         let values = Values {
             bias: draft.bias(),
@@ -119,7 +142,10 @@ impl<'a, 'data> Mapped<'a, 'data> {
         let error = |error| relocation_error(image, error);
         let mut segments = draft.segments_mut();
         let indirect = relocate::apply_shared(form, &mut segments, &values).map_err(error)?;
-        let tls = thread_locals::provide(image, &segments, &indirect)?;
+        let tls = match tls {
+            Some(tls) => Some(tls),
+            None => thread_locals::provide(image, &segments, &indirect)?,
+        };
         let static_blocks = thread_locals::static_blocks(form, tls.as_ref(), values.imports);
         let thread_local = ThreadLocalValues {
             own_module: tls.as_ref().map(ThreadLocals::identity),
@@ -152,7 +178,14 @@ impl<'a, 'data> Mapped<'a, 'data> {
 }
 
 impl Bound<'_, '_> {
-    fn publish(self) -> Result<Published> {
+    /// Whether code of the image has to run before it is published.
+    pub(crate) fn has_indirect_functions(&self) -> bool {
+        let mut exports = self.image.image().all_exports();
+        let is_indirect = |symbol: Symbol<'_>| symbol.kind == SymbolKind::IndirectFunction;
+        !self.indirect.is_empty() || exports.any(|(_, symbol)| is_indirect(symbol))
+    }
+
+    pub(crate) fn publish(self) -> Result<Published> {
         let Self {
             image, resolution, ..
         } = self;
@@ -198,7 +231,7 @@ impl Bound<'_, '_> {
             libraries: resolution.libraries,
         };
         for provider in &resolution.providers {
-            provider.users().importers.push(image.name().to_owned());
+            provider.users().add_importer(image.name());
         }
         Ok(Published {
             thread_exit_ranges,
@@ -235,6 +268,23 @@ impl Published {
 
     /// Registers the destructors and runs the constructors.
     pub(crate) fn start(mut self, arguments: Arguments) -> Result<Module> {
+        self.register()?;
+        let constructors = self.take_constructors();
+        let held = self.finish_alone();
+        run_constructors(constructors, arguments);
+        Ok(Module::new(held))
+    }
+
+    /// Keeps modules that it imports from, beyond those of its resolution.
+    pub(crate) fn keep(&mut self, providers: impl Iterator<Item = Held>) {
+        for provider in providers {
+            provider.users().add_importer(&self.loaded.name);
+            self.loaded.providers.push(provider);
+        }
+    }
+
+    /// Has the destructors run at exit. Everything that can fail has been done then.
+    pub(crate) fn register(&mut self) -> Result<()> {
         // SAFETY: the entries are code of an image that someone vouches for; `Loaded` runs the
         // handlers before it is gone.
         let registered = unsafe { self.loaded.exit_handlers.register() };
@@ -242,23 +292,41 @@ impl Published {
             image: self.loaded.name.as_str().to_owned(),
             call: "__cxa_atexit".to_owned(),
             source,
-        })?;
-        let ranges = self.thread_exit_ranges;
-        let loaded = match ranges.is_empty() {
-            true => Arc::new(self.loaded),
-            false => Arc::new_cyclic(|weak| {
-                let attachments = self.loaded.attachments.get_or_insert_default();
-                attachments.thread_destructors = Some(Registration::new(ranges, weak));
-                self.loaded
-            }),
-        };
-        let arguments = arguments.words();
-        for constructor in self.constructors {
-            // SAFETY: loading has found the entry to be code, of an image that someone vouches
-            // for; these are the arguments of constructors.
-            unsafe { noexcept::call(constructor, arguments) };
+        })
+    }
+
+    /// The module, of which no constructor has run, and which is in no cycle.
+    pub(crate) fn finish_alone(self) -> Held {
+        if self.thread_exit_ranges.is_empty() {
+            return Held::Alone(Arc::new(self.loaded));
         }
-        Ok(Module::new(loaded))
+        let finish = |weak: &Weak<Loaded>| self.finish(&WeakHeld::Alone(weak.clone()));
+        Held::Alone(Arc::new_cyclic(finish))
+    }
+
+    /// The module, of which no constructor has run; `held` tells how it will be kept.
+    pub(crate) fn finish(mut self, held: &WeakHeld) -> Loaded {
+        let ranges = self.thread_exit_ranges;
+        if !ranges.is_empty() {
+            let attachments = self.loaded.attachments.get_or_insert_default();
+            attachments.thread_destructors = Some(Registration::new(ranges, held));
+        }
+        self.loaded
+    }
+
+    /// Takes the constructors, which are to run once the module can be kept.
+    pub(crate) fn take_constructors(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.constructors)
+    }
+}
+
+/// Runs constructors that [`Published::take_constructors`] gave.
+pub(crate) fn run_constructors(constructors: Vec<u64>, arguments: Arguments) {
+    let arguments = arguments.words();
+    for constructor in constructors {
+        // SAFETY: loading has found the entry to be code, of an image that someone vouches for;
+        // these are the arguments of constructors.
+        unsafe { noexcept::call(constructor, arguments) };
     }
 }
 

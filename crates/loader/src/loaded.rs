@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use farcall_image::{Digest, Exports, Image, Manifest, Symbol, SymbolIndex, SymbolKind};
 
+use crate::held::{Held, release_all};
 use crate::indirect::IndirectFunctions;
 use crate::mapping::Published;
 use crate::name::Name;
@@ -15,6 +16,7 @@ use crate::sys::dynamic::Library;
 use crate::sys::{noexcept, runtime};
 use crate::thread_exit::Registration;
 use crate::tls::{ThreadLocals, TlsIndex};
+use crate::users::Users;
 use crate::window;
 
 /// A published image. Its last owner runs its destructors and returns its memory.
@@ -26,7 +28,7 @@ pub(crate) struct Loaded {
     pub(crate) tables: Tables,
     pub(crate) exit_handlers: ExitHandlers,
     pub(crate) users: Mutex<Users>,
-    pub(crate) providers: Vec<Arc<Loaded>>,
+    pub(crate) providers: Vec<Held>,
     pub(crate) attachments: Option<Box<Attachments>>,
     pub(crate) memory: Published,
 }
@@ -57,15 +59,6 @@ impl Attachments {
             && self.libraries.is_empty();
         (!is_empty).then(|| Box::new(self))
     }
-}
-
-/// Who keeps a module that its owner has dropped.
-#[derive(Debug, Default)]
-pub(crate) struct Users {
-    /// The names of the modules that import from it.
-    pub(crate) importers: Vec<String>,
-    /// The number of thread-local objects whose destructor has not run.
-    pub(crate) thread_destructors: usize,
 }
 
 /// An export that was found.
@@ -131,17 +124,14 @@ impl Loaded {
     }
 
     /// Runs the destructors and lets go of the modules that this one imports from; gives those.
-    fn end(&mut self) -> Vec<Arc<Self>> {
+    pub(crate) fn end(&mut self) -> Vec<Held> {
         self.exit_handlers.run();
         if self.memory.is_own() {
             window::note_gone(self.digest);
         }
         let providers = std::mem::take(&mut self.providers);
         for provider in &providers {
-            let importers = &mut provider.users().importers;
-            if let Some(position) = importers.iter().position(|name| name == self.name.as_str()) {
-                importers.swap_remove(position);
-            }
+            provider.users().remove_importer(self.name.as_str());
         }
         providers
     }
@@ -161,12 +151,7 @@ impl Drop for Loaded {
     fn drop(&mut self) {
         // A chain of modules may be longer than a stack is deep, so that it is not left to the
         // providers' own drop.
-        let mut pending = self.end();
-        while let Some(provider) = pending.pop() {
-            if let Some(mut last) = Arc::into_inner(provider) {
-                pending.append(&mut last.end());
-            }
-        }
+        release_all(self.end());
     }
 }
 

@@ -13,22 +13,25 @@ use crate::mapping::Pages;
 use crate::resolve::resolve;
 use crate::source::{FileBytes, Source};
 use crate::sys::dynamic::{self, Library};
-use crate::{Definition, Error, FunctionPointer, Module, Result, TrustedImage, program};
+use crate::{Definition, Error, FunctionPointer, Module, Result, TrustedImage, program, together};
 
 /// What the names that images import mean, and the way to load them.
 ///
 /// A name is looked for in this order, and the first place that has it wins:
 ///
 /// 1. the definitions given;
-/// 2. the modules in scope, in the order given at the load;
-/// 3. the symbols that the host and its libraries export (what `dlsym` finds), unless turned off;
-/// 4. the system libraries named, in order. One is opened only when a name was found nowhere
+/// 2. the images loaded together with the one that imports ([`Loader::load_all`]), in their order;
+/// 3. the modules in scope, in the order given at the load;
+/// 4. the symbols that the host and its libraries export (what `dlsym` finds), unless turned off
+///    ([`Loader::host_exports`]);
+/// 5. the system libraries named, in order. One is opened only when a name was found nowhere
 ///    before, and stays open as long as a module is bound to it.
 ///
 /// `__tls_get_addr` and the functions that register a thread's destructors are always the loader's
 /// own: they tell the modules apart.
 ///
-/// A loader may be shared by threads; loading changes nothing in it that anyone sees.
+/// A loader may be shared by threads, which load at the same time; loading changes nothing in it that
+/// anyone sees. Changing it takes it alone (`&mut`), locks nothing and costs an entry in a table.
 #[derive(Debug)]
 pub struct Loader {
     pub(crate) definitions: HashMap<Vec<u8>, Definition>,
@@ -102,7 +105,8 @@ impl Loader {
         self
     }
 
-    /// Adds a system library, named as for `dlopen`: `libm.so.6`.
+    /// Adds a system library, named as for `dlopen`: `libm.so.6`. It is opened by the first load that
+    /// needs it, which takes the dynamic linker's lock and runs the library's constructors.
     pub fn library(&mut self, name: &str) -> &mut Self {
         self.libraries.push(NamedLibrary {
             name: name.to_owned(),
@@ -114,6 +118,10 @@ impl Loader {
     /// Loads an image and runs its constructors on this thread.
     ///
     /// Modules of `scope` whose exports it imports stay loaded as long as it does.
+    ///
+    /// Any thread may call it, several at a time. No lock is held while constructors run, so that they
+    /// may load too. An import costs a search in each place until it is found; of the places the
+    /// process's exports and the system libraries take the dynamic linker's lock.
     ///
     /// # Errors
     ///
@@ -135,6 +143,32 @@ impl Loader {
         let module = published.start(Arguments::none())?;
         tracing::debug!(module = module.name(), "loaded");
         Ok(module)
+    }
+
+    /// Loads images together: each may import what any of them exports, also in a circle. Either all
+    /// are loaded or none; the modules are in the order of the images.
+    ///
+    /// An image's constructors run after those of the images that it imports from; in a circle, and
+    /// where nothing else decides, the order given counts.
+    ///
+    /// A module keeps those that it imports from. Modules of a circle keep each other: all of them
+    /// are unloaded when none has an owner and nothing else imports from any, their destructors in
+    /// the reverse order of their constructors.
+    ///
+    /// Any thread may call it, several at a time. The time is that of loading one after the other in
+    /// the right order, and of a table of what all of them export, so that finding an import among
+    /// them does not depend on how many they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Loader::load`]; one error has what is wrong with the imports of all the images, and a
+    /// symbol that many of them miss once. Some circles are refused: through an image that has
+    /// indirect functions, and through a thread-local variable that its image uses in the
+    /// initial-exec model.
+    pub fn load_all(&self, images: &[&TrustedImage<'_>], scope: &[&Module]) -> Result<Vec<Module>> {
+        let modules = together::load_all(self, images, scope)?;
+        tracing::debug!(count = modules.len(), "loaded together");
+        Ok(modules)
     }
 
     /// Loads an image from a file, read into private memory first.

@@ -4,12 +4,13 @@ use std::ffi::c_void;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::sync::Arc;
 
 use farcall_image::{Digest, Signature, SymbolKind};
 
+use crate::error::listed;
+use crate::held::{Handle, Held};
 use crate::load::pointer;
-use crate::loaded::{Found, Loaded};
+use crate::loaded::Found;
 use crate::nearest::nearest;
 use crate::relocate::Value;
 use crate::{Error, Result, UnsafeFunctionPointer};
@@ -23,7 +24,9 @@ use crate::{Error, Result, UnsafeFunctionPointer};
 /// Threads may share it. Looking up takes no lock.
 #[derive(Debug)]
 pub struct Module {
-    loaded: Arc<Loaded>,
+    // Dropped before the module itself: an owner that is about to let go counts no more.
+    handle: Handle,
+    loaded: Held,
 }
 
 /// A function of a module.
@@ -49,11 +52,14 @@ pub struct Export<'module> {
 }
 
 impl Module {
-    pub(crate) fn new(loaded: Arc<Loaded>) -> Self {
-        Self { loaded }
+    pub(crate) fn new(loaded: Held) -> Self {
+        Self {
+            handle: loaded.handle(),
+            loaded,
+        }
     }
 
-    pub(crate) fn loaded(&self) -> &Arc<Loaded> {
+    pub(crate) fn loaded(&self) -> &Held {
         &self.loaded
     }
 
@@ -141,28 +147,26 @@ impl Module {
 
     /// Runs the destructors on this thread and returns all memory.
     ///
+    /// Of modules that import from each other ([`crate::Loader::load_all`]) the last one that has an
+    /// owner goes with all the others.
+    ///
     /// # Errors
     ///
     /// [`UnloadError`], with the module, while another module imports from it or threads have
     /// thread-local destructors of it to run.
     pub fn unload(self) -> Result<(), UnloadError> {
-        let mut loaded = self.loaded;
+        let Self { handle, mut loaded } = self;
+        drop(handle);
         loop {
-            loaded = match Arc::try_unwrap(loaded) {
-                Ok(last) => {
-                    drop(last);
-                    return Ok(());
-                }
+            loaded = match loaded.unload() {
+                Ok(()) => return Ok(()),
                 Err(shared) => shared,
             };
-            let users = loaded.users();
-            let (importers, thread_destructors) =
-                (users.importers.clone(), users.thread_destructors);
-            drop(users);
+            let (importers, thread_destructors) = loaded.users_of_all();
             if !importers.is_empty() || thread_destructors != 0 {
                 return Err(UnloadError {
-                    module: Self { loaded },
-                    importers,
+                    module: Self::new(loaded),
+                    importers: importers.into_iter().collect(),
                     thread_destructors,
                 });
             }
@@ -220,7 +224,8 @@ impl<F> Deref for Symbol<'_, F> {
 pub struct UnloadError {
     /// The module.
     pub module: Module,
-    /// The names of the modules that import from it.
+    /// The names of those that import from it, each once, sorted. Where modules import from each other,
+    /// also the others that have an owner.
     pub importers: Vec<String>,
     /// How many thread-local objects of it have a destructor to run, each at the end of its thread.
     pub thread_destructors: usize,
@@ -236,7 +241,7 @@ impl fmt::Display for UnloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: in use", self.module.name())?;
         if !self.importers.is_empty() {
-            write!(f, ": imported by {}", self.importers.join(", "))?;
+            write!(f, ": imported by {}", listed(&self.importers))?;
         }
         match self.thread_destructors {
             0 => Ok(()),

@@ -1,18 +1,21 @@
 //! What an image's imports are bound to.
 
+use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::fmt;
 use std::sync::Arc;
 
-use farcall_image::{Binding, Manifest, Signature, Symbol, SymbolIndex, SymbolKind};
+use farcall_image::{Binding, Manifest, Referrer, Symbol, SymbolIndex};
 
-use crate::definition::DefinitionKind;
 use crate::demangle::demangle;
-use crate::error::{Error, MissingSymbol, Result, TypeMismatch};
-use crate::loaded::Loaded;
+use crate::error::{MissingSymbol, Result, TypeMismatch, listed};
+use crate::held::Held;
+use crate::kind::Kind;
 use crate::nearest::nearest;
 use crate::relocate::{self, Value};
 use crate::sys::dynamic::{self, Library};
+use crate::together::{Fellow, Group};
+use crate::unbound::Unbound;
 use crate::{Loader, Module, TrustedImage, thread_exit, tls};
 
 /// What the imports of an image are bound to, and what must stay for that.
@@ -20,7 +23,10 @@ use crate::{Loader, Module, TrustedImage, thread_exit, tls};
 pub(crate) struct Resolution {
     /// By index in the symbol table. The one at 0 is none, and not there if there are no imports.
     pub(crate) values: Vec<Value>,
-    pub(crate) providers: Vec<Arc<Loaded>>,
+    /// Those whose value is not known yet, because they are exports of an image that is loaded together
+    /// with this one.
+    pub(crate) fellows: Vec<Fellow>,
+    pub(crate) providers: Vec<Held>,
     pub(crate) libraries: Vec<Arc<Library>>,
 }
 
@@ -28,28 +34,42 @@ pub(crate) struct Resolution {
 ///
 /// # Errors
 ///
-/// [`Error::Missing`] with all that are not found, else [`Error::Mismatched`] with all that are
-/// something else.
+/// [`Error::Missing`](crate::Error::Missing) with all that are not found, else
+/// [`Error::Mismatched`](crate::Error::Mismatched) with all that are something else.
 pub(crate) fn resolve(
     image: &TrustedImage<'_>,
     loader: &Loader,
     scope: &[&Module],
 ) -> Result<Resolution> {
+    resolve_in(image, loader, scope, None).or_else(|unbound| {
+        unbound.into_result()?;
+        unreachable!("an image of which nothing is unbound is resolved")
+    })
+}
+
+/// Finds every import of `image`, one of a group if it is loaded together with others.
+pub(crate) fn resolve_in(
+    image: &TrustedImage<'_>,
+    loader: &Loader,
+    scope: &[&Module],
+    group: Option<&Group<'_>>,
+) -> Result<Resolution, Unbound> {
     if image.image().imports().next().is_none() {
         return Ok(Resolution::default());
     }
     let mut search = Search {
+        image,
         manifest: image.image().manifest(),
         loader,
         scope,
-        used: vec![false; scope.len()],
+        group,
+        used: BTreeSet::new(),
+        fellows: Vec::new(),
         opened: Vec::new(),
         failed: Vec::new(),
     };
     let thread_local = relocate::thread_local_imports(image.image());
-    let imports: Vec<_> = image.image().imports().collect();
-    let mut values = vec![Value::Address(0); imports.len() + 1];
-    let mut missing = Vec::new();
+    let mut missing = BTreeSet::new();
     let mut mismatched = Vec::new();
     // Strong ones first: they decide which libraries are open when weak ones are looked for.
     for binding in [Binding::Global, Binding::Weak] {
@@ -62,46 +82,35 @@ pub(crate) fn resolve(
             match search.find(&import) {
                 Ok(Some(value)) => values[to_usize(index)] = value,
                 Ok(None) if binding == Binding::Weak && !import.thread_local => {}
-                Ok(None) => missing.push(index),
+                Ok(None) => drop(missing.insert(index)),
                 Err(mismatch) => mismatched.push((index, mismatch)),
             }
         }
     }
-    if !missing.is_empty() {
-        let mut symbols: Vec<_> = imports
-            .iter()
-            .filter(|it| missing.contains(&it.0))
-            .collect();
-        symbols.sort_by_key(|(index, _)| *index);
-        return Err(Error::Missing {
-            image: image.name().to_owned(),
-            symbols: (symbols.iter())
-                .map(|(index, symbol)| search.missing(*index, symbol))
-                .collect(),
-            searched: search.places(),
-        });
+    mismatched.sort_by_key(|(index, _)| *index);
+    let unbound = Unbound {
+        missing: (imports.iter().filter(|(index, _)| missing.contains(index)))
+            .map(|(index, symbol)| search.missing(*index, symbol))
+            .collect(),
+        mismatched: (mismatched.into_iter())
+            .map(|(_, mismatch)| *mismatch)
+            .collect(),
+        searched: match missing.is_empty() {
+            true => Vec::new(),
+            false => search.places(),
+        },
+    };
+    if !unbound.is_empty() {
+        return Err(unbound);
     }
-    if !mismatched.is_empty() {
-        mismatched.sort_by_key(|(index, _)| *index);
-        return Err(Error::Mismatched {
-            image: image.name().to_owned(),
-            symbols: mismatched
-                .into_iter()
-                .map(|(_, mismatch)| mismatch)
-                .collect(),
-        });
-    }
-    let providers = scope.iter().zip(&search.used).filter(|(_, used)| **used);
+    let used = search.used.iter();
+    let providers = used.map(|&at| scope[at].loaded().clone()).collect();
+    let opened = search.opened.into_iter();
     Ok(Resolution {
         values,
-        providers: providers
-            .map(|(module, _)| Arc::clone(module.loaded()))
-            .collect(),
-        libraries: search
-            .opened
-            .into_iter()
-            .map(|(_, library)| library)
-            .collect(),
+        fellows: search.fellows,
+        providers,
+        libraries: opened.map(|(_, library)| library).collect(),
     })
 }
 
@@ -113,11 +122,14 @@ struct Import<'data> {
 
 /// A search through all places.
 struct Search<'a> {
+    image: &'a TrustedImage<'a>,
     manifest: &'a Manifest<'a>,
     loader: &'a Loader,
     scope: &'a [&'a Module],
-    /// Which modules of the scope something was found in.
-    used: Vec<bool>,
+    group: Option<&'a Group<'a>>,
+    /// The positions of the modules of the scope that something was found in.
+    used: BTreeSet<usize>,
+    fellows: Vec<Fellow>,
     /// The libraries that had to be opened, by index among the loader's.
     opened: Vec<(usize, Arc<Library>)>,
     /// The libraries that could not be opened, and why.
@@ -125,76 +137,84 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn find(&mut self, import: &Import<'_>) -> Result<Option<Value>, TypeMismatch> {
+    fn find(&mut self, import: &Import<'_>) -> Result<Option<Value>, Box<TypeMismatch>> {
         let name = import.symbol.name;
         if let Some(address) = own_runtime(name) {
             return Ok(Some(Value::Address(address)));
         }
-        if let Some(value) = self.definition(import)? {
-            return Ok(Some(value));
-        }
-        if let Some(value) = self.in_scope(import)? {
+        if let Some(value) = self.given(import)? {
             return Ok(Some(value));
         }
         // What has no versions has the one that is asked for, as in ELF's own rules.
-        if let Some(at) = name.iter().position(|&byte| byte == b'@') {
+        let unversioned = name.iter().position(|&byte| byte == b'@').map(|at| {
             let symbol = Symbol {
                 name: &name[..at],
                 ..import.symbol
             };
-            let plain = Import { symbol, ..*import };
-            if let Some(value) = self.definition(&plain)? {
-                return Ok(Some(value));
-            }
-            if let Some(value) = self.in_scope(&plain)? {
-                return Ok(Some(value));
-            }
+            Import { symbol, ..*import }
+        });
+        if let Some(unversioned) = &unversioned
+            && let Some(value) = self.given(unversioned)?
+        {
+            return Ok(Some(value));
         }
-        let Some(name) = dynamic::c_string(name) else {
+        let Some(c_name) = dynamic::c_string(name) else {
             return Ok(None);
         };
         if self.loader.host_exports
-            && let Some(address) = dynamic::global_symbol(&name)
+            && let Some(address) = dynamic::global_symbol(&c_name)
         {
             return self.host_value(import, address, &"the host").map(Some);
         }
-        match self.in_libraries(&name, import.symbol.binding == Binding::Global) {
+        match self.in_libraries(&c_name, import.symbol.binding == Binding::Global) {
             Some((library, address)) => self.host_value(import, address, &library).map(Some),
             None => Ok(None),
         }
     }
 
-    fn definition(&self, import: &Import<'_>) -> Result<Option<Value>, TypeMismatch> {
+    /// What the name means by what the caller of the load gave.
+    fn given(&mut self, import: &Import<'_>) -> Result<Option<Value>, Box<TypeMismatch>> {
+        if let Some(value) = self.definition(import)? {
+            return Ok(Some(value));
+        }
+        if let Some(value) = self.in_group(import)? {
+            return Ok(Some(value));
+        }
+        self.in_scope(import)
+    }
+
+    fn definition(&self, import: &Import<'_>) -> Result<Option<Value>, Box<TypeMismatch>> {
         let Some(definition) = self.loader.definitions.get(import.symbol.name) else {
             return Ok(None);
         };
-        let place = "the host's definition";
-        let found = match &definition.kind {
-            DefinitionKind::Function(signature) => Found::Function(signature.clone()),
-            DefinitionKind::Data => Found::Variable,
-            DefinitionKind::Absolute => Found::Unknown,
-        };
-        self.check(import, &found, &place)?;
-        Ok(Some(Value::Address(definition.value)))
+        self.check(import, &definition.kind, &"the host's definition")?;
+        Ok(Some(definition.value))
     }
 
-    fn in_scope(&mut self, import: &Import<'_>) -> Result<Option<Value>, TypeMismatch> {
+    /// What another of the images loaded together will have.
+    fn in_group(&mut self, import: &Import<'_>) -> Result<Option<Value>, Box<TypeMismatch>> {
+        let Some(export) = self.group.and_then(|group| group.find(import.symbol.name)) else {
+            return Ok(None);
+        };
+        self.check(import, &export.kind, &format_args!("{}", export.image))?;
+        self.fellows.push(Fellow {
+            import: import.index,
+            member: export.member,
+            export: export.index,
+        });
+        // Its own stands there once the other image is somewhere.
+        Ok(Some(Value::Address(0)))
+    }
+
+    fn in_scope(&mut self, import: &Import<'_>) -> Result<Option<Value>, Box<TypeMismatch>> {
         for (position, module) in self.scope.iter().enumerate() {
             let Some(export) = module.loaded().export(import.symbol.name) else {
                 continue;
             };
             let value_type = module.loaded().manifest().symbol_type(export.index);
-            let found = match (export.symbol.kind, value_type) {
-                (SymbolKind::Tls, _) => Found::ThreadLocal,
-                (_, Some(value_type)) => Found::of_type(value_type),
-                (SymbolKind::Function | SymbolKind::IndirectFunction, None) => {
-                    Found::Function(None)
-                }
-                (SymbolKind::Data, None) => Found::Variable,
-                (_, None) => Found::Unknown,
-            };
+            let found = Kind::of_export(export.symbol.kind, value_type);
             self.check(import, &found, &format_args!("module {}", module.name()))?;
-            self.used[position] = true;
+            self.used.insert(position);
             return Ok(Some(export.value));
         }
         Ok(None)
@@ -232,14 +252,14 @@ impl Search<'_> {
         import: &Import<'_>,
         address: u64,
         place: &dyn fmt::Display,
-    ) -> Result<Value, TypeMismatch> {
+    ) -> Result<Value, Box<TypeMismatch>> {
         if !import.thread_local {
             return Ok(Value::Address(address));
         }
         // The dynamic linker gives the address of this thread's copy; its identity and offset are
         // what holds for all threads.
         let Some(tls) = dynamic::host_tls_at(address) else {
-            return Err(self.mismatch(import, &Found::Variable, place));
+            return Err(self.mismatch(import, &Kind::Variable, place));
         };
         Ok(Value::ThreadLocal {
             module: tls.module,
@@ -250,67 +270,67 @@ impl Search<'_> {
     fn check(
         &self,
         import: &Import<'_>,
-        found: &Found,
+        found: &Kind,
         place: &dyn fmt::Display,
-    ) -> Result<(), TypeMismatch> {
-        let expected = self.expected(import);
-        let agree = match (&expected, found) {
-            (Found::ThreadLocal, _) | (_, Found::ThreadLocal) => *found == expected,
-            (Found::Unknown, _) | (_, Found::Unknown) => true,
-            (Found::Function(Some(expected)), Found::Function(Some(found))) => {
-                expected.is_call_compatible(found)
-            }
-            (Found::Function(_), Found::Function(_)) | (Found::Variable, Found::Variable) => true,
-            _ => false,
-        };
-        if agree {
+    ) -> Result<(), Box<TypeMismatch>> {
+        if self.expected(import).accepts(found) {
             return Ok(());
         }
         Err(self.mismatch(import, found, place))
     }
 
-    fn expected(&self, import: &Import<'_>) -> Found {
+    fn expected(&self, import: &Import<'_>) -> Kind {
         if import.thread_local {
-            return Found::ThreadLocal;
+            return Kind::ThreadLocal;
         }
         match self.manifest.symbol_type(import.index) {
-            Some(value_type) => Found::of_type(value_type),
-            None => Found::Unknown,
+            Some(value_type) => Kind::of_type(value_type),
+            None => Kind::Unknown,
         }
     }
 
     fn mismatch(
         &self,
         import: &Import<'_>,
-        found: &Found,
+        found: &Kind,
         place: &dyn fmt::Display,
-    ) -> TypeMismatch {
-        TypeMismatch {
+    ) -> Box<TypeMismatch> {
+        Box::new(TypeMismatch {
+            image: self.image.name().to_owned(),
             name: String::from_utf8_lossy(import.symbol.name).into_owned(),
             referrer: self.referrer(import.index),
             expected: self.expected(import).to_string(),
             found: found.to_string(),
             place: place.to_string(),
-        }
+        })
     }
 
     fn missing(&self, index: SymbolIndex, symbol: &Symbol<'_>) -> MissingSymbol {
         let name = String::from_utf8_lossy(symbol.name).into_owned();
         let definitions = self.loader.definitions.keys().map(Vec::as_slice);
+        let fellows = self.group.into_iter().flat_map(Group::export_names);
         let exports = self
             .scope
             .iter()
             .flat_map(|module| module.loaded().export_names());
+        let candidates = definitions.chain(fellows).chain(exports);
         MissingSymbol {
+            image: self.image.name().to_owned(),
+            others: Vec::new(),
             demangled: demangle(&name),
             referrer: self.referrer(index),
-            nearest: nearest(symbol.name, definitions.chain(exports)),
+            nearest: nearest(symbol.name, candidates),
             name,
         }
     }
 
     fn referrer(&self, index: SymbolIndex) -> Option<String> {
-        self.manifest.referrer(index).map(ToString::to_string)
+        let Referrer { object, place, .. } = self.manifest.referrer(index)?;
+        let demangled = demangle(place);
+        Some(format!(
+            "{object}: {}",
+            demangled.as_deref().unwrap_or(place)
+        ))
     }
 
     /// The places searched, in order, for people.
@@ -321,11 +341,15 @@ impl Search<'_> {
             1 => vec!["1 definition".to_owned()],
             _ => vec![format!("{n_definitions} definitions")],
         };
-        places.extend(
-            self.scope
-                .iter()
-                .map(|module| format!("module {}", module.name())),
-        );
+        if let Some(group) = self.group {
+            places.push(format!("{} images loaded together", group.len()));
+        }
+        let modules = self.scope.iter().map(|module| module.name().to_owned());
+        match modules.collect::<Vec<_>>().as_slice() {
+            [] => {}
+            [module] => places.push(format!("module {module}")),
+            modules => places.push(format!("modules {}", listed(modules))),
+        }
         if self.loader.host_exports {
             places.push("the host's exports".to_owned());
         }
@@ -337,37 +361,6 @@ impl Search<'_> {
             }
         }));
         places
-    }
-}
-
-/// What something is known to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Found {
-    Unknown,
-    Function(Option<Signature>),
-    Variable,
-    ThreadLocal,
-}
-
-impl Found {
-    /// What has this type in LLVM's syntax. Only a function's ends in a parenthesis.
-    fn of_type(value_type: &str) -> Self {
-        match value_type.parse() {
-            Ok(signature) => Self::Function(Some(signature)),
-            Err(_) => Self::Variable,
-        }
-    }
-}
-
-impl fmt::Display for Found {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown => f.write_str("a symbol"),
-            Self::Function(Some(signature)) => write!(f, "function {signature}"),
-            Self::Function(None) => f.write_str("a function"),
-            Self::Variable => f.write_str("a variable"),
-            Self::ThreadLocal => f.write_str("a thread-local variable"),
-        }
     }
 }
 

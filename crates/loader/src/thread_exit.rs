@@ -8,9 +8,9 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::loaded::Loaded;
+use crate::held::{Held, WeakHeld};
 use crate::sys::runtime;
 
 /// The modules that register destructors, by where each of their segments starts. They do not overlap.
@@ -20,7 +20,7 @@ static MODULES: Mutex<BTreeMap<u64, Entry>> = Mutex::new(BTreeMap::new());
 struct Entry {
     /// The first address after the segment.
     end: u64,
-    module: Weak<Loaded>,
+    module: WeakHeld,
 }
 
 /// The names by which images import [`thread_atexit`].
@@ -34,7 +34,7 @@ pub(crate) struct Registration {
 
 impl Registration {
     /// Registers the module whose segments have these addresses.
-    pub(crate) fn new(segments: Vec<Range<u64>>, module: &Weak<Loaded>) -> Self {
+    pub(crate) fn new(segments: Vec<Range<u64>>, module: &WeakHeld) -> Self {
         let mut modules = modules();
         for &Range { start, end } in segments.iter().filter(|segment| !segment.is_empty()) {
             let module = module.clone();
@@ -56,7 +56,7 @@ impl Drop for Registration {
 struct Pending {
     destructor: unsafe extern "C" fn(*mut c_void),
     object: *mut c_void,
-    module: Arc<Loaded>,
+    module: Held,
 }
 
 /// The `__cxa_thread_atexit` of images: calls `destructor(object)` when this thread ends. Gives 0,
@@ -102,7 +102,7 @@ pub(crate) unsafe extern "C" fn thread_atexit(
 
 /// The module that has the address. Clang passes `__dso_handle`; Rust's standard library passes the
 /// place of a pointer to it.
-fn find(address: u64) -> Option<Weak<Loaded>> {
+fn find(address: u64) -> Option<WeakHeld> {
     let modules = modules();
     let (_, entry) = modules.range(..=address).next_back()?;
     (address < entry.end).then(|| entry.module.clone())

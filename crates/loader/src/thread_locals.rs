@@ -34,9 +34,8 @@ pub(crate) fn provide(
         call: call.to_owned(),
         source,
     };
-    if relocate::wants_distance(form, Expression::TlsOffset).all(|symbol| symbol != 0) {
-        let slot = Slot::new().map_err(|source| system_error("thread-local storage", source))?;
-        return Ok(Some(ThreadLocals::Dynamic(slot)));
+    if let Some(in_blocks) = in_blocks(image)? {
+        return Ok(Some(in_blocks));
     }
     // Threads get their copies now, so that these bytes must be final.
     let range = template.vaddr..template.vaddr + template.file.len() as u64;
@@ -66,6 +65,22 @@ pub(crate) fn provide(
         },
     })?;
     Ok(Some(ThreadLocals::Static(block)))
+}
+
+/// A place for the image's thread-local variables in blocks of their own, unless there are none or its
+/// code counts on one distance from every thread's pointer.
+pub(crate) fn in_blocks(image: &TrustedImage<'_>) -> Result<Option<ThreadLocals>> {
+    let form = image.image();
+    let mut wanting = relocate::wants_distance(form, Expression::TlsOffset);
+    if form.tls().is_none() || wanting.any(|symbol| symbol == 0) {
+        return Ok(None);
+    }
+    let slot = Slot::new().map_err(|source| Error::System {
+        image: image.name().to_owned(),
+        call: "thread-local storage".to_owned(),
+        source,
+    })?;
+    Ok(Some(ThreadLocals::Dynamic(slot)))
 }
 
 /// What a copy starts with, in memory.

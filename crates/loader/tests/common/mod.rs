@@ -44,6 +44,30 @@ pub(crate) fn image_with_libgcc(name: &str, source: &str) -> Vec<u8> {
     linker.library("libgcc.a", &library).link().unwrap()
 }
 
+/// Many images of one source: `renamed` says for each its name and what its symbols are called instead, in
+/// as many bytes.
+pub(crate) fn images_like(
+    source: &str,
+    renamed: impl Iterator<Item = (String, Vec<(String, String)>)>,
+) -> Vec<(String, Vec<u8>)> {
+    let object = object("like.c", source, &[]);
+    let image = |(name, symbols): (String, Vec<(String, String)>)| {
+        let mut object = object.clone();
+        for (from, to) in &symbols {
+            assert_eq!(from.len(), to.len());
+            for at in 0..object.len() - from.len() {
+                if object[at..].starts_with(from.as_bytes()) {
+                    object[at..at + to.len()].copy_from_slice(to.as_bytes());
+                }
+            }
+        }
+        let mut linker = Linker::new();
+        let image = linker.add(object_name(&name), &object).link().unwrap();
+        (name, image)
+    };
+    renamed.map(image).collect()
+}
+
 fn object_name(source: &str) -> String {
     source.replace(".cpp", ".o").replace(".c", ".o")
 }
