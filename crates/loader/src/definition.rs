@@ -1,18 +1,47 @@
 //! What the host gives images to import.
 
 use std::ffi::c_void;
+use std::sync::Arc;
 
 use farcall_image::Signature;
 
-use crate::FunctionPointer;
+use crate::held::Held;
 use crate::kind::Kind;
 use crate::relocate::Value;
+use crate::{FunctionPointer, Module, Result};
 
 /// What a name that an image imports means.
+///
+/// Making one and cloning it cost an allocation at most, and take no lock but for
+/// [`Definition::export`], which locks the exporting module's list of users.
 #[derive(Debug, Clone)]
 pub struct Definition {
     pub(crate) value: Value,
     pub(crate) kind: Kind,
+    /// The module that it is an export of.
+    pub(crate) provider: Option<Arc<Provider>>,
+}
+
+/// A module that a definition keeps, and that knows of it.
+#[derive(Debug)]
+pub(crate) struct Provider {
+    pub(crate) module: Held,
+    user: String,
+}
+
+impl Provider {
+    fn new(module: &Held, export: &str) -> Arc<Self> {
+        let user = format!("a definition of {export}");
+        module.users().add_importer(&user);
+        let module = module.clone();
+        Arc::new(Self { module, user })
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        self.module.users().remove_importer(&self.user);
+    }
 }
 
 impl Definition {
@@ -60,10 +89,60 @@ impl Definition {
         Self::at(value, Kind::Unknown)
     }
 
+    /// The export named `name` of a module: a function, a variable, also a thread-local one. Defined
+    /// under another name it is an alias; defined under its own it comes before what modules in scope
+    /// have.
+    ///
+    /// Its type is compared with that of each import that it is bound to, where both are known. The
+    /// definition keeps the module loaded, as long as a loader has it, and so does each module that is
+    /// bound to it.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::NoExport`] when there is none.
+    pub fn export(module: &Module, name: &str) -> Result<Self> {
+        let export = module.export(name)?;
+        let value_type = module.loaded().manifest().symbol_type(export.index);
+        Ok(Self {
+            value: export.value,
+            kind: Kind::of_export(export.symbol.kind, value_type),
+            provider: Some(Provider::new(module.loaded(), name)),
+        })
+    }
+
     fn at(address: u64, kind: Kind) -> Self {
         Self {
             value: Value::Address(address),
             kind,
+            provider: None,
         }
     }
+}
+
+/// Gives images functions of the host's under their own names, each with the type that imports of it
+/// must have: `host_fn!(loader, log: extern "C" fn(i64), now: extern "C" fn() -> i64)`.
+///
+/// It is [`Loader::define_function`](crate::Loader::define_function) for each of them; that a function
+/// of the host has the type given is checked by the compiler.
+///
+/// # Examples
+///
+/// ```
+/// use farcall_loader::{Loader, host_fn};
+///
+/// extern "C" fn log(value: i64) {
+///     println!("{value}");
+/// }
+/// extern "C" fn double(value: i32) -> i32 {
+///     2 * value
+/// }
+///
+/// let mut loader = Loader::new();
+/// host_fn!(loader, log: extern "C" fn(i64), double: extern "C" fn(i32) -> i32);
+/// ```
+#[macro_export]
+macro_rules! host_fn {
+    ($loader:expr, $($name:ident: $function:ty),+ $(,)?) => {
+        $loader$(.define_function(::core::stringify!($name), $name as $function))+
+    };
 }

@@ -74,6 +74,11 @@ impl Held {
         Handle { shared }
     }
 
+    /// Whether both are the same module.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        std::ptr::eq(&raw const **self, &raw const **other)
+    }
+
     /// Lets go. If nobody else keeps the module its destructors run; what it imported from is to be
     /// let go of next.
     fn release(self) -> Vec<Self> {

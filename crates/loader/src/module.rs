@@ -193,7 +193,7 @@ impl Module {
         self.address(name)
     }
 
-    fn export(&self, name: &str) -> Result<Found> {
+    pub(crate) fn export(&self, name: &str) -> Result<Found> {
         let found = self.loaded.export(name.as_bytes());
         found.ok_or_else(|| Error::NoExport {
             module: self.name().to_owned(),

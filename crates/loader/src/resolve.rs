@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use farcall_image::{Binding, Manifest, Referrer, Symbol, SymbolIndex};
 
+use crate::definition::Provider;
 use crate::demangle::demangle;
 use crate::error::{MissingSymbol, Result, TypeMismatch, listed};
 use crate::held::Held;
@@ -64,6 +65,7 @@ pub(crate) fn resolve_in(
         scope,
         group,
         used: BTreeSet::new(),
+        defined: Vec::new(),
         fellows: Vec::new(),
         opened: Vec::new(),
         failed: Vec::new(),
@@ -104,7 +106,9 @@ pub(crate) fn resolve_in(
         return Err(unbound);
     }
     let used = search.used.iter();
-    let providers = used.map(|&at| scope[at].loaded().clone()).collect();
+    let mut providers: Vec<_> = used.map(|&at| scope[at].loaded().clone()).collect();
+    let defined = search.defined.iter();
+    providers.extend(defined.map(|provider| provider.module.clone()));
     let opened = search.opened.into_iter();
     Ok(Resolution {
         values,
@@ -129,6 +133,8 @@ struct Search<'a> {
     group: Option<&'a Group<'a>>,
     /// The positions of the modules of the scope that something was found in.
     used: BTreeSet<usize>,
+    /// The modules that definitions found are exports of, each once.
+    defined: Vec<Arc<Provider>>,
     fellows: Vec<Fellow>,
     /// The libraries that had to be opened, by index among the loader's.
     opened: Vec<(usize, Arc<Library>)>,
@@ -183,11 +189,23 @@ impl Search<'_> {
         self.in_scope(import)
     }
 
-    fn definition(&self, import: &Import<'_>) -> Result<Option<Value>, Box<TypeMismatch>> {
+    fn definition(&mut self, import: &Import<'_>) -> Result<Option<Value>, Box<TypeMismatch>> {
         let Some(definition) = self.loader.definitions.get(import.symbol.name) else {
             return Ok(None);
         };
-        self.check(import, &definition.kind, &"the host's definition")?;
+        let Some(provider) = &definition.provider else {
+            self.check(import, &definition.kind, &"the host's definition")?;
+            return Ok(Some(definition.value));
+        };
+        let place = format_args!(
+            "the host's definition (an export of {})",
+            provider.module.name
+        );
+        self.check(import, &definition.kind, &place)?;
+        let mut known = self.defined.iter();
+        if !known.any(|known| known.module.is(&provider.module)) {
+            self.defined.push(Arc::clone(provider));
+        }
         Ok(Some(definition.value))
     }
 

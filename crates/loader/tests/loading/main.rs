@@ -10,6 +10,7 @@
 mod common;
 
 mod binding;
+mod binding_definitions;
 mod binding_together;
 mod exceptions;
 mod form;
