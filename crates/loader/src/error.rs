@@ -48,6 +48,14 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
+    /// Imports that the host forbids: all of them. Nothing was searched.
+    #[error("{}", forbidden(image, symbols))]
+    Forbidden {
+        /// The image's name; of images loaded together the first that has one.
+        image: String,
+        /// The imports, in the order of the image's symbol table.
+        symbols: Vec<ForbiddenImport>,
+    },
     /// Imports that were found nowhere: all of them.
     #[error("{}", missing(image, symbols, searched))]
     Missing {
@@ -152,6 +160,19 @@ pub enum Error {
     },
 }
 
+/// An import that the host forbids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForbiddenImport {
+    /// The image that imports it.
+    pub image: String,
+    /// Its name.
+    pub name: String,
+    /// Its name as its source language writes it, where it is mangled.
+    pub demangled: Option<String>,
+    /// The first place that refers to it, if the manifest knows.
+    pub referrer: Option<String>,
+}
+
 /// An import that was found nowhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingSymbol {
@@ -185,6 +206,12 @@ pub struct TypeMismatch {
     pub found: String,
     /// Where it was found.
     pub place: String,
+}
+
+impl fmt::Display for ForbiddenImport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_used(f, &self.name, self.demangled.as_deref(), &self.referrer)
+    }
 }
 
 impl fmt::Display for MissingSymbol {
@@ -227,6 +254,17 @@ impl fmt::Display for TypeMismatch {
             Some(referrer) => write!(f, ", used by {referrer}"),
             None => Ok(()),
         }
+    }
+}
+
+fn forbidden(image: &str, symbols: &[ForbiddenImport]) -> String {
+    match symbols {
+        [symbol] => format!("{image}: the host forbids this import: {symbol}"),
+        _ => format!(
+            "{image}: the host forbids {} imports{}",
+            symbols.len(),
+            lines(image, symbols, |symbol| &symbol.image)
+        ),
     }
 }
 

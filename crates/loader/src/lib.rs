@@ -79,7 +79,7 @@ mod users;
 mod window;
 
 pub use definition::Definition;
-pub use error::{Error, MissingSymbol, Result, TypeMismatch};
+pub use error::{Error, ForbiddenImport, MissingSymbol, Result, TypeMismatch};
 pub use function::{AbiType, FunctionPointer, UnsafeFunctionPointer};
 pub use loader::Loader;
 pub use module::{Export, Module, Symbol, UnloadError};

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::ffi::CString;
+use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -36,6 +37,7 @@ use crate::{Definition, Error, FunctionPointer, Module, Result, TrustedImage, pr
 pub struct Loader {
     pub(crate) definitions: HashMap<Vec<u8>, Definition>,
     pub(crate) host_exports: bool,
+    pub(crate) filter: Option<Filter>,
     pub(crate) libraries: Vec<NamedLibrary>,
 }
 
@@ -66,6 +68,22 @@ impl NamedLibrary {
     }
 }
 
+/// Which names images may import.
+pub(crate) struct Filter(Box<dyn Fn(&str) -> bool + Send + Sync>);
+
+impl Filter {
+    /// What is no text is not on anyone's list.
+    pub(crate) fn allows(&self, name: &[u8]) -> bool {
+        std::str::from_utf8(name).is_ok_and(&self.0)
+    }
+}
+
+impl fmt::Debug for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Filter")
+    }
+}
+
 impl Default for Loader {
     fn default() -> Self {
         Self::new()
@@ -79,6 +97,7 @@ impl Loader {
         Self {
             definitions: HashMap::new(),
             host_exports: true,
+            filter: None,
             libraries: Vec::new(),
         }
     }
@@ -105,6 +124,26 @@ impl Loader {
         self
     }
 
+    /// Lets images import only names for which `allow` gives true, wherever these would be found. Any
+    /// other import, a weak one too, is an error at load, before anything is searched. The last filter
+    /// given holds.
+    ///
+    /// Names are given as images have them: mangled, and with `@` and the version where one is asked
+    /// for. The functions that are always the loader's own are not asked for.
+    ///
+    /// It says what images *link* to. It is no sandbox: machine code can make system calls without
+    /// importing anything.
+    ///
+    /// `allow` is called once for each import of each image, on the thread that loads; by several
+    /// threads at a time if several load.
+    pub fn allow_imports(
+        &mut self,
+        allow: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.filter = Some(Filter(Box::new(allow)));
+        self
+    }
+
     /// Adds a system library, named as for `dlopen`: `libm.so.6`. It is opened by the first load that
     /// needs it, which takes the dynamic linker's lock and runs the library's constructors.
     pub fn library(&mut self, name: &str) -> &mut Self {
@@ -125,8 +164,8 @@ impl Loader {
     ///
     /// # Errors
     ///
-    /// An [`Error`] that names the image and what is wrong, with all missing symbols or all
-    /// mismatched types at once. Nothing is left behind.
+    /// An [`Error`] that names the image and what is wrong, with all forbidden imports, all missing
+    /// symbols or all mismatched types at once. Nothing is left behind.
     pub fn load(&self, image: &TrustedImage<'_>, scope: &[&Module]) -> Result<Module> {
         self.load_from(image, None, scope)
     }

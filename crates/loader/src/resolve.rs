@@ -9,7 +9,7 @@ use farcall_image::{Binding, Manifest, Referrer, Symbol, SymbolIndex};
 
 use crate::definition::Provider;
 use crate::demangle::demangle;
-use crate::error::{MissingSymbol, Result, TypeMismatch, listed};
+use crate::error::{ForbiddenImport, MissingSymbol, Result, TypeMismatch, listed};
 use crate::held::Held;
 use crate::kind::Kind;
 use crate::nearest::nearest;
@@ -35,6 +35,7 @@ pub(crate) struct Resolution {
 ///
 /// # Errors
 ///
+/// [`Error::Forbidden`](crate::Error::Forbidden) with all that the host forbids, else
 /// [`Error::Missing`](crate::Error::Missing) with all that are not found, else
 /// [`Error::Mismatched`](crate::Error::Mismatched) with all that are something else.
 pub(crate) fn resolve(
@@ -70,6 +71,16 @@ pub(crate) fn resolve_in(
         opened: Vec::new(),
         failed: Vec::new(),
     };
+    let forbidden = imports.iter().filter(|(_, it)| search.is_forbidden(it));
+    let forbidden: Vec<_> = forbidden
+        .map(|(index, symbol)| search.forbidden(*index, symbol))
+        .collect();
+    if !forbidden.is_empty() {
+        return Err(Unbound {
+            forbidden,
+            ..Unbound::default()
+        });
+    }
     let thread_local = relocate::thread_local_imports(image.image());
     let mut missing = BTreeSet::new();
     let mut mismatched = Vec::new();
@@ -91,6 +102,7 @@ pub(crate) fn resolve_in(
     }
     mismatched.sort_by_key(|(index, _)| *index);
     let unbound = Unbound {
+        forbidden: Vec::new(),
         missing: (imports.iter().filter(|(index, _)| missing.contains(index)))
             .map(|(index, symbol)| search.missing(*index, symbol))
             .collect(),
@@ -143,6 +155,14 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// What the loader itself has is no matter of the host's.
+    fn is_forbidden(&self, symbol: &Symbol<'_>) -> bool {
+        let Some(filter) = &self.loader.filter else {
+            return false;
+        };
+        own_runtime(symbol.name).is_none() && !filter.allows(symbol.name)
+    }
+
     fn find(&mut self, import: &Import<'_>) -> Result<Option<Value>, Box<TypeMismatch>> {
         let name = import.symbol.name;
         if let Some(address) = own_runtime(name) {
@@ -321,6 +341,16 @@ impl Search<'_> {
             found: found.to_string(),
             place: place.to_string(),
         })
+    }
+
+    fn forbidden(&self, index: SymbolIndex, symbol: &Symbol<'_>) -> ForbiddenImport {
+        let name = String::from_utf8_lossy(symbol.name).into_owned();
+        ForbiddenImport {
+            image: self.image.name().to_owned(),
+            demangled: demangle(&name),
+            referrer: self.referrer(index),
+            name,
+        }
     }
 
     fn missing(&self, index: SymbolIndex, symbol: &Symbol<'_>) -> MissingSymbol {

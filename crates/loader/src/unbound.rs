@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use crate::error::{Error, MissingSymbol, Result, TypeMismatch};
+use crate::error::{Error, ForbiddenImport, MissingSymbol, Result, TypeMismatch};
 
 /// What could not be bound.
 #[derive(Debug, Default)]
 pub(crate) struct Unbound {
+    pub(crate) forbidden: Vec<ForbiddenImport>,
     pub(crate) missing: Vec<MissingSymbol>,
     pub(crate) mismatched: Vec<TypeMismatch>,
     /// The places searched, known where something is missing.
@@ -15,11 +16,12 @@ pub(crate) struct Unbound {
 
 impl Unbound {
     pub(crate) fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.mismatched.is_empty()
+        self.forbidden.is_empty() && self.missing.is_empty() && self.mismatched.is_empty()
     }
 
     /// Adds what another image of those loaded together has.
     pub(crate) fn add(&mut self, other: Self) {
+        self.forbidden.extend(other.forbidden);
         self.missing.extend(other.missing);
         self.mismatched.extend(other.mismatched);
         if self.searched.len() < other.searched.len() {
@@ -27,9 +29,15 @@ impl Unbound {
         }
     }
 
-    /// The error that says it; what was not found is said before what was found as something
-    /// else.
+    /// The error that says it; what was refused is said before what was not found, and that before
+    /// what was found as something else.
     pub(crate) fn into_result(self) -> Result<()> {
+        if let Some(first) = self.forbidden.first() {
+            return Err(Error::Forbidden {
+                image: first.image.clone(),
+                symbols: self.forbidden,
+            });
+        }
         if let Some(first) = self.missing.first() {
             return Err(Error::Missing {
                 image: first.image.clone(),

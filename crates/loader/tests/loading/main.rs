@@ -11,6 +11,7 @@ mod common;
 
 mod binding;
 mod binding_definitions;
+mod binding_filter;
 mod binding_together;
 mod exceptions;
 mod form;
