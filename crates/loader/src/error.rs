@@ -187,7 +187,8 @@ pub struct MissingSymbol {
     /// The first place that refers to it, if the manifest knows.
     pub referrer: Option<String>,
     /// What could have been found whose names are most like it: definitions, exports of modules in
-    /// scope and of images loaded together. Not what the host exports, of which no interface has a list.
+    /// scope and of images loaded together, symbols of the host's table. Not what the host exports,
+    /// of which no interface has a list.
     pub nearest: Vec<String>,
 }
 

@@ -1,7 +1,7 @@
 //! From an image to running code: map, resolve, relocate, publish, initialise.
 //!
 //! A [`Loader`] says what the names that an image imports mean: definitions of the host's, modules
-//! in scope, the host's exports, system libraries, in this order. [`Loader::load`] gives a
+//! in scope, the host's exports, its symbol table, system libraries, in this order. [`Loader::load`] gives a
 //! [`Module`], which owns its memory: dropping it runs the destructors and returns everything.
 //!
 //! Loading is a chain of types, `Image → Mapped → Bound → Module`; a step that fails drops the type
@@ -52,6 +52,7 @@ mod fork;
 mod function;
 mod held;
 mod host_object;
+mod host_symbols;
 mod indirect;
 pub mod invoke;
 mod kind;

@@ -25,7 +25,8 @@ use crate::{Definition, Error, FunctionPointer, Module, Result, TrustedImage, pr
 /// 3. the modules in scope, in the order given at the load;
 /// 4. the symbols that the host and its libraries export (what `dlsym` finds), unless turned off
 ///    ([`Loader::host_exports`]);
-/// 5. the system libraries named, in order. One is opened only when a name was found nowhere
+/// 5. the host's own symbol table, if turned on ([`Loader::host_symbols`]);
+/// 6. the system libraries named, in order. One is opened only when a name was found nowhere
 ///    before, and stays open as long as a module is bound to it.
 ///
 /// `__tls_get_addr` and the functions that register a thread's destructors are always the loader's
@@ -37,6 +38,7 @@ use crate::{Definition, Error, FunctionPointer, Module, Result, TrustedImage, pr
 pub struct Loader {
     pub(crate) definitions: HashMap<Vec<u8>, Definition>,
     pub(crate) host_exports: bool,
+    pub(crate) host_symbols: bool,
     pub(crate) filter: Option<Filter>,
     pub(crate) libraries: Vec<NamedLibrary>,
 }
@@ -97,6 +99,7 @@ impl Loader {
         Self {
             definitions: HashMap::new(),
             host_exports: true,
+            host_symbols: false,
             filter: None,
             libraries: Vec::new(),
         }
@@ -121,6 +124,24 @@ impl Loader {
     /// this says otherwise.
     pub fn host_exports(&mut self, search: bool) -> &mut Self {
         self.host_exports = search;
+        self
+    }
+
+    /// Whether names are looked for in the symbol table of the program that the process runs, after
+    /// what it exports: all its functions and variables, also those that it does not export, so that
+    /// it need not be linked with `-rdynamic`. They are not unless this says so.
+    ///
+    /// Names are those of the linker: mangled, where a language mangles them. Global symbols come
+    /// before those that are local to a source file (`static` in C), and a local name that several
+    /// files have is not found. That a name is a function or a variable, shared or thread-local, must
+    /// agree with the import; types are not known. The linker leaves out of a program what nothing in
+    /// it uses, and `strip` removes the table; then the error says so.
+    ///
+    /// The table is read from the program's file when an image first imports what was found nowhere
+    /// before, by one thread while others that need it wait. It takes memory for each name, about
+    /// 100 bytes, to the end of the process.
+    pub fn host_symbols(&mut self, search: bool) -> &mut Self {
+        self.host_symbols = search;
         self
     }
 

@@ -1,5 +1,6 @@
 //! What an image's imports are bound to.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::fmt;
@@ -11,6 +12,7 @@ use crate::definition::Provider;
 use crate::demangle::demangle;
 use crate::error::{ForbiddenImport, MissingSymbol, Result, TypeMismatch, listed};
 use crate::held::Held;
+use crate::host_symbols::{HostSymbols, Unreadable};
 use crate::kind::Kind;
 use crate::nearest::nearest;
 use crate::relocate::{self, Value};
@@ -68,6 +70,7 @@ pub(crate) fn resolve_in(
         used: BTreeSet::new(),
         defined: Vec::new(),
         fellows: Vec::new(),
+        host_symbols: OnceCell::new(),
         opened: Vec::new(),
         failed: Vec::new(),
     };
@@ -104,7 +107,8 @@ pub(crate) fn resolve_in(
     let unbound = Unbound {
         forbidden: Vec::new(),
         missing: (imports.iter().filter(|(index, _)| missing.contains(index)))
-            .map(|(index, symbol)| search.missing(*index, symbol))
+            .enumerate()
+            .map(|(nth, (index, symbol))| search.missing(nth, *index, symbol))
             .collect(),
         mismatched: (mismatched.into_iter())
             .map(|(_, mismatch)| *mismatch)
@@ -148,6 +152,8 @@ struct Search<'a> {
     /// The modules that definitions found are exports of, each once.
     defined: Vec<Arc<Provider>>,
     fellows: Vec<Fellow>,
+    /// The host's symbol table, once something was looked for there.
+    host_symbols: OnceCell<Result<&'static HostSymbols, Unreadable>>,
     /// The libraries that had to be opened, by index among the loader's.
     opened: Vec<(usize, Arc<Library>)>,
     /// The libraries that could not be opened, and why.
@@ -191,6 +197,11 @@ impl Search<'_> {
             && let Some(address) = dynamic::global_symbol(&c_name)
         {
             return self.host_value(import, address, &"the host").map(Some);
+        }
+        if self.loader.host_symbols
+            && let Some(value) = self.in_host_symbols(unversioned.as_ref().unwrap_or(import))?
+        {
+            return Ok(Some(value));
         }
         match self.in_libraries(&c_name, import.symbol.binding == Binding::Global) {
             Some((library, address)) => self.host_value(import, address, &library).map(Some),
@@ -256,6 +267,17 @@ impl Search<'_> {
             return Ok(Some(export.value));
         }
         Ok(None)
+    }
+
+    /// What the host's own symbol table has.
+    fn in_host_symbols(&self, import: &Import<'_>) -> Result<Option<Value>, Box<TypeMismatch>> {
+        let table = self.host_symbols.get_or_init(HostSymbols::of_this_process);
+        let Some((value, found)) = (table.as_ref().ok()).and_then(|it| it.find(import.symbol.name))
+        else {
+            return Ok(None);
+        };
+        self.check(import, &found, &"the host's symbol table")?;
+        Ok(Some(value))
     }
 
     /// The first library that has `name`, and the symbol's address. Libraries are opened if `open`.
@@ -353,7 +375,8 @@ impl Search<'_> {
         }
     }
 
-    fn missing(&self, index: SymbolIndex, symbol: &Symbol<'_>) -> MissingSymbol {
+    /// The `nth` of those that are missing.
+    fn missing(&self, nth: usize, index: SymbolIndex, symbol: &Symbol<'_>) -> MissingSymbol {
         let name = String::from_utf8_lossy(symbol.name).into_owned();
         let definitions = self.loader.definitions.keys().map(Vec::as_slice);
         let fellows = self.group.into_iter().flat_map(Group::export_names);
@@ -361,7 +384,13 @@ impl Search<'_> {
             .scope
             .iter()
             .flat_map(|module| module.loaded().export_names());
-        let candidates = definitions.chain(fellows).chain(exports);
+        // A host may have a million names.
+        let host = self
+            .host_symbols
+            .get()
+            .filter(|_| nth < MAX_NEAREST_OF_HOST);
+        let host = host.into_iter().flatten().flat_map(|table| table.names());
+        let candidates = definitions.chain(fellows).chain(exports).chain(host);
         MissingSymbol {
             image: self.image.name().to_owned(),
             others: Vec::new(),
@@ -401,6 +430,12 @@ impl Search<'_> {
         if self.loader.host_exports {
             places.push("the host's exports".to_owned());
         }
+        if self.loader.host_symbols {
+            places.push(match self.host_symbols.get() {
+                Some(Err(reason)) => format!("the host's symbol table ({reason})"),
+                _ => "the host's symbol table".to_owned(),
+            });
+        }
         let libraries = self.loader.libraries.iter().enumerate();
         places.extend(libraries.map(|(index, library)| {
             match self.failed.iter().find(|(failed, _)| *failed == index) {
@@ -411,6 +446,9 @@ impl Search<'_> {
         places
     }
 }
+
+/// For how many missing symbols names like theirs are looked for in the host's symbol table.
+const MAX_NEAREST_OF_HOST: usize = 8;
 
 /// The functions of the C runtime that must know which image calls, so that the loader's own
 /// stand for them.

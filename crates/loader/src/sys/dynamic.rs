@@ -203,3 +203,68 @@ pub(crate) fn static_blocks(modules: &[u64]) -> HashMap<u64, u64> {
 pub(crate) fn c_string(bytes: &[u8]) -> Option<CString> {
     CString::new(bytes).ok()
 }
+
+/// The program that the process runs, where it is in memory.
+#[derive(Debug)]
+pub(crate) struct Program {
+    /// What is added to an address of its file: 0 unless it is position-independent.
+    pub(crate) bias: u64,
+    /// Its program headers, in the order of its file.
+    pub(crate) segments: Vec<Segment>,
+    /// The identity of its thread-local variables, if it has any.
+    pub(crate) thread_locals: Option<u64>,
+}
+
+/// A program header. Addresses are those of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub(crate) kind: u32,
+    pub(crate) address: u64,
+    pub(crate) size: u64,
+}
+
+impl Segment {
+    /// Whether the address is in the segment, or the first one after it, where the symbols that end
+    /// sections stand.
+    pub(crate) fn contains(&self, address: u64) -> bool {
+        (address.checked_sub(self.address)).is_some_and(|offset| offset <= self.size)
+    }
+}
+
+/// The program that the process runs.
+pub(crate) fn program() -> Option<Program> {
+    unsafe extern "C" fn visit(
+        info: *mut libc::dl_phdr_info,
+        size: usize,
+        program: *mut c_void,
+    ) -> c_int {
+        if size < size_of::<libc::dl_phdr_info>() {
+            return 1;
+        }
+        // SAFETY: the dynamic linker gives a whole record, as its size says.
+        let info = unsafe { &*info };
+        // SAFETY: `dl_iterate_phdr` hands on the pointer that it was given below.
+        let program = unsafe { &mut *program.cast::<Option<Program>>() };
+        // SAFETY: the record's table has this many entries.
+        let headers =
+            unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
+        let segments = headers.iter().map(|header| Segment {
+            kind: header.p_type,
+            address: header.p_vaddr,
+            size: header.p_memsz,
+        });
+        let module = info.dlpi_tls_modid as u64;
+        *program = Some(Program {
+            bias: info.dlpi_addr,
+            segments: segments.collect(),
+            thread_locals: (module != 0).then_some(module),
+        });
+        // The program's record is the first.
+        1
+    }
+
+    let mut program = None::<Program>;
+    // SAFETY: `visit` treats its arguments as the interface says and does not unwind.
+    unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut program).cast()) };
+    program
+}

@@ -12,6 +12,7 @@ mod common;
 mod binding;
 mod binding_definitions;
 mod binding_filter;
+mod binding_host;
 mod binding_together;
 mod exceptions;
 mod form;
