@@ -56,6 +56,7 @@ mod host_symbols;
 mod indirect;
 pub mod invoke;
 mod kind;
+mod libc_static;
 mod load;
 mod loaded;
 mod loader;

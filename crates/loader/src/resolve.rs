@@ -19,7 +19,7 @@ use crate::relocate::{self, Value};
 use crate::sys::dynamic::{self, Library};
 use crate::together::{Fellow, Group};
 use crate::unbound::Unbound;
-use crate::{Loader, Module, TrustedImage, thread_exit, tls};
+use crate::{Loader, Module, TrustedImage, libc_static, thread_exit, tls};
 
 /// What the imports of an image are bound to, and what must stay for that.
 #[derive(Debug, Default)]
@@ -193,10 +193,11 @@ impl Search<'_> {
         let Some(c_name) = dynamic::c_string(name) else {
             return Ok(None);
         };
-        if self.loader.host_exports
-            && let Some(address) = dynamic::global_symbol(&c_name)
-        {
-            return self.host_value(import, address, &"the host").map(Some);
+        if self.loader.host_exports {
+            let address = dynamic::global_symbol(&c_name).or_else(|| libc_static::function(name));
+            if let Some(address) = address {
+                return self.host_value(import, address, &"the host").map(Some);
+            }
         }
         if self.loader.host_symbols
             && let Some(value) = self.in_host_symbols(unversioned.as_ref().unwrap_or(import))?

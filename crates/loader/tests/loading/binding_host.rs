@@ -166,3 +166,34 @@ fn in_a_stripped_host() {
     let module = load(&loader, "uses.c", source, &[]).unwrap();
     assert_eq!(call(&module, "f"), 41);
 }
+
+#[test]
+fn functions_of_the_static_part_of_the_c_library() {
+    require_tools!("clang-22");
+    let source = r#"
+        #include <fcntl.h>
+        #include <stdlib.h>
+        #include <sys/stat.h>
+        #include <unistd.h>
+        int pthread_atfork(void (*)(void), void (*)(void), void (*)(void));
+        void __stack_chk_fail_local(void);
+        static void nothing(void) {}
+        int works(void) {
+            struct stat a, b, c, d;
+            char name[] = "/tmp/farcall-XXXXXX";
+            int file = mkstemp(name);
+            int same = stat(name, &a) == 0 && fstat(file, &b) == 0 && lstat(name, &c) == 0 &&
+                fstatat(AT_FDCWD, name, &d, 0) == 0 && a.st_ino == b.st_ino && b.st_ino == c.st_ino &&
+                c.st_ino == d.st_ino;
+            unlink(name);
+            close(file);
+            int made = mknod(name, S_IFIFO | 0600, 0) == 0 && stat(name, &a) == 0 && S_ISFIFO(a.st_mode);
+            unlink(name);
+            int registered = atexit(nothing) == 0 && at_quick_exit(nothing) == 0 && pthread_atfork(0, 0, nothing) == 0;
+            return same && made && registered && __stack_chk_fail_local != 0;
+        }
+    "#;
+    let module = load(&Loader::new(), "static.c", source, &[]).unwrap();
+    assert_eq!(call(&module, "works"), 1);
+    module.unload().unwrap();
+}
