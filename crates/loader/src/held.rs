@@ -118,11 +118,12 @@ impl Held {
         };
         match self {
             Self::Alone(loaded) => collect(loaded),
-            Self::Member { cycle, .. } => {
+            Self::Member { cycle, position } => {
                 cycle.members.iter().for_each(collect);
-                let members = cycle.members.iter().zip(&cycle.handles);
-                let owned = members.filter(|(_, handle)| Arc::strong_count(handle) > 1);
-                names.extend(owned.map(|(module, _)| module.name.clone()));
+                let members = cycle.members.iter().zip(&cycle.handles).enumerate();
+                let others = members.filter(|(other, _)| other != position);
+                let owned = others.filter(|(_, (_, handle))| Arc::strong_count(handle) > 1);
+                names.extend(owned.map(|(_, (module, _))| module.name.clone()));
             }
         }
         (names, thread_destructors)

@@ -24,7 +24,8 @@ use crate::{Error, Result, UnsafeFunctionPointer};
 /// Threads may share it. Looking up takes no lock.
 #[derive(Debug)]
 pub struct Module {
-    // Dropped before the module itself: an owner that is about to let go counts no more.
+    // Dropped before the module itself: an owner that is about to let go counts no more. While it unloads it
+    // counts, so that of two who unload a circle at the same time none waits for the other.
     handle: Handle,
     loaded: Held,
 }
@@ -156,7 +157,6 @@ impl Module {
     /// thread-local destructors of it to run.
     pub fn unload(self) -> Result<(), UnloadError> {
         let Self { handle, mut loaded } = self;
-        drop(handle);
         loop {
             loaded = match loaded.unload() {
                 Ok(()) => return Ok(()),
@@ -165,7 +165,7 @@ impl Module {
             let (importers, thread_destructors) = loaded.users_of_all();
             if !importers.is_empty() || thread_destructors != 0 {
                 return Err(UnloadError {
-                    module: Self::new(loaded),
+                    module: Self { handle, loaded },
                     importers: importers.into_iter().collect(),
                     thread_destructors,
                 });

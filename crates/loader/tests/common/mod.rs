@@ -101,6 +101,21 @@ pub(crate) fn load_bytes(
     loader.load(&trusted.named(name), scope)
 }
 
+/// Loads images, given by name and bytes, together.
+pub(crate) fn load_all(
+    loader: &Loader,
+    images: &[(&str, &[u8])],
+    scope: &[&Module],
+) -> Result<Vec<Module>, Error> {
+    let trust = |&(name, bytes)| {
+        // SAFETY: the tests link their images themselves, from sources that keep the contract.
+        let trusted = unsafe { TrustedImage::assume_trusted(Image::parse(bytes).unwrap()) };
+        trusted.named(name)
+    };
+    let images: Vec<_> = images.iter().map(trust).collect();
+    loader.load_all(&images.iter().collect::<Vec<_>>(), scope)
+}
+
 /// Loads one source.
 pub(crate) fn load(
     loader: &Loader,

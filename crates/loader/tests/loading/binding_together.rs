@@ -1,12 +1,13 @@
 //! Images that are loaded together.
 
-use std::sync::Mutex;
+use std::sync::{Barrier, Mutex};
 
-use farcall_image::Image;
-use farcall_loader::{Error, Loader, Module, TrustedImage};
+use farcall_loader::{Error, Loader, Module};
 use farcall_testkit::require_tools;
 
-use crate::common::{call, image, image_with, images_like, load, load_bytes, system_loader};
+use crate::common::{
+    call, image, image_with, images_like, load, load_all, load_bytes, system_loader,
+};
 
 /// What images said, by test.
 static SAID: Mutex<Vec<(i32, i32)>> = Mutex::new(Vec::new());
@@ -25,21 +26,6 @@ fn loader() -> Loader {
     let mut loader = system_loader();
     loader.define_function("say", say as extern "C" fn(i32, i32));
     loader
-}
-
-/// Loads images, given by name and bytes, together.
-fn load_all(
-    loader: &Loader,
-    images: &[(&str, &[u8])],
-    scope: &[&Module],
-) -> Result<Vec<Module>, Error> {
-    let trust = |&(name, bytes)| {
-        // SAFETY: the tests link their images themselves, from sources that keep the contract.
-        let trusted = unsafe { TrustedImage::assume_trusted(Image::parse(bytes).unwrap()) };
-        trusted.named(name)
-    };
-    let images: Vec<_> = images.iter().map(trust).collect();
-    loader.load_all(&images.iter().collect::<Vec<_>>(), scope)
 }
 
 fn load_sources(loader: &Loader, sources: &[(&str, &str)]) -> Result<Vec<Module>, Error> {
@@ -445,5 +431,32 @@ fn a_chain_and_a_circle_may_be_long() {
             first.unload().unwrap();
         });
         dropping.unwrap().join().unwrap();
+    }
+}
+
+#[test]
+fn a_circle_is_let_go_of_by_threads_at_the_same_time() {
+    require_tools!("clang-22");
+    let sources = CIRCLE.map(|(name, source)| (name, source.replace("TEST", "7")));
+    let images = sources
+        .each_ref()
+        .map(|(name, source)| (*name, image(name, source)));
+    let images = images.each_ref().map(|(name, bytes)| (*name, &bytes[..]));
+    let loader = loader();
+    for round in 1..=300 {
+        let barrier = Barrier::new(2);
+        std::thread::scope(|scope| {
+            for module in load_all(&loader, &images, &[]).unwrap() {
+                let barrier = &barrier;
+                scope.spawn(move || {
+                    barrier.wait();
+                    // Whoever is first is refused, and hands the module back to be dropped.
+                    drop(module.unload());
+                });
+            }
+        });
+        let said = said(7);
+        assert_eq!(said.len(), 4 * round);
+        assert_eq!(said[said.len() - 4..], [1, 2, -2, -1]);
     }
 }
