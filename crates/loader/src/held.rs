@@ -123,7 +123,7 @@ impl Held {
                 let members = cycle.members.iter().zip(&cycle.handles).enumerate();
                 let others = members.filter(|(other, _)| other != position);
                 let owned = others.filter(|(_, (_, handle))| Arc::strong_count(handle) > 1);
-                names.extend(owned.map(|(_, (module, _))| module.name.clone()));
+                names.extend(owned.map(|(_, (module, _))| module.name.as_str().to_owned()));
             }
         }
         (names, thread_destructors)

@@ -278,7 +278,7 @@ impl Published {
     /// Keeps modules that it imports from, beyond those of its resolution.
     pub(crate) fn keep(&mut self, providers: impl Iterator<Item = Held>) {
         for provider in providers {
-            provider.users().add_importer(&self.loaded.name);
+            provider.users().add_importer(self.loaded.name.as_str());
             self.loaded.providers.push(provider);
         }
     }

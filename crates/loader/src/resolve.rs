@@ -58,9 +58,11 @@ pub(crate) fn resolve_in(
     scope: &[&Module],
     group: Option<&Group<'_>>,
 ) -> Result<Resolution, Unbound> {
-    if image.image().imports().next().is_none() {
+    let imports: Vec<_> = image.image().imports().collect();
+    if imports.is_empty() {
         return Ok(Resolution::default());
     }
+    let mut values = vec![Value::Address(0); imports.len() + 1];
     let mut search = Search {
         image,
         manifest: image.image().manifest(),
@@ -231,7 +233,7 @@ impl Search<'_> {
         };
         let place = format_args!(
             "the host's definition (an export of {})",
-            provider.module.name
+            provider.module.name.as_str()
         );
         self.check(import, &definition.kind, &place)?;
         let mut known = self.defined.iter();

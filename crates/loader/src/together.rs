@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::held::{Cycle, Held};
 use crate::kind::Kind;
 use crate::load::{self, Arguments, Mapped, Published, unsupported};
+use crate::mapping::Pages;
 use crate::relocate::Value;
 use crate::resolve::{Resolution, resolve_in};
 use crate::unbound::Unbound;
@@ -78,7 +79,7 @@ pub(crate) struct Fellow {
 #[derive(Debug)]
 pub(crate) struct Group<'a> {
     images: &'a [&'a TrustedImage<'a>],
-    manifests: Vec<Manifest<'a>>,
+    manifests: Vec<&'a Manifest<'a>>,
     /// Of images that export the same name the first.
     exports: HashMap<&'a [u8], (usize, SymbolIndex, SymbolKind)>,
 }
@@ -145,7 +146,7 @@ impl Loading<'_> {
     ) -> Result<()> {
         let mut mapped = Vec::with_capacity(component.len());
         for &member in component {
-            mapped.push(Mapped::new(self.images[member])?);
+            mapped.push(Mapped::new(self.images[member], None, Pages::Shared)?);
         }
         // What each of them is for its fellows has to be known before any is bound.
         for &member in component {

@@ -3,7 +3,7 @@
 use farcall_loader::{Error, Loader};
 use farcall_testkit::require_tools;
 
-use crate::common::{call, load, system_loader};
+use crate::common::{call, image, load, load_all, system_loader};
 
 extern "C" fn log() -> i32 {
     4
@@ -61,4 +61,26 @@ fn what_the_loader_itself_has_is_not_asked_for() {
     let source = "__thread int mine = 3; int read(void) { return mine; }";
     let module = load(&loader, "mine.c", source, &[]).unwrap();
     assert_eq!(call(&module, "read"), 3);
+}
+
+#[test]
+fn what_images_loaded_together_may_not_import_is_one_error() {
+    require_tools!("clang-22");
+    let mut loader = Loader::new();
+    loader.allow_imports(|name| name == "second");
+    let first = image(
+        "first.c",
+        "int second(void), getpid(void); int first(void) { return second() + getpid(); }",
+    );
+    let second = image(
+        "second.c",
+        "int first(void); int second(void) { return first(); }",
+    );
+    let images = [("first.c", &first[..]), ("second.c", &second)];
+    assert_eq!(
+        load_all(&loader, &images, &[]).unwrap_err().to_string(),
+        "first.c: the host forbids 2 imports\n  getpid, used by first.o: first\n  second.c: first, used by second.o: second"
+    );
+    loader.allow_imports(|_| true);
+    load_all(&loader, &images, &[]).unwrap();
 }
