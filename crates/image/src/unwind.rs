@@ -64,6 +64,8 @@ pub(crate) fn unwind_table(bytes: &[u8], header: Range<usize>) -> Result<UnwindT
     let start = start.ok_or_else(outside)?;
 
     let mut fdes = Starts::new(start);
+    // Where CIEs start, and the size of what their FDEs name functions by.
+    let mut cies: Vec<(usize, usize)> = Vec::new();
     let mut at = start;
     loop {
         let length = u32::from_le_bytes(word(at)?);
@@ -79,10 +81,20 @@ pub(crate) fn unwind_table(bytes: &[u8], header: Range<usize>) -> Result<UnwindT
             .ok_or_else(outside)?;
         // Zero for a CIE; for an FDE the distance back to its CIE.
         let back = usize::try_from(u32::from_le_bytes(word(at)?)).map_err(|_| outside())?;
-        if back != 0 && at.checked_sub(back).is_none_or(|cie| cie < start) {
-            return Err(corrupt("an FDE has no CIE"));
-        }
-        if back != 0 {
+        let record = bytes.get(at - 4..end).ok_or_else(outside)?;
+        if back == 0 {
+            let size = function_distance_size(record);
+            cies.push((
+                at - 4,
+                size.ok_or(corrupt("a CIE is not as unwinders read it"))?,
+            ));
+        } else {
+            let cie = at.checked_sub(back);
+            let cie = cie.and_then(|cie| cies.binary_search_by_key(&cie, |&(at, _)| at).ok());
+            let (_, size) = cies[cie.ok_or(corrupt("an FDE has no CIE"))?];
+            if record.len() < shortest_fde(size) {
+                return Err(corrupt("an FDE is too short"));
+            }
             fdes.insert(at - 4);
         }
         at = end;
@@ -111,6 +123,106 @@ pub(crate) fn unwind_table(bytes: &[u8], header: Range<usize>) -> Result<UnwindT
         records: address(start)?..address(at)?,
         entries,
     })
+}
+
+/// The size in bytes of the distances by which the FDEs of a CIE name their functions: 4 or 8.
+///
+/// `cie` is the whole record, with its length. `None` when it does not have the form that unwinders
+/// read: one that they do not know ends the process, and not only when something is thrown through
+/// code that it describes.
+#[must_use]
+pub fn function_distance_size(cie: &[u8]) -> Option<usize> {
+    let mut rest = cie.get(8..)?;
+    let version = take(&mut rest)?;
+    let end = rest.iter().position(|&byte| byte == 0)?;
+    let (augmentation, after) = (&rest[..end], &rest[end + 1..]);
+    rest = after;
+    // Without this letter functions are named by address, which nothing relocates here.
+    let (b'z', letters) = augmentation.split_first()? else {
+        return None;
+    };
+    // The factors of code and data.
+    leb128(&mut rest)?;
+    leb128(&mut rest)?;
+    // The register with the return address.
+    match version {
+        1 => usize::from(take(&mut rest)?),
+        3 => leb128(&mut rest)?,
+        _ => return None,
+    };
+    let length = leb128(&mut rest)?;
+    let mut data = rest.get(..length)?;
+    let mut size = None;
+    for letter in letters {
+        match letter {
+            b'R' => {
+                size = match take(&mut data)? {
+                    PCREL_SDATA4 => Some(4),
+                    PCREL_SDATA8 | PCREL => Some(8),
+                    _ => return None,
+                }
+            }
+            b'P' => {
+                let personality = pointer_size(take(&mut data)?)?;
+                data = data.get(personality..)?;
+            }
+            b'L' => {
+                let encoding = take(&mut data)?;
+                if encoding != OMITTED {
+                    pointer_size(encoding)?;
+                }
+            }
+            // A signal's frame, signed return addresses, tagged stacks. Not before what says how
+            // functions are named, because unwinders stop looking for that here.
+            b'S' | b'B' | b'G' if size.is_some() => {}
+            _ => return None,
+        }
+    }
+    size
+}
+
+/// The fewest bytes of an FDE, with its length, that names its function by distances of this size: the
+/// function, its length, and that of the rest.
+#[must_use]
+pub const fn shortest_fde(function_distance_size: usize) -> usize {
+    8 + 2 * function_distance_size + 1
+}
+
+/// `DW_EH_PE_pcrel`, alone and with `DW_EH_PE_sdata4` and `DW_EH_PE_sdata8`.
+const PCREL: u8 = 0x10;
+const PCREL_SDATA4: u8 = 0x1b;
+const PCREL_SDATA8: u8 = 0x1c;
+/// `DW_EH_PE_omit`.
+const OMITTED: u8 = 0xff;
+
+/// The bytes of a pointer of this encoding, which is an address or a distance from itself, of what is
+/// meant or of a word that has its address.
+fn pointer_size(encoding: u8) -> Option<usize> {
+    match (encoding & 0x70, encoding & 0x0f) {
+        (0 | 0x10, 0 | 4 | 0xc) => Some(8),
+        (0 | 0x10, 3 | 0xb) => Some(4),
+        (0 | 0x10, 2 | 0xa) => Some(2),
+        _ => None,
+    }
+}
+
+fn take(bytes: &mut &[u8]) -> Option<u8> {
+    let (&byte, rest) = bytes.split_first()?;
+    *bytes = rest;
+    Some(byte)
+}
+
+/// The number that bytes start with, seven bits in each; its sign is left out.
+fn leb128(bytes: &mut &[u8]) -> Option<usize> {
+    let mut value = 0;
+    for shift in (0..=56).step_by(7) {
+        let byte = take(bytes)?;
+        value |= usize::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
 }
 
 /// Where FDEs start: a bit for each byte that the shortest records allow, because a table of all of
@@ -144,5 +256,65 @@ impl Starts {
             Some(bits >> (distance % 64) & 1 == 1)
         };
         distance.and_then(bit) == Some(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cie(version: u8, augmentation: &[u8], data: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(data.len()).unwrap();
+        [
+            &[0; 8],
+            &[version][..],
+            augmentation,
+            &[0, 1, 0x78, 16, length],
+            data,
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn forms_that_compilers_write_are_known() {
+        for (augmentation, data, size) in [
+            (&b"zR"[..], &[0x1b][..], 4),
+            (b"zR", &[0x1c], 8),
+            (b"zRS", &[0x1b], 4),
+            (b"zRB", &[0x1b], 4),
+            (b"zPLR", &[0x9b, 1, 2, 3, 4, 0x1b, 0x1b], 4),
+            (b"zPLR", &[0x9c, 1, 2, 3, 4, 5, 6, 7, 8, 0x1c, 0x1c], 8),
+            (b"zPR", &[0, 1, 2, 3, 4, 5, 6, 7, 8, 0x1b], 4),
+        ] {
+            let cie = cie(1, augmentation, data);
+            assert_eq!(function_distance_size(&cie), Some(size), "{cie:x?}");
+            let mut newer = cie.clone();
+            newer[8] = 3;
+            assert_eq!(function_distance_size(&newer), Some(size), "{newer:x?}");
+            for length in 0..cie.len() {
+                assert_eq!(function_distance_size(&cie[..length]), None);
+            }
+        }
+    }
+
+    #[test]
+    fn forms_that_end_a_process_are_refused() {
+        for (version, augmentation, data) in [
+            (1, &b""[..], &[][..]),
+            (1, b"eh", &[0x1b]),
+            (1, b"z", &[]),
+            (1, b"zX", &[0x1b]),
+            (1, b"zSR", &[0x1b]),
+            (1, b"zR", &[0x2b]),
+            (1, b"zR", &[0x1d]),
+            (1, b"zR", &[0xff]),
+            (1, b"zPR", &[0x57, 0, 0, 0, 0, 0x1b]),
+            (1, b"zLR", &[0x5b, 0x1b]),
+            (0, b"zR", &[0x1b]),
+            (4, b"zR", &[0x1b]),
+        ] {
+            let cie = cie(version, augmentation, data);
+            assert_eq!(function_distance_size(&cie), None, "{cie:x?}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use farcall_arch::{Expression, Machine};
+use farcall_image::{function_distance_size, shortest_fde};
 use foldhash::fast::FixedState;
 use object::elf::Rela64;
 use object::endian::LittleEndian as LE;
@@ -127,6 +128,8 @@ impl UnwindTable {
         }
         let mut kept = Vec::<KeptRecord>::with_capacity(all.len());
         let mut output = 0;
+        // By the CIE's offset, the size of what its FDEs name functions by.
+        let mut function_sizes = HashMap::<usize, usize, FixedState>::default();
         // Where the section's own CIEs are, by their offsets in it, and where they go.
         let mut own_cies = Vec::<(usize, CiePlace)>::new();
         for (record, _) in all.into_iter().zip(is_kept).filter(|(_, is_kept)| *is_kept) {
@@ -149,6 +152,10 @@ impl UnwindTable {
                         .map(|entry| reference(resolved, object, start, entry))
                         .collect();
                     let bytes = &input.data[record.range.clone()];
+                    let size = function_distance_size(bytes).ok_or_else(|| {
+                        malformed(start, "a CIE of a form that unwinders do not read")
+                    })?;
+                    function_sizes.insert(start, size);
                     let known = first_of(cies.entry(bytes).or_default(), references, place);
                     own_cies.push((start, known));
                     if known != place {
@@ -160,6 +167,12 @@ impl UnwindTable {
                 RecordKind::Fde { cie } => {
                     let found = own_cies.binary_search_by_key(&cie, |&(start, _)| start);
                     let found = found.map_err(|_| malformed(start, "its CIE comes after it"))?;
+                    if record.range.len() < shortest_fde(function_sizes[&cie]) {
+                        return Err(malformed(
+                            start,
+                            "an FDE that does not say its function's size",
+                        ));
+                    }
                     Some(own_cies[found].1)
                 }
             };

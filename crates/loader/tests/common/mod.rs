@@ -7,6 +7,8 @@
     reason = "each test binary uses a part; a test that cannot go on is to panic; loading runs code"
 )]
 
+pub(crate) mod child;
+
 use farcall_image::Image;
 use farcall_loader::{Error, Loader, Module, TrustedImage};
 use farcall_testkit::{Linker, tools};
