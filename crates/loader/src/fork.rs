@@ -9,8 +9,9 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::sync::Once;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use crate::{static_tls, thread_exit, tls, window};
 
@@ -18,6 +19,11 @@ use crate::{static_tls, thread_exit, tls, window};
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 /// Counts all forks that this process and those before it have seen.
 static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// Held by who holds a lock of which there are many, so that at a fork none of these is held.
+///
+/// Nothing else is locked meanwhile, and the host's dynamic linker is not called.
+static MANY: Mutex<()> = Mutex::new(());
 
 thread_local! {
     /// The locks that are held over a fork, by the thread that forks.
@@ -34,6 +40,41 @@ pub(crate) fn count() -> u32 {
     FORKS.load(Ordering::Relaxed)
 }
 
+/// Has forks wait until the result is dropped.
+pub(crate) fn hold_off() -> MutexGuard<'static, ()> {
+    MANY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Locks what each module or loader has of its own.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> Locked<'_, T> {
+    let held = hold_off();
+    Locked {
+        guard: mutex.lock().unwrap_or_else(PoisonError::into_inner),
+        held,
+    }
+}
+
+/// The contents of a mutex that is locked with forks held off. The mutex is unlocked first.
+pub(crate) struct Locked<'a, T> {
+    guard: MutexGuard<'a, T>,
+    #[expect(dead_code, reason = "held")]
+    held: MutexGuard<'static, ()>,
+}
+
+impl<T> Deref for Locked<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.guard
+    }
+}
+
+impl<T> DerefMut for Locked<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.guard
+    }
+}
+
 /// Has the C library tell of forks from now on. Without memory for that they are not noticed.
 pub(crate) fn watch() {
     static WATCHED: Once = Once::new();
@@ -45,11 +86,12 @@ pub(crate) fn watch() {
 
 unsafe extern "C" fn before() {
     // In the order in which loading and unloading nest them.
-    let locks: [Box<dyn Any>; 4] = [
+    let locks: [Box<dyn Any>; 5] = [
         Box::new(static_tls::lock()),
         Box::new(thread_exit::lock()),
         Box::new(tls::lock()),
         Box::new(window::lock()),
+        Box::new(hold_off()),
     ];
     HELD.with_borrow_mut(|held| held.extend(locks));
 }

@@ -3,10 +3,11 @@
 use std::ffi::c_void;
 use std::fmt;
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use farcall_image::{Digest, Exports, Image, Manifest, Symbol, SymbolIndex, SymbolKind};
 
+use crate::fork::{self, Locked};
 use crate::held::{Held, release_all};
 use crate::indirect::IndirectFunctions;
 use crate::mapping::Published;
@@ -110,8 +111,8 @@ impl Loaded {
         self.tables.manifest()
     }
 
-    pub(crate) fn users(&self) -> MutexGuard<'_, Users> {
-        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn users(&self) -> Locked<'_, Users> {
+        fork::lock(&self.users)
     }
 
     pub(crate) fn begin_thread_destructor(&self) {
@@ -200,10 +201,14 @@ impl Tables {
     }
 
     fn manifest(&self) -> &Manifest<'_> {
-        self.manifest.get_or_init(|| {
-            let manifest = Manifest::decode(self.manifest_bytes);
-            Box::new(manifest.expect("parsing the image has decoded it"))
-        })
+        if let Some(manifest) = self.manifest.get() {
+            return manifest;
+        }
+        let manifest = Manifest::decode(self.manifest_bytes);
+        let manifest = Box::new(manifest.expect("parsing the image has decoded it"));
+        // A process that is forked off would wait for ever for a thread that is in the middle of it.
+        let _forks = fork::hold_off();
+        self.manifest.get_or_init(|| manifest)
     }
 }
 
@@ -300,6 +305,8 @@ impl UnwindTables {
     /// The records are well formed, end in a zero word, and stay as long as this.
     pub(crate) unsafe fn register(begin: u64) -> Self {
         let tables = Self { begin };
+        // The unwinder has a lock of its own.
+        let _forks = fork::hold_off();
         // SAFETY: the caller's contract.
         unsafe { runtime::__register_frame(tables.begin()) };
         tables
@@ -313,6 +320,7 @@ impl UnwindTables {
 
 impl Drop for UnwindTables {
     fn drop(&mut self) {
+        let _forks = fork::hold_off();
         // SAFETY: `register` registered them.
         unsafe { runtime::__deregister_frame(self.begin()) };
     }

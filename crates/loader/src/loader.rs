@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::ffi::CString;
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use farcall_image::Image;
 
@@ -14,7 +14,9 @@ use crate::mapping::Pages;
 use crate::resolve::resolve;
 use crate::source::{FileBytes, Source};
 use crate::sys::dynamic::{self, Library};
-use crate::{Definition, Error, FunctionPointer, Module, Result, TrustedImage, program, together};
+use crate::{
+    Definition, Error, FunctionPointer, Module, Result, TrustedImage, fork, program, together,
+};
 
 /// What the names that images import mean, and the way to load them.
 ///
@@ -58,14 +60,16 @@ impl NamedLibrary {
     ///
     /// The dynamic linker's message.
     pub(crate) fn open(&self) -> Result<Arc<Library>, String> {
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(library) = opened.upgrade() {
+        let opened = fork::lock(&self.opened).upgrade();
+        if let Some(library) = opened {
             return Ok(library);
         }
         let name = dynamic::c_string(self.name.as_bytes());
         let name = name.ok_or_else(|| "its name has a zero byte".to_owned())?;
+        // Not under the lock: the host's dynamic linker has locks of its own, and runs code of others. A
+        // library that two threads open is one, opened twice.
         let library = Arc::new(Library::open(&name)?);
-        *opened = Arc::downgrade(&library);
+        *fork::lock(&self.opened) = Arc::downgrade(&library);
         Ok(library)
     }
 }
