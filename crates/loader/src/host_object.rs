@@ -110,7 +110,8 @@ pub(crate) fn file(
 /// Has the host's dynamic linker open an object.
 pub(crate) fn open(object: &[u8]) -> Result<Library, HostObjectError> {
     let system = |call| move |error| HostObjectError::System(call, error);
-    let file = memory::memory_file(c"farcall-object", false).map_err(system("memfd_create"))?;
+    let file = memory::memory_file(c"farcall-object", false, object.len() as u64)
+        .map_err(system("memfd_create"))?;
     let mut file = File::from(file);
     file.write_all(object).map_err(system("write"))?;
     let path = dynamic::c_string(unique_path(&file).as_bytes());

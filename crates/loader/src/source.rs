@@ -27,13 +27,11 @@ pub(crate) struct MemoryFile(File);
 impl MemoryFile {
     /// A file with the bytes of the image that are in its segments.
     pub(crate) fn new(image: &Image<'_>) -> io::Result<Self> {
-        let mut file = File::from(memory::memory_file(c"farcall-image", true)?);
-        let end = image
-            .segments()
-            .iter()
-            .map(|segment| segment.file.end)
-            .max();
-        file.write_all(&image.bytes()[..end.unwrap_or(0)])?;
+        let end = image.segments().iter().map(|segment| segment.file.end).max();
+        let bytes = &image.bytes()[..end.unwrap_or(0)];
+        let file = memory::memory_file(c"farcall-image", true, bytes.len() as u64)?;
+        let mut file = File::from(file);
+        file.write_all(bytes)?;
         Ok(Self(file))
     }
 

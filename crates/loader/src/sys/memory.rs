@@ -64,8 +64,13 @@ pub(crate) unsafe fn protect(
         .map_err(io::Error::from)
 }
 
-/// A file without a name, in memory. `executable` says whether code of it is to run.
-pub(crate) fn memory_file(name: &CStr, executable: bool) -> io::Result<OwnedFd> {
+/// A file without a name, in memory, that will have `size` bytes. `executable` says whether code of it is
+/// to run.
+pub(crate) fn memory_file(name: &CStr, executable: bool, size: u64) -> io::Result<OwnedFd> {
+    // Growing a file beyond this limit, even one in memory, ends the process by a signal.
+    if size > file_size_limit() {
+        return Err(Errno::FBIG.into());
+    }
     let create = |flags| rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | flags);
     let wanted = if executable {
         MemfdFlags::EXEC
@@ -84,6 +89,17 @@ fn flags_of(protection: Protection) -> ProtFlags {
         Protection::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
         Protection::ReadExecute => ProtFlags::READ | ProtFlags::EXEC,
     }
+}
+
+/// The largest file that this process may make, in bytes.
+fn file_size_limit() -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: the limit is written there. On failure what it says stays.
+    unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
+    limit.rlim_cur
 }
 
 /// Makes a file's bytes from `offset` on the contents of `length` bytes of memory from `address` on.

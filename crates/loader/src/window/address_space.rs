@@ -75,9 +75,10 @@ impl Window {
         // SAFETY: the object has these addresses, and nobody uses them.
         unsafe { memory::protect(pointer(start), INDEX_SIZE, Protection::ReadWrite) }
             .map_err(system("mprotect"))?;
-        let file = memory::memory_file(c"farcall-code", true).map_err(system("memfd_create"))?;
-        let identity = memory::identity(&file).map_err(system("fstat"))?;
         let size = ARENA_STRIDE * N_SHARED as u64;
+        let file =
+            memory::memory_file(c"farcall-code", true, size).map_err(system("memfd_create"))?;
+        let identity = memory::identity(&file).map_err(system("fstat"))?;
         rustix::fs::ftruncate(&file, size)
             .map_err(io::Error::from)
             .map_err(system("ftruncate"))?;
