@@ -27,7 +27,11 @@ pub(crate) struct MemoryFile(File);
 impl MemoryFile {
     /// A file with the bytes of the image that are in its segments.
     pub(crate) fn new(image: &Image<'_>) -> io::Result<Self> {
-        let end = image.segments().iter().map(|segment| segment.file.end).max();
+        let end = image
+            .segments()
+            .iter()
+            .map(|segment| segment.file.end)
+            .max();
         let bytes = &image.bytes()[..end.unwrap_or(0)];
         let file = memory::memory_file(c"farcall-image", true, bytes.len() as u64)?;
         let mut file = File::from(file);

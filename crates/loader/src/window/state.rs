@@ -163,16 +163,18 @@ impl State {
     /// Takes a place in a chunk, a new one if need be. `code` is the address of the arena of code.
     pub(super) fn take(&mut self, shape: &Shape, density: usize, code: u64) -> Option<(u16, u16)> {
         let open = &mut self.open[density];
-        let tried = open.len().saturating_sub(TRIES)..open.len();
-        for position in tried.rev() {
-            let index = open[position];
+        for _ in 0..TRIES.min(open.len()) {
+            let index = *open.last()?;
             let part = &mut self.chunks[usize::from(index)];
             if let Some(place) = part.chunk.take(shape) {
                 return Some((index, place));
             }
+            open.pop();
             if shape.largest() <= SMALL {
                 part.is_full = true;
-                open.swap_remove(position);
+            } else {
+                // It has room for others, but is not what the next large one meets first.
+                open.insert(0, index);
             }
         }
         let mut chunk = Chunk::new();
@@ -214,10 +216,18 @@ impl State {
         };
         let part = &mut self.chunks[usize::from(*index)];
         part.chunk.give_back(shape, *place);
+        let open = &mut self.open[part.density];
         if std::mem::take(&mut part.is_full) {
-            self.open[part.density].push(*index);
+            open.push(*index);
         }
-        part.chunk.is_empty().then_some(part)
+        if !part.chunk.is_empty() {
+            return None;
+        }
+        // What is empty is tried first, because only a few are.
+        if let Some(position) = open.iter().position(|other| other == index) {
+            open[position..].rotate_left(1);
+        }
+        Some(part)
     }
 
     /// A free extent for an image, a new one if need be. `code` is the address of the arena of code.
