@@ -57,6 +57,18 @@ impl ExportTables {
         start..end
     }
 
+    /// Where the last byte of a table ends that a lookup in `exports`, made of these tables, may read. What
+    /// the string table has besides names is not proven to be its own.
+    pub(crate) fn end_in_use(&self, exports: &Exports<'_>) -> usize {
+        let names = exports.symbols.iter().skip(1).filter_map(|symbol| {
+            let start = symbol.st_name.get(LE);
+            Some(to_usize(start) + exports.string(start)?.len() + 1)
+        });
+        let strings_end = self.strings.start + names.max().unwrap_or(0);
+        let ends = [self.symbols.end, strings_end, self.chain.end];
+        ends.into_iter().max().unwrap_or(0)
+    }
+
     /// The tables in bytes that start `by` later.
     pub(crate) fn moved(&self, by: usize) -> Self {
         let moved = |range: &Range<usize>| range.start - by..range.end - by;

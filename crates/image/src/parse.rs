@@ -66,11 +66,15 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Image<'_>> {
     let rela = in_first(dynamic.rela.range(24), "relocation table")?;
     let relr = in_first(dynamic.relr.range(8), "relative relocation table")?;
     let unwind_header = unwind_header(first_segment, headers)?;
+    let unwind = unwind_header.map(|header| unwind::unwind_table(first_segment, header));
+    let unwind = unwind.transpose()?;
     let relro = relro(headers, &segments, machine)?;
     let is_packed = packing::is_packed(machine, &segments, &relro);
     if is_packed {
-        let export_end = export_tables.range().end;
-        let unwind_end = unwind_header.as_ref().map_or(0, |header| header.end);
+        // No more than what is seen to be a table: what a size says too much would be constants that are
+        // missing.
+        let export_end = export_tables.end_in_use(&exports);
+        let unwind_end = unwind.as_ref().map_or(0, |unwind| unwind.entries.end);
         let ends = [notes.end(), export_end, rela.end, relr.end, unwind_end];
         let tables_end = ends.into_iter().max().unwrap_or(0) as u64;
         packing::leave_out_tables(&mut segments, &relro, tables_end, &dynamic_memory);
@@ -89,8 +93,6 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Image<'_>> {
         });
         range.ok_or(Error::Corrupt { what, reason })
     };
-    let unwind = unwind_header.map(|header| unwind::unwind_table(first_segment, header));
-    let unwind = unwind.transpose()?;
     let has_records = |segment: &Segment, records: &Range<u64>| {
         segment.resident.start <= records.start && records.end <= segment.resident.end
     };
