@@ -257,11 +257,11 @@ fn without(what: &str, may_fail: bool, take_away: impl Fn()) {
     call(&first, "caught");
     let end = in_child(60, || {
         let mut maps = File::open("/proc/self/maps").unwrap();
-        let mut n_mappings = || {
-            let mut text = String::new();
+        let mut mappings = || {
+            let mut text = String::with_capacity(1 << 16);
             maps.rewind().unwrap();
             maps.read_to_string(&mut text).unwrap();
-            text.lines().count()
+            text
         };
         take_away();
         let round = |count: usize| {
@@ -285,11 +285,15 @@ fn without(what: &str, may_fail: bool, take_away: impl Fn()) {
             }
         };
         round(100);
-        let before = n_mappings();
+        let before = mappings();
         for _ in 0..5 {
             round(100);
         }
-        assert!(n_mappings() <= before, "{before} mappings");
+        let after = mappings();
+        let count = |text: &str| text.lines().count();
+        // The allocator may have taken a mapping in the meantime; 500 loads that leave one are more.
+        let left = count(&after).saturating_sub(count(&before));
+        assert!(left < 4, "{before}\nthen\n{after}");
     });
     assert_eq!(end, End::Well, "without {what}");
 }
