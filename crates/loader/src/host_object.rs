@@ -107,8 +107,35 @@ pub(crate) fn file(
     out.0
 }
 
+/// An object that the host's dynamic linker has opened.
+///
+/// It has no name. Its path names another file by the time that a debugger opens it, which waits for ever if
+/// that is a pipe; a debugger leaves out what has no name.
+#[derive(Debug)]
+pub(crate) struct HostObject {
+    library: Library,
+    /// The address of its name, which is the dynamic linker's.
+    name: usize,
+}
+
+impl HostObject {
+    /// What is added to an address of the object.
+    pub(crate) fn load_bias(&self) -> Result<u64, HostObjectError> {
+        self.library.load_bias().map_err(HostObjectError::Refused)
+    }
+}
+
+impl Drop for HostObject {
+    fn drop(&mut self) {
+        let name = std::ptr::with_exposed_provenance(self.name);
+        // SAFETY: the name is the library's own. Without it the dynamic linker would free what is not its.
+        let result = unsafe { self.library.rename(name) };
+        assert!(result.is_ok(), "a library has been renamed before");
+    }
+}
+
 /// Has the host's dynamic linker open an object.
-pub(crate) fn open(object: &[u8]) -> Result<Library, HostObjectError> {
+pub(crate) fn open(object: &[u8]) -> Result<HostObject, HostObjectError> {
     let system = |call| move |error| HostObjectError::System(call, error);
     let file = memory::memory_file(c"farcall-object", false, object.len() as u64)
         .map_err(system("memfd_create"))?;
@@ -116,7 +143,11 @@ pub(crate) fn open(object: &[u8]) -> Result<Library, HostObjectError> {
     file.write_all(object).map_err(system("write"))?;
     let path = dynamic::c_string(unique_path(&file).as_bytes());
     let path = path.expect("the path is made of digits, dots and slashes");
-    Library::open(&path).map_err(HostObjectError::Refused)
+    let library = Library::open(&path).map_err(HostObjectError::Refused)?;
+    // SAFETY: the name is static, and dropping the object gives the old one back.
+    let name = unsafe { library.rename(c"".as_ptr()) }.map_err(HostObjectError::Refused)?;
+    let name = name.expose_provenance();
+    Ok(HostObject { library, name })
 }
 
 /// A path of the file that no file had before.

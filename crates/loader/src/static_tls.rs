@@ -19,8 +19,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use farcall_arch::Machine;
 
-use crate::host_object::{self, Header, HostObjectError, Output};
-use crate::sys::dynamic::{self, Library};
+use crate::host_object::{self, Header, HostObject, HostObjectError, Output};
+use crate::sys::dynamic;
 
 /// The thread-local variables of one image, in every thread. Dropping it ends them.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ static OPENED: Mutex<Vec<Opened>> = Mutex::new(Vec::new());
 #[derive(Debug)]
 struct Opened {
     #[expect(dead_code, reason = "held open")]
-    library: Library,
+    library: HostObject,
     /// The block's identity.
     module: u64,
     /// Whether its image is unloaded, so that it waits only for those after it.
@@ -62,7 +62,7 @@ impl StaticBlock {
         // Held over the opening, so that the order is that of the C library.
         let mut opened = opened();
         let library = host_object::open(&object)?;
-        let start = library.load_bias().map_err(HostObjectError::Refused)?;
+        let start = library.load_bias()?;
         // SAFETY: the object that was opened has these words there, which nobody writes any more.
         let word = |address| unsafe { dynamic::read_word(start.wrapping_add(address)) };
         let (module, offset) = (word(MODULE_WORD), word(OFFSET_WORD));

@@ -235,6 +235,28 @@ fn data_is_zero_where_another_image_was_and_no_other_loads() {
     }
 }
 
+#[test]
+fn a_debugger_attaches() {
+    require_tools!("clang-22", "gdb", "timeout");
+    let _alone = alone();
+    let loader = Loader::new();
+    let module = load_bytes(&loader, "tiny", &image("tiny.c", TINY), &[]).unwrap();
+    assert_eq!(call(&module, "next"), 6);
+    // It looks at all that the dynamic linker has opened.
+    let mut gdb = std::process::Command::new(tools::find("timeout").unwrap());
+    gdb.args(["-s", "KILL", "60"])
+        .arg(tools::find("gdb").unwrap());
+    gdb.args(["-nx", "-q", "-batch", "-iex", "set debuginfod enabled off"]);
+    gdb.args(["-p", &std::process::id().to_string()]);
+    let output = gdb.args(["-ex", "info sharedlibrary"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("libc.so.6") && !said.contains("/proc/"),
+        "{said}"
+    );
+}
+
 fn limit(resource: libc::__rlimit_resource_t, value: u64) {
     let limit = libc::rlimit {
         rlim_cur: value,

@@ -1,8 +1,9 @@
 //! The host's own dynamic linker.
 
 use std::collections::HashMap;
-use std::ffi::{CStr, CString, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ops::Range;
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::thread;
 
 use crate::sys::runtime;
@@ -46,17 +47,47 @@ impl Library {
     ///
     /// The dynamic linker's message.
     pub(crate) fn load_bias(&self) -> Result<u64, String> {
+        let map = self.link_map()?;
+        // SAFETY: it belongs to the library, which is open.
+        Ok(unsafe { (*map).l_addr })
+    }
+
+    /// Takes the library's name, which is a path, and gives it another one, for debuggers and the like to see.
+    ///
+    /// # Errors
+    ///
+    /// The dynamic linker's message.
+    ///
+    /// # Safety
+    ///
+    /// The name is a C string that stays as long as the library has it. Before the library is dropped, it
+    /// is given the name back that this gives: the C library frees it.
+    pub(crate) unsafe fn rename(&self, name: *const c_char) -> Result<*const c_char, String> {
+        let map = self.link_map()?;
+        // SAFETY: it belongs to the library, which is open.
+        let own = unsafe { &raw mut (*map).l_name };
+        // SAFETY: as above; whoever reads a name finds one of the two.
+        let own = unsafe { AtomicPtr::from_ptr(own) };
+        Ok(own.swap(name.cast_mut(), Ordering::AcqRel))
+    }
+
+    fn link_map(&self) -> Result<*mut LinkMap, String> {
         let handle = std::ptr::with_exposed_provenance_mut(self.handle);
-        // Of a `struct link_map`, whose first word is the load bias.
-        let mut map = std::ptr::null::<u64>();
+        let mut map = std::ptr::null_mut::<LinkMap>();
         // SAFETY: the handle is open; this request stores one pointer.
         let result = unsafe { libc::dlinfo(handle, libc::RTLD_DI_LINKMAP, (&raw mut map).cast()) };
         if result != 0 || map.is_null() {
             return Err(last_error());
         }
-        // SAFETY: it belongs to the library, which is open.
-        Ok(unsafe { map.read() })
+        Ok(map)
     }
+}
+
+/// The start of a `struct link_map`, as `<link.h>` has it.
+#[repr(C)]
+struct LinkMap {
+    l_addr: u64,
+    l_name: *mut c_char,
 }
 
 /// The word at an address.

@@ -15,8 +15,7 @@ use super::space::{self, CHUNK, GRANULE, N_ARENAS};
 use super::state::{self, Extent, Site, State};
 use super::{MAPPED, Request, Slot, TEXT, is_mapped, pointer, to_usize};
 use crate::fork;
-use crate::host_object::{self, HostObjectError};
-use crate::sys::dynamic::Library;
+use crate::host_object::{self, HostObject, HostObjectError};
 use crate::sys::memory::{self, Protection};
 
 /// The arenas whose memory is the window's file: the first ones.
@@ -44,7 +43,7 @@ pub(super) struct Window {
     identity: (u64, u64),
     /// Keeps the addresses, and tells the host of them.
     #[expect(dead_code, reason = "held open")]
-    object: Library,
+    object: HostObject,
 }
 
 // SAFETY: the memory belongs to no thread; who may touch which part is said by `Slot` and the lock.
@@ -66,8 +65,7 @@ impl Window {
         let page = machine.max_page_size();
         let object =
             host_object::open(&host::shared_object(machine)).map_err(WindowError::Object)?;
-        let bias = object.load_bias();
-        let bias = bias.map_err(|reason| WindowError::Object(HostObjectError::Refused(reason)))?;
+        let bias = object.load_bias().map_err(WindowError::Object)?;
         let start = bias + page;
         let arenas = host::arenas_from(start);
         let stride = to_usize(ARENA_STRIDE);
