@@ -259,8 +259,10 @@ impl Draft {
         pages: Pages,
     ) -> Result<Self, SystemError> {
         let is_large = image.bytes().len() >= LARGE;
-        let comes_again = is_large && window::comes_again(image.digest());
-        if source.is_none() && is_large && !comes_again {
+        // One with a file needs no memory that is kept for it.
+        let is_copied = is_large && source.is_none();
+        let comes_again = is_copied && window::comes_again(image.digest());
+        if is_copied && !comes_again {
             // Without memory for that there may be some of another kind.
             if let Ok(file) = MemoryFile::new(image) {
                 return Self::new(image, Some(file.source()), pages);

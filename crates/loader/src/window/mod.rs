@@ -53,6 +53,7 @@ static WINDOWS: Mutex<Windows> = Mutex::new(Windows {
     all: Vec::new(),
     last_large: None,
     kept: None,
+    refused: 0,
 });
 
 #[derive(Debug)]
@@ -63,6 +64,20 @@ struct Windows {
     last_large: Option<Digest>,
     /// The extent without an image that has its memory still: its window, and which it is there.
     kept: Option<(Arc<Window>, u16)>,
+    /// How many images will have pages of their own, because the system refused a window.
+    refused: u32,
+}
+
+/// So many images make do without a window before the system is asked again for what it refused.
+const AFTER_REFUSAL: u32 = 1000;
+
+impl Windows {
+    /// Whether the system refused a window lately.
+    fn is_refused(&mut self) -> bool {
+        let is_refused = self.refused > 0;
+        self.refused = self.refused.saturating_sub(1);
+        is_refused
+    }
 }
 
 /// A place for one image, given back when this is dropped.
@@ -150,8 +165,12 @@ pub(crate) fn take(image: &Image<'_>, source: Option<BorrowedFd<'_>>) -> Option<
     if let Some(slot) = take_in_any(&request) {
         return Some(slot);
     }
+    if windows().is_refused() {
+        return None;
+    }
     // Not under the lock: the host's dynamic linker has locks of its own, and runs code of others.
     let window = Window::new(image.machine());
+    windows().refused = if window.is_err() { AFTER_REFUSAL } else { 0 };
     let window = window.inspect_err(|error| tracing::debug!(?error, "no window"));
     windows().all.push(Arc::new(window.ok()?));
     let slot = take_in_any(&request);
