@@ -52,11 +52,12 @@ pub(crate) fn is_packed(
             .saturating_add(section.align);
     }
     let page = resolved.machine.max_page_size();
+    // The headers, what stands before a segment up to its alignment, and its last page.
+    let slack = 2 * page + MAX_ALIGN.max(2 * page) + page;
     !scanned.needs_near_segments
         && !sections.iter().any(is_relro_zeroed)
         && !resolved.globals.iter().any(|global| is_for_loading(&global.definition))
-        // With the headers, what stands before it in its first page, and its last page.
-        && sizes.iter().all(|&size| size < ARENA_STRIDE - 4 * page)
+        && sizes.iter().all(|&size| size < ARENA_STRIDE - slack)
         && sections.iter().all(|section| section.align <= MAX_ALIGN)
 }
 
