@@ -56,7 +56,10 @@ pub(crate) fn is_packed(
     let slack = 2 * page + MAX_ALIGN.max(2 * page) + page;
     !scanned.needs_near_segments
         && !sections.iter().any(is_relro_zeroed)
-        && !resolved.globals.iter().any(|global| is_for_loading(&global.definition))
+        && !resolved
+            .globals
+            .iter()
+            .any(|global| is_for_loading(&global.definition))
         && sizes.iter().all(|&size| size < ARENA_STRIDE - slack)
         && sections.iter().all(|section| section.align <= MAX_ALIGN)
 }

@@ -236,6 +236,73 @@ fn data_is_zero_where_another_image_was_and_no_other_loads() {
 }
 
 #[test]
+fn large_images_keep_to_their_memory_however_they_come() {
+    require_tools!("clang-22");
+    let _alone = alone();
+    let large = |seed: u32| {
+        let source = format!(
+            "const volatile char constants[200000] = {{ [{seed} ... 199999] = {seed} }};
+            volatile int filled[3000] = {{ [0 ... 2999] = {seed} }}, zeroed[3000];
+            volatile int *const volatile pointers[] = {{ filled, zeroed }};
+            int check(void) {{
+                for (int i = 0; i < 3000; i++)
+                    if (pointers[0][i] != {seed} || pointers[1][i] != 0) return -1;
+                return constants[100000] == {seed};
+            }}
+            int spoil(void) {{ for (int i = 0; i < 3000; i++) filled[i] = zeroed[i] = 7777; return 1; }}"
+        );
+        image("large.c", &source)
+    };
+    let images: Vec<Vec<u8>> = (1..5).map(large).collect();
+    assert!(
+        images
+            .iter()
+            .all(|bytes| bytes.len() > 200_000 && is_packed(bytes))
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = |index: usize| folder.path().join(index.to_string());
+    for (index, bytes) in images.iter().enumerate() {
+        std::fs::write(path(index), bytes).unwrap();
+    }
+    let loader = Loader::new();
+    // There is a window.
+    let tiny = load_bytes(&loader, "tiny", &image("tiny.c", TINY), &[]).unwrap();
+    let come_twice = |index: usize| {
+        for _ in 0..2 {
+            drop(load_bytes(&loader, "large", &images[index], &[]).unwrap());
+        }
+    };
+    // The memory that is kept of one is another one's by the time that there is something else to keep.
+    come_twice(0);
+    // SAFETY: the test wrote the file, and leaves it as it is.
+    let mapped = unsafe { loader.map_file(path(0), &[]) }.unwrap();
+    come_twice(1);
+    assert_eq!(call(&mapped, "check"), 1);
+
+    let mut numbers = Numbers::new(3);
+    let mut modules: Vec<Module> = vec![mapped];
+    for _ in 0..3000 {
+        // One comes again more often than others.
+        let index = numbers.below(12).saturating_sub(8);
+        let module = match numbers.below(3) {
+            // SAFETY: the test wrote the file, and leaves it as it is.
+            0 => unsafe { loader.map_file(path(index), &[]) }.unwrap(),
+            _ => load_bytes(&loader, "large", &images[index], &[]).unwrap(),
+        };
+        assert_eq!(call(&module, "check"), 1);
+        modules.push(module);
+        while modules.len() > numbers.below(6) {
+            let module = modules.swap_remove(numbers.below(modules.len()));
+            assert_eq!(call(&module, "check"), 1);
+            // Whoever comes next finds it otherwise than it was.
+            call(&module, "spoil");
+        }
+    }
+    assert!(modules.iter().all(|module| call(module, "check") == 1));
+    assert_eq!(call(&tiny, "next"), 6);
+}
+
+#[test]
 fn a_debugger_attaches() {
     require_tools!("clang-22", "gdb", "timeout");
     let _alone = alone();

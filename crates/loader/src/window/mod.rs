@@ -214,18 +214,20 @@ fn take_in_any(request: &Request<'_>) -> Option<Slot> {
     let mut windows = windows();
     let Windows { all, kept, .. } = &mut *windows;
     let is_own = |window: &&Arc<Window>| window.generation == fork::generation();
-    if request.small.is_none()
-        && request.source.is_none()
-        && let Some((window, extent)) = kept.as_ref().filter(|(window, _)| is_own(&window))
-        && let Some(slot) = window.take_extent(request, *extent)
-    {
-        *kept = None;
-        return Some(slot);
+    let wants_kept = request.small.is_none() && request.source.is_none();
+    let found = kept
+        .as_ref()
+        .filter(|(window, _)| wants_kept && is_own(&window));
+    let slot = found.and_then(|(window, extent)| window.take_extent(request, *extent));
+    let slot = slot.or_else(|| {
+        let mut all = all.iter().filter(is_own).rev();
+        all.find_map(|window| window.take(request))
+    })?;
+    if let Site::Extent(index) = slot.site {
+        // Whoever has an extent, its memory is not for others to take.
+        kept.take_if(|(window, kept)| *kept == index && Arc::ptr_eq(window, &slot.window));
     }
-    all.iter()
-        .filter(is_own)
-        .rev()
-        .find_map(|window| window.take(request))
+    Some(slot)
 }
 
 impl Slot {
