@@ -31,6 +31,6 @@ pub use image::{
 pub use manifest::{FORMAT_VERSION, Manifest, NOTE_OWNER, NOTE_TYPE_MANIFEST, Referrer};
 pub use packing::{ARENA_STRIDE, PackedSegment};
 pub use signature::{Parameter, ParseTypeError, Signature, ValueType};
-pub use unwind::{function_distance_size, shortest_fde};
+pub use unwind::{CieForm, cie_form, function_distance_size, shortest_fde};
 
 pub use farcall_arch::{Machine, Range as ValueRange};

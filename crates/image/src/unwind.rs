@@ -125,13 +125,29 @@ pub(crate) fn unwind_table(bytes: &[u8], header: Range<usize>) -> Result<UnwindT
     })
 }
 
-/// The size in bytes of the distances by which the FDEs of a CIE name their functions: 4 or 8.
+/// What is looked at of a CIE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CieForm {
+    /// The size in bytes of the distances by which its FDEs name their functions: 4 or 8.
+    pub function_distance_size: usize,
+    /// Where in it is the pointer to the personality function, if it has one: all that a relocation may
+    /// write.
+    pub personality: Option<Range<usize>>,
+}
+
+/// The size that [`CieForm`] says, for a CIE of the form that unwinders read.
+#[must_use]
+pub fn function_distance_size(cie: &[u8]) -> Option<usize> {
+    Some(cie_form(cie)?.function_distance_size)
+}
+
+/// The form of a CIE.
 ///
 /// `cie` is the whole record, with its length. `None` when it does not have the form that unwinders
 /// read: one that they do not know ends the process, and not only when something is thrown through
 /// code that it describes.
 #[must_use]
-pub fn function_distance_size(cie: &[u8]) -> Option<usize> {
+pub fn cie_form(cie: &[u8]) -> Option<CieForm> {
     let mut rest = cie.get(8..)?;
     let version = take(&mut rest)?;
     let end = rest.iter().position(|&byte| byte == 0)?;
@@ -153,6 +169,7 @@ pub fn function_distance_size(cie: &[u8]) -> Option<usize> {
     let length = leb128(&mut rest)?;
     let mut data = rest.get(..length)?;
     let mut size = None;
+    let mut personality = None;
     for letter in letters {
         match letter {
             b'R' => {
@@ -163,8 +180,11 @@ pub fn function_distance_size(cie: &[u8]) -> Option<usize> {
                 }
             }
             b'P' => {
-                let personality = pointer_size(take(&mut data)?)?;
-                data = data.get(personality..)?;
+                let pointer = pointer_size(take(&mut data)?)?;
+                // What follows it in the CIE: the rest of the data, and what is behind that.
+                let start = cie.len() - (data.len() + rest.len() - length);
+                personality = Some(start..start + pointer);
+                data = data.get(pointer..)?;
             }
             b'L' => {
                 let encoding = take(&mut data)?;
@@ -178,7 +198,10 @@ pub fn function_distance_size(cie: &[u8]) -> Option<usize> {
             _ => return None,
         }
     }
-    size
+    Some(CieForm {
+        function_distance_size: size?,
+        personality,
+    })
 }
 
 /// The fewest bytes of an FDE, with its length, that names its function by distances of this size: the

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use farcall_arch::{Expression, Machine};
-use farcall_image::{function_distance_size, shortest_fde};
+use farcall_image::{cie_form, shortest_fde};
 use foldhash::fast::FixedState;
 use object::elf::Rela64;
 use object::endian::LittleEndian as LE;
@@ -152,10 +152,23 @@ impl UnwindTable {
                         .map(|entry| reference(resolved, object, start, entry))
                         .collect();
                     let bytes = &input.data[record.range.clone()];
-                    let size = function_distance_size(bytes).ok_or_else(|| {
+                    let form = cie_form(bytes).ok_or_else(|| {
                         malformed(start, "a CIE of a form that unwinders do not read")
                     })?;
-                    function_sizes.insert(start, size);
+                    let personality = form.personality.unwrap_or(0..0);
+                    let writes_elsewhere = |entry: &Rela64<LE>| {
+                        let at = entry.r_offset.get(LE) - start as u64;
+                        let reloc = resolved.machine.reloc(entry.r_type(LE, false).0);
+                        let size = reloc.map_or(0, |reloc| reloc.field.size());
+                        let is_pointer =
+                            at == personality.start as u64 && size == personality.len();
+                        !is_none(resolved.machine, entry) && !is_pointer
+                    };
+                    let own = section_relocations(&relocations, &record.range);
+                    if own.iter().any(writes_elsewhere) {
+                        return Err(malformed(start, "a relocation changes the form of a CIE"));
+                    }
+                    function_sizes.insert(start, form.function_distance_size);
                     let known = first_of(cies.entry(bytes).or_default(), references, place);
                     own_cies.push((start, known));
                     if known != place {
