@@ -66,7 +66,9 @@ pub(crate) fn is_packed(machine: Machine, segments: &[Segment], relro: &Range<u6
         let end = start + ARENA_STRIDE - machine.max_page_size();
         let is_next = arena >= next;
         next = arena + 1;
-        is_next && start <= segment.memory.start && segment.memory.end <= end
+        // Relro data is mapped read-only whole.
+        let is_whole = arena != PackedSegment::Relro.arena() || segment.memory.end <= relro.end;
+        is_next && is_whole && start <= segment.memory.start && segment.memory.end <= end
     })
 }
 

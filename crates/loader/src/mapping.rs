@@ -11,7 +11,7 @@ use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use farcall_image::{Image, PackedSegment, Segment};
+use farcall_image::{ARENA_STRIDE, Image, PackedSegment, Segment};
 
 use crate::load::pointer;
 use crate::relocate::SegmentBytes;
@@ -263,9 +263,12 @@ impl Draft {
         let is_copied = is_large && source.is_none();
         let comes_again = is_copied && window::comes_again(image.digest());
         if is_copied && !comes_again {
-            // Without memory for that there may be some of another kind.
-            if let Ok(file) = MemoryFile::new(image) {
-                return Self::new(image, Some(file.source()), pages);
+            // Where there is no memory for that, or no code may be mapped from files, there may be some of
+            // another kind.
+            if let Ok(file) = MemoryFile::new(image)
+                && let Ok(draft) = Self::new(image, Some(file.source()), pages)
+            {
+                return Ok(draft);
             }
         }
         let source = source.filter(|_| is_large);
@@ -308,8 +311,9 @@ impl Draft {
 
     fn own(image: &Image<'_>, source: Option<Source<'_>>) -> Result<Self, SystemError> {
         let mapped = source.and_then(|source| source.mapped);
-        // Its start is the first segment already.
-        let mapped = mapped.filter(|mapped| image.is_packed() && mapped.fits(image));
+        // Its start is the first segment already, and none of the others comes where the file is.
+        let is_before = image.bytes().len() as u64 <= ARENA_STRIDE;
+        let mapped = mapped.filter(|mapped| image.is_packed() && is_before && mapped.fits(image));
         let reservation = match mapped {
             Some(mapped) => Arc::clone(mapped),
             None => Arc::new(Reservation::new(image.span(), image.align())?),

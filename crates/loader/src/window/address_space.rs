@@ -36,7 +36,7 @@ pub(super) struct Window {
     alias: NonNull<u8>,
     /// The process that allocates here.
     pub(super) generation: u32,
-    /// Under the lock of all windows.
+    /// Locked after the lock of all windows, if that is.
     state: Mutex<State>,
     /// The file, and what tells it from others: programs close files that they do not know.
     file: ManuallyDrop<OwnedFd>,
@@ -168,10 +168,11 @@ impl Window {
         }
         let start = CHUNK * u64::from(extent.first);
         let bias = start.wrapping_add(bias);
-        let is_used = extent.has_memory();
-        if is_used && request.zeroes() > FEW_ZEROES {
+        if request.zeroes() > FEW_ZEROES {
             self.discard_extent(extent);
         }
+        // Also when the system did not take the memory back, as it does not where memory is locked.
+        let is_used = extent.has_memory();
         for (arena, part) in request.parts.iter().enumerate() {
             let bytes = bias.wrapping_add(part.start)..bias.wrapping_add(part.end);
             let file = &request.file[arena];
@@ -199,7 +200,7 @@ impl Window {
             bias: self.address(0, bias),
             site: Site::Extent(index),
             forks: fork::count(),
-            is_used: is_used && request.zeroes() <= FEW_ZEROES,
+            is_used,
             has_source: request.source.is_some(),
         })
     }
@@ -238,10 +239,10 @@ impl Window {
         let address = pointer(self.address(arena, pages.start));
         let length = to_usize(pages.end - pages.start);
         let offset = offset - (bytes.start - pages.start);
-        // SAFETY: the pages are a free extent's. That the file stays as it is is for who gave it to say.
-        unsafe { memory::map_private(address, length, protection, source, offset) }?;
+        // Before the call: one that fails may have taken out what was there.
         extent.mapped[arena] = pages;
-        Ok(())
+        // SAFETY: the pages are a free extent's. That the file stays as it is is for who gave it to say.
+        unsafe { memory::map_private(address, length, protection, source, offset) }
     }
 
     /// Gives an extent's pages back to the window's file that another one was mapped into.

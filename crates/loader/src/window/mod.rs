@@ -298,7 +298,12 @@ fn give_back_extent(windows: &mut Windows, window: &Arc<Window>, index: u16, aga
     let mut state = window.state();
     let extent = &mut state.extents[usize::from(index)];
     window.restore(extent);
-    if !again || extent.is_lost {
+    if extent.is_lost {
+        // Its records may be in no memory any more.
+        state.forget_extent(index, window.code());
+        return;
+    }
+    if !again {
         return;
     }
     extent.is_free = true;
@@ -316,6 +321,7 @@ fn give_back_extent(windows: &mut Windows, window: &Arc<Window>, index: u16, aga
     {
         let mut state = other.state();
         let extent = &mut state.extents[usize::from(index)];
+        assert!(extent.is_free, "what is kept has no image");
         other.discard_extent(extent);
     }
 }

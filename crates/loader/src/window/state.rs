@@ -95,7 +95,8 @@ pub(super) fn pages(bytes: &Range<u64>) -> Range<u64> {
 impl Extent {
     /// Whether an image can be put here.
     pub(super) fn fits(&self, n_chunks: u64, n_functions: usize) -> bool {
-        self.is_free && n_chunks <= self.n_chunks && n_functions <= self.entries.count
+        let is_there = self.is_free && !self.is_lost;
+        is_there && n_chunks <= self.n_chunks && n_functions <= self.entries.count
     }
 
     /// Bytes of all arenas that may have memory.
@@ -281,6 +282,14 @@ impl State {
                 self.index.fill_entries(entries, own.start, functions);
             }
         }
+    }
+
+    /// Forgets the functions of the image that an extent had.
+    pub(super) fn forget_extent(&self, index: u16, code: u64) {
+        let own = self.range(&Site::Extent(index), TEXT);
+        let entries = &self.extents[usize::from(index)].entries;
+        self.index
+            .fill_entries(entries, code + own.start, std::iter::empty());
     }
 
     /// Forgets the functions of a small image. Those of a large one are forgotten when there is another.
