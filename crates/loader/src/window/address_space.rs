@@ -144,6 +144,7 @@ impl Window {
                 part.populated[arena] = end;
             }
         }
+        state.n_images += 1;
         Some(Slot {
             window: Arc::clone(self),
             bias: self.address(0, shape.bias(start, place)),
@@ -195,6 +196,7 @@ impl Window {
         extent.is_free = false;
         extent.digest = request.digest;
         extent.zeroes = request.zeroes();
+        state.n_images += 1;
         Some(Slot {
             window: Arc::clone(self),
             bias: self.address(0, bias),
@@ -358,7 +360,7 @@ impl Window {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.generation == fork::generation() && self.state().is_empty()
+        self.generation == fork::generation() && self.state().n_images == 0
     }
 }
 

@@ -307,6 +307,8 @@ fn give_back_extent(windows: &mut Windows, window: &Arc<Window>, index: u16, aga
         return;
     }
     extent.is_free = true;
+    state.n_images -= 1;
+    let extent = &mut state.extents[usize::from(index)];
     let is_kept = windows.last_large == Some(extent.digest)
         && extent.size() <= KEPT_EXTENT
         && extent.zeroes <= FEW_ZEROES;

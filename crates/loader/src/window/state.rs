@@ -39,6 +39,8 @@ pub(super) struct State {
     pub(super) extents: Vec<Extent>,
     /// How many chunks of the arenas these take.
     n_taken: u64,
+    /// How many images there are.
+    pub(super) n_images: usize,
     /// For each density the chunks that are not full, the last one to be used at the end.
     open: [Vec<u16>; DENSITIES.len()],
     index: UnwindIndex,
@@ -131,14 +133,10 @@ impl State {
             chunks: Vec::new(),
             extents: Vec::new(),
             n_taken: 0,
+            n_images: 0,
             open: [const { Vec::new() }; DENSITIES.len()],
             index,
         }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.chunks.iter().all(|part| part.chunk.is_empty())
-            && self.extents.iter().all(|extent| extent.is_free)
     }
 
     /// The offsets in an arena that an image has, half-open.
@@ -217,6 +215,7 @@ impl State {
         };
         let part = &mut self.chunks[usize::from(*index)];
         part.chunk.give_back(shape, *place);
+        self.n_images -= 1;
         let open = &mut self.open[part.density];
         if std::mem::take(&mut part.is_full) {
             open.push(*index);
