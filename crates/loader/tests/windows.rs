@@ -242,6 +242,9 @@ fn a_debugger_attaches() {
     let loader = Loader::new();
     let module = load_bytes(&loader, "tiny", &image("tiny.c", TINY), &[]).unwrap();
     assert_eq!(call(&module, "next"), 6);
+    // Where only ancestors may attach otherwise.
+    // SAFETY: lets other processes of this user trace this one.
+    unsafe { libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY) };
     // It looks at all that the dynamic linker has opened.
     let mut gdb = std::process::Command::new(tools::find("timeout").unwrap());
     gdb.args(["-s", "KILL", "60"])
