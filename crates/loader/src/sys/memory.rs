@@ -115,11 +115,8 @@ pub(crate) unsafe fn map_shared(
     file: impl AsFd,
     offset: u64,
 ) -> io::Result<()> {
-    let (protection, flags) = (flags_of(protection), MapFlags::SHARED | MapFlags::FIXED);
     // SAFETY: the caller's contract.
-    let mapped =
-        unsafe { rustix::mm::mmap(address.cast(), length, protection, flags, file, offset) };
-    mapped.map(drop).map_err(io::Error::from)
+    unsafe { map_file(address, length, protection, MapFlags::SHARED, file, offset) }
 }
 
 /// As [`map_shared`], but what is written there would be this process's alone.
@@ -134,7 +131,24 @@ pub(crate) unsafe fn map_private(
     file: impl AsFd,
     offset: u64,
 ) -> io::Result<()> {
-    let (protection, flags) = (flags_of(protection), MapFlags::PRIVATE | MapFlags::FIXED);
+    // SAFETY: the caller's contract.
+    unsafe { map_file(address, length, protection, MapFlags::PRIVATE, file, offset) }
+}
+
+/// As [`map_shared`], or with what is written kept from the file.
+///
+/// # Safety
+///
+/// As [`map_shared`], or [`map_private`].
+unsafe fn map_file(
+    address: *mut u8,
+    length: usize,
+    protection: Protection,
+    sharing: MapFlags,
+    file: impl AsFd,
+    offset: u64,
+) -> io::Result<()> {
+    let (protection, flags) = (flags_of(protection), sharing | MapFlags::FIXED);
     // SAFETY: the caller's contract.
     let mapped =
         unsafe { rustix::mm::mmap(address.cast(), length, protection, flags, file, offset) };
