@@ -133,12 +133,34 @@ fn split_info(info: u64) -> (u32, u32) {
     )
 }
 
-/// The addresses that a RELR table stands for. gABI, "Relative Relocation Table": an even word is
+/// The addresses that one word of a RELR table stands for: `base`, and 8 bytes more for each bit further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RelrWord {
+    base: u64,
+    bitmap: u64,
+}
+
+impl RelrWord {
+    /// The addresses, ascending. Wraps on overflow.
+    pub(crate) fn addresses(self) -> impl Iterator<Item = u64> {
+        SetBits(self.bitmap).map(move |bit| self.base.wrapping_add(8 * u64::from(bit)))
+    }
+
+    /// The addresses from the first word to the end of the last one. Wraps on overflow; empty for no
+    /// address.
+    pub(crate) fn span(self) -> Range<u64> {
+        let address = |bit: u32| self.base.wrapping_add(8 * u64::from(bit));
+        let end = u64::BITS - self.bitmap.leading_zeros();
+        address(self.bitmap.trailing_zeros().min(end))..address(end)
+    }
+}
+
+/// What the words of a RELR table stand for. gABI, "Relative Relocation Table": an even word is
 /// an address; an odd one a bitmap of the 63 words after the last address covered. Wraps on
 /// overflow; the caller checks the addresses.
-pub(crate) fn relr_addresses(words: &[U64<LE>]) -> impl Iterator<Item = u64> + '_ {
+pub(crate) fn relr_words(words: &[U64<LE>]) -> impl Iterator<Item = RelrWord> + '_ {
     let mut next = 0_u64;
-    words.iter().flat_map(move |word| {
+    words.iter().map(move |word| {
         let word = word.get(LE);
         let (base, bitmap) = if word & 1 == 0 {
             next = word.wrapping_add(8);
@@ -148,8 +170,13 @@ pub(crate) fn relr_addresses(words: &[U64<LE>]) -> impl Iterator<Item = u64> + '
             next = next.wrapping_add(63 * 8);
             (base, word >> 1)
         };
-        SetBits(bitmap).map(move |bit| base.wrapping_add(8 * u64::from(bit)))
+        RelrWord { base, bitmap }
     })
+}
+
+/// All addresses that a RELR table stands for; as [`relr_words`].
+pub(crate) fn relr_addresses(words: &[U64<LE>]) -> impl Iterator<Item = u64> + '_ {
+    relr_words(words).flat_map(RelrWord::addresses)
 }
 
 /// The indices of the set bits of a word, ascending.
@@ -181,6 +208,25 @@ mod tests {
         assert_eq!(
             addresses,
             [0x1000, 0x1008, 0x1018, 0x1008 + 63 * 8 + 62 * 8, 0x8000]
+        );
+    }
+
+    #[test]
+    fn a_relr_word_spans_its_addresses() {
+        let words: Vec<U64<LE>> = [0x1000, 0b10100 << 1 | 1, 1, 1 << 63 | 1, u64::MAX - 1]
+            .map(|word| U64::new(LE, word))
+            .into();
+        let spans: Vec<Range<u64>> = relr_words(&words).map(RelrWord::span).collect();
+        let second = 0x1008 + 2 * 63 * 8;
+        assert_eq!(
+            spans,
+            [
+                0x1000..0x1008,
+                0x1018..0x1030,
+                0x1008 + 63 * 8..0x1008 + 63 * 8,
+                second + 62 * 8..second + 63 * 8,
+                u64::MAX - 1..6,
+            ]
         );
     }
 }

@@ -60,11 +60,11 @@ impl ExportTables {
     /// Where the last byte of a table ends that a lookup in `exports`, made of these tables, may read. What
     /// the string table has besides names is not proven to be its own.
     pub(crate) fn end_in_use(&self, exports: &Exports<'_>) -> usize {
-        let names = exports.symbols.iter().skip(1).filter_map(|symbol| {
-            let start = symbol.st_name.get(LE);
-            Some(to_usize(start) + exports.string(start)?.len() + 1)
-        });
-        let strings_end = self.strings.start + names.max().unwrap_or(0);
+        let names = exports.symbols.iter().skip(1);
+        // The name that starts last is the one that ends last: a string ends at the first zero.
+        let last = names.map(|symbol| symbol.st_name.get(LE)).max();
+        let last = last.and_then(|start| Some(to_usize(start) + exports.string(start)?.len() + 1));
+        let strings_end = self.strings.start + last.unwrap_or(0);
         let ends = [self.symbols.end, strings_end, self.chain.end];
         ends.into_iter().max().unwrap_or(0)
     }

@@ -464,10 +464,20 @@ fn check_relocations(
     n_symbols: usize,
     segments: &[Segment],
 ) -> Result<()> {
-    let is_place = |address: u64, size: u64| {
-        let end = address.checked_add(size);
-        end.is_some_and(|end| writable_segment(segments, &(address..end)).is_some())
+    // The place before is mostly in the same segment.
+    let mut last = 0..0;
+    let mut is_place = |range: Range<u64>| {
+        if range.start > range.end {
+            return false;
+        }
+        if last.start <= range.start && range.end <= last.end {
+            return true;
+        }
+        let segment = writable_segment(segments, &range);
+        last = segment.map_or(0..0, |segment| segment.resident.clone());
+        segment.is_some()
     };
+    let place_of = |start: u64, size: u64| start..start.wrapping_add(size);
     for (index, entry) in rela.iter().enumerate() {
         let corrupt = |reason| Error::CorruptEntry {
             what: "relocation",
@@ -479,7 +489,7 @@ fn check_relocations(
         if usize::try_from(relocation.symbol).is_ok_and(|symbol| symbol >= n_symbols) {
             return Err(corrupt("its symbol is past the symbol table"));
         }
-        if !is_place(relocation.place, relocation.size()) {
+        if !is_place(place_of(relocation.place, relocation.size())) {
             return Err(corrupt("its place is in no writable segment"));
         }
         if relocation.expression == Expression::IndirectRelative {
@@ -500,14 +510,18 @@ fn check_relocations(
             reason,
         });
     }
-    match dynamic::relr_addresses(relr).position(|address| !is_place(address, 8)) {
-        None => Ok(()),
-        Some(index) => Err(Error::CorruptEntry {
-            what: "relative relocation",
-            index,
-            reason: "its place is in no writable segment",
-        }),
+    for (index, word) in dynamic::relr_words(relr).enumerate() {
+        // A word of them at once; one that no segment has whole may be in two.
+        let mut addresses = word.addresses();
+        if !is_place(word.span()) && !addresses.all(|address| is_place(place_of(address, 8))) {
+            return Err(Error::CorruptEntry {
+                what: "word of relative relocations",
+                index,
+                reason: "its place is in no writable segment",
+            });
+        }
     }
+    Ok(())
 }
 
 struct Notes {

@@ -63,42 +63,8 @@ pub(crate) fn unwind_table(bytes: &[u8], header: Range<usize>) -> Result<UnwindT
     let start = (header.start + 4).checked_add_signed(distance.map_err(|_| outside())?);
     let start = start.ok_or_else(outside)?;
 
-    let mut fdes = Starts::new(start);
-    // Where CIEs start, and the size of what their FDEs name functions by.
-    let mut cies: Vec<(usize, usize)> = Vec::new();
-    let mut at = start;
-    loop {
-        let length = u32::from_le_bytes(word(at)?);
-        at += 4;
-        if length == 0 {
-            break;
-        }
-        let body = usize::try_from(length)
-            .ok()
-            .filter(|&length| (4..0xffff_fff0).contains(&length));
-        let end = body
-            .and_then(|length| at.checked_add(length))
-            .ok_or_else(outside)?;
-        // Zero for a CIE; for an FDE the distance back to its CIE.
-        let back = usize::try_from(u32::from_le_bytes(word(at)?)).map_err(|_| outside())?;
-        let record = bytes.get(at - 4..end).ok_or_else(outside)?;
-        if back == 0 {
-            let size = function_distance_size(record);
-            cies.push((
-                at - 4,
-                size.ok_or(corrupt("a CIE is not as unwinders read it"))?,
-            ));
-        } else {
-            let cie = at.checked_sub(back);
-            let cie = cie.and_then(|cie| cies.binary_search_by_key(&cie, |&(at, _)| at).ok());
-            let (_, size) = cies[cie.ok_or(corrupt("an FDE has no CIE"))?];
-            if record.len() < shortest_fde(size) {
-                return Err(corrupt("an FDE is too short"));
-            }
-            fdes.insert(at - 4);
-        }
-        at = end;
-    }
+    let (fdes, size) = walk(bytes.get(start..).ok_or_else(outside)?).map_err(corrupt)?;
+    let records_end = start + size;
 
     let count = usize::try_from(u32::from_le_bytes(word(header.start + 8)?));
     let entries_start = header.start + HEADER_SIZE;
@@ -113,6 +79,7 @@ pub(crate) fn unwind_table(bytes: &[u8], header: Range<usize>) -> Result<UnwindT
         if function < last {
             return Err(corrupt("its header's table is not sorted"));
         }
+        let fde = fde.wrapping_sub(start as u64);
         if !usize::try_from(fde).is_ok_and(|fde| fdes.contains(fde)) {
             return Err(corrupt("its header's table names what is no FDE"));
         }
@@ -120,9 +87,55 @@ pub(crate) fn unwind_table(bytes: &[u8], header: Range<usize>) -> Result<UnwindT
     }
     let address = |at| u64::try_from(at).map_err(|_| outside());
     Ok(UnwindTable {
-        records: address(start)?..address(at)?,
+        records: address(start)?..address(records_end)?,
         entries,
     })
+}
+
+/// Walks over records to the zero word that ends them, and gives where FDEs are and where the end is: byte
+/// offsets from the first record.
+///
+/// The next record is where this one's length says, so that time goes by what is between two lengths.
+#[inline(never)]
+fn walk(records: &[u8]) -> Result<(Starts, usize), &'static str> {
+    const OUTSIDE: &str = "it leaves the first segment";
+    let mut fdes = Starts::new(records.len());
+    // Where CIEs start, and the fewest bytes of their FDEs.
+    let mut cies: Vec<(usize, usize)> = Vec::new();
+    // An FDE mostly has the CIE of the one before.
+    let mut cie = (usize::MAX, 0);
+    let mut rest = records;
+    loop {
+        let (length, body) = rest.split_first_chunk().ok_or(OUTSIDE)?;
+        let length = u32::from_le_bytes(*length);
+        let at = records.len() - rest.len();
+        if length == 0 {
+            return Ok((fdes, at + 4));
+        }
+        let length = usize::try_from(length).map_err(|_| OUTSIDE)?;
+        let (record, next) = body.split_at_checked(length).ok_or(OUTSIDE)?;
+        // Zero for a CIE; for an FDE the distance back to its CIE.
+        let back = record.first_chunk().filter(|_| length < 0xffff_fff0);
+        let back = u32::from_le_bytes(*back.ok_or(OUTSIDE)?);
+        if back == 0 {
+            let size = function_distance_size(&rest[..4 + length]);
+            let size = size.ok_or("a CIE is not as unwinders read it")?;
+            cie = (at, shortest_fde(size));
+            cies.push(cie);
+        } else {
+            let back = usize::try_from(back).map_err(|_| OUTSIDE)?;
+            let start = (at + 4).checked_sub(back).ok_or("an FDE has no CIE")?;
+            if cie.0 != start {
+                let found = cies.binary_search_by_key(&start, |&(at, _)| at);
+                cie = cies[found.map_err(|_| "an FDE has no CIE")?];
+            }
+            if 4 + length < cie.1 {
+                return Err("an FDE is too short");
+            }
+            fdes.insert(at);
+        }
+        rest = next;
+    }
 }
 
 /// What is looked at of a CIE.
@@ -248,37 +261,21 @@ fn leb128(bytes: &mut &[u8]) -> Option<usize> {
     None
 }
 
-/// Where FDEs start: a bit for each byte that the shortest records allow, because a table of all of
-/// them is searched once for each.
-struct Starts {
-    from: usize,
-    bits: Vec<u64>,
-}
+/// Where FDEs start: a bit for each byte, because a table of them is searched once for each.
+struct Starts(Vec<u64>);
 
 impl Starts {
-    fn new(from: usize) -> Self {
-        Self {
-            from,
-            bits: Vec::new(),
-        }
+    fn new(length: usize) -> Self {
+        Self(vec![0; length.div_ceil(64)])
     }
 
     fn insert(&mut self, at: usize) {
-        let distance = at - self.from;
-        let index = distance / 64;
-        if self.bits.len() <= index {
-            self.bits.resize(index + 1, 0);
-        }
-        self.bits[index] |= 1 << (distance % 64);
+        self.0[at / 64] |= 1 << (at % 64);
     }
 
     fn contains(&self, at: usize) -> bool {
-        let distance = at.checked_sub(self.from);
-        let bit = |distance: usize| {
-            let bits = self.bits.get(distance / 64)?;
-            Some(bits >> (distance % 64) & 1 == 1)
-        };
-        distance.and_then(bit) == Some(true)
+        let bits = self.0.get(at / 64);
+        bits.is_some_and(|bits| bits >> (at % 64) & 1 == 1)
     }
 }
 

@@ -64,6 +64,7 @@ mod mapping;
 mod module;
 mod name;
 mod nearest;
+mod permanent;
 mod place;
 mod program;
 mod relocate;

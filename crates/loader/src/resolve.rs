@@ -19,7 +19,7 @@ use crate::relocate::{self, Value};
 use crate::sys::dynamic::{self, Library};
 use crate::together::{Fellow, Group};
 use crate::unbound::Unbound;
-use crate::{Loader, Module, TrustedImage, libc_static, thread_exit, tls};
+use crate::{Loader, Module, TrustedImage, libc_static, permanent, thread_exit, tls};
 
 /// What the imports of an image are bound to, and what must stay for that.
 #[derive(Debug, Default)]
@@ -192,12 +192,22 @@ impl Search<'_> {
         {
             return Ok(Some(value));
         }
+        // What is thread-local is never there: each thread has its own.
+        if self.loader.host_exports
+            && !import.thread_local
+            && let Some(address) = permanent::find(name)
+        {
+            return Ok(Some(Value::Address(address)));
+        }
         let Some(c_name) = dynamic::c_string(name) else {
             return Ok(None);
         };
         if self.loader.host_exports {
-            let address = dynamic::global_symbol(&c_name).or_else(|| libc_static::function(name));
-            if let Some(address) = address {
+            let found = dynamic::global_symbol(&c_name);
+            if let Some(address) = found {
+                permanent::note(name, address);
+            }
+            if let Some(address) = found.or_else(|| libc_static::function(name)) {
                 return self.host_value(import, address, &"the host").map(Some);
             }
         }

@@ -299,3 +299,61 @@ pub(crate) fn program() -> Option<Program> {
     unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut program).cast()) };
     program
 }
+
+/// Where the program and the C library are, which stay as long as the process.
+#[derive(Debug, Default)]
+pub(crate) struct Permanent(Vec<Range<u64>>);
+
+impl Permanent {
+    pub(crate) fn find() -> Self {
+        struct Search {
+            is_program: bool,
+            found: Permanent,
+        }
+
+        unsafe extern "C" fn visit(
+            info: *mut libc::dl_phdr_info,
+            size: usize,
+            search: *mut c_void,
+        ) -> c_int {
+            if size < size_of::<libc::dl_phdr_info>() {
+                return 1;
+            }
+            // SAFETY: the dynamic linker gives a whole record, as its size says.
+            let info = unsafe { &*info };
+            // SAFETY: `dl_iterate_phdr` hands on the pointer that it was given below.
+            let search = unsafe { &mut *search.cast::<Search>() };
+            // SAFETY: the record's table has this many entries.
+            let headers =
+                unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
+            let loaded = headers
+                .iter()
+                .filter(|header| header.p_type == libc::PT_LOAD);
+            let ranges = loaded.map(|header| {
+                let start = info.dlpi_addr.wrapping_add(header.p_vaddr);
+                start..start.saturating_add(header.p_memsz)
+            });
+            let ranges: Vec<Range<u64>> = ranges.collect();
+            let c_library = (libc::gnu_get_libc_version as *const ()).expose_provenance() as u64;
+            if search.is_program || ranges.iter().any(|range| range.contains(&c_library)) {
+                search.found.0.extend(ranges);
+            }
+            // The program's record is the first.
+            search.is_program = false;
+            0
+        }
+
+        let mut search = Search {
+            is_program: true,
+            found: Self::default(),
+        };
+        // SAFETY: `visit` treats its arguments as the interface says and does not unwind.
+        unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut search).cast()) };
+        search.found
+    }
+
+    /// Whether the address is in one of them.
+    pub(crate) fn has(&self, address: u64) -> bool {
+        self.0.iter().any(|range| range.contains(&address))
+    }
+}
