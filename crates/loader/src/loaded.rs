@@ -128,7 +128,7 @@ impl Loaded {
     pub(crate) fn end(&mut self) -> Vec<Held> {
         self.exit_handlers.run();
         if self.memory.is_own() {
-            window::note_gone(self.digest);
+            self.memory.comes_again(window::note_gone(self.digest));
         }
         let providers = std::mem::take(&mut self.providers);
         for provider in &providers {

@@ -5,195 +5,22 @@
 //! decides the last words; [`Published`] has its final protection. Dropping any returns the address
 //! space.
 
-use std::io;
 use std::ops::Range;
-use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 use farcall_image::{ARENA_STRIDE, Image, PackedSegment, Segment};
 
+use crate::kept::{self, Form};
 use crate::load::pointer;
 use crate::relocate::SegmentBytes;
-use crate::source::{MemoryFile, Source};
-use crate::sys::memory::{self, Protection};
+use crate::reservation::{Reservation, SystemError};
+use crate::source::{MappedFile, MemoryFile, Source};
+use crate::sys::memory::Protection;
 use crate::window::{self, Slot};
 
 /// Constants and code of an image of so many bytes are mapped rather than copied, if there is a file.
 pub(crate) const LARGE: usize = 1 << 17;
-
-/// A failed call to the system.
-#[derive(Debug)]
-pub(crate) struct SystemError {
-    pub(crate) call: String,
-    pub(crate) source: io::Error,
-}
-
-// SAFETY: the memory belongs to no thread, and what holds a part says who writes it.
-unsafe impl Send for Part {}
-// SAFETY: as above; a shared reference lets nobody at the bytes.
-unsafe impl Sync for Part {}
-
-/// Owned address space: the image's `base..base + length`, both multiples of a page, and the slack
-/// around it that its alignment needs.
-#[derive(Debug)]
-pub(crate) struct Reservation {
-    base: NonNull<u8>,
-    length: usize,
-    /// All of it, as the system gave it.
-    start: NonNull<u8>,
-    length_with_slack: usize,
-}
-
-// SAFETY: the address space belongs to no thread, and `Reservation` lets nobody at its contents.
-unsafe impl Send for Reservation {}
-// SAFETY: as above.
-unsafe impl Sync for Reservation {}
-
-impl Reservation {
-    /// Takes `span` bytes from a multiple of `align` on; `align` is a power of two.
-    ///
-    /// An alignment of more than a page leaves address space on both sides, which costs nothing
-    /// and is returned with the rest.
-    pub(crate) fn new(span: u64, align: u64) -> Result<Self, SystemError> {
-        let page = memory::page_size();
-        let sizes = || {
-            let align = usize::try_from(align).ok()?.max(page);
-            let length = usize::try_from(span).ok()?.checked_next_multiple_of(page)?;
-            Some((align, length, length.checked_add(align - page)?))
-        };
-        let error = |source| SystemError {
-            call: format!("mmap of {span} bytes"),
-            source,
-        };
-        let too_large = || error(io::ErrorKind::OutOfMemory.into());
-        let (align, length, length_with_slack) = sizes().ok_or_else(too_large)?;
-        let start = memory::reserve(length_with_slack).map_err(error)?;
-        let address = start.addr().get();
-        let skip = address.next_multiple_of(align) - address;
-        // SAFETY: the start is a multiple of a page, so `skip` is at most the slack.
-        let base = unsafe { start.add(skip) };
-        Ok(Self {
-            base,
-            length,
-            start,
-            length_with_slack,
-        })
-    }
-
-    /// The whole pages that cover `range`, as offsets; `None` when they are not all in here.
-    fn pages(&self, range: &Range<u64>) -> Option<Range<usize>> {
-        let page = memory::page_size();
-        let start = usize::try_from(range.start).ok()? / page * page;
-        let end = usize::try_from(range.end).ok()?;
-        let end = end.checked_next_multiple_of(page)?;
-        (start <= end && end <= self.length).then_some(start..end)
-    }
-
-    /// Maps the first `length` bytes of a file to the start, to be read.
-    pub(crate) fn map_start(&self, length: usize, file: BorrowedFd<'_>) -> Result<(), SystemError> {
-        assert!(length <= self.length, "there is room for the file");
-        let start = self.base.as_ptr();
-        // SAFETY: this reservation owns the pages, and nothing refers to them yet. That the file stays as it
-        // is is for who reads it to say.
-        unsafe { memory::map_private(start, length, Protection::Read, file, 0) }.map_err(|source| {
-            SystemError {
-                call: format!("mmap of {length} bytes of a file"),
-                source,
-            }
-        })
-    }
-
-    /// Where it starts.
-    pub(crate) fn base(&self) -> NonNull<u8> {
-        self.base
-    }
-
-    /// Whether an image can be here.
-    fn fits(&self, image: &Image<'_>) -> bool {
-        let is_long_enough = u64::try_from(self.length).is_ok_and(|length| image.span() <= length);
-        is_long_enough && (self.base.addr().get() as u64).is_multiple_of(image.align())
-    }
-
-    /// Gives the pages that cover `range`, which are zero, to be written. A few get their memory at once.
-    fn make_writable(&self, range: &Range<u64>) -> Result<(), SystemError> {
-        const FEW: usize = 1 << 17;
-        let pages = self.pages(range);
-        let pages = pages.expect("an image's segments are within its span");
-        if pages.is_empty() || pages.len() > FEW {
-            // SAFETY: nothing refers to the pages yet.
-            return unsafe { self.protect(range, Protection::ReadWrite) };
-        }
-        let start = self.base.as_ptr().wrapping_add(pages.start);
-        // SAFETY: as above; this reservation owns them.
-        unsafe { memory::map_new(start, pages.len()) }.map_err(|source| SystemError {
-            call: format!("mmap of {} bytes", pages.len()),
-            source,
-        })
-    }
-
-    /// Maps a read-only segment from a file with the image's bytes, with its final protection.
-    fn map(&self, segment: &Segment, source: BorrowedFd<'_>) -> Result<(), SystemError> {
-        let pages = self.pages(&segment.memory);
-        let pages = pages.expect("an image's segments are within its span");
-        if pages.is_empty() {
-            return Ok(());
-        }
-        let protection = match segment.executable {
-            true => Protection::ReadExecute,
-            false => Protection::Read,
-        };
-        // An address and its offset in the file are the same within a page.
-        let offset = segment.file.start / memory::page_size() * memory::page_size();
-        // SAFETY: the pages are in the reservation.
-        let start = unsafe { self.base.add(pages.start) };
-        let (start, length) = (start.as_ptr(), pages.len());
-        // SAFETY: this reservation owns the pages, and nothing refers to them yet. That the file stays as it
-        // is is for who gave it to say.
-        unsafe { memory::map_private(start, length, protection, source, offset as u64) }.map_err(
-            |source| SystemError {
-                call: format!("mmap of {length} bytes of a file"),
-                source,
-            },
-        )
-    }
-
-    /// Sets what may be done with the pages that cover `range`.
-    ///
-    /// # Safety
-    ///
-    /// No reference to these pages allows what `protection` does not.
-    unsafe fn protect(
-        &self,
-        range: &Range<u64>,
-        protection: Protection,
-    ) -> Result<(), SystemError> {
-        let pages = self
-            .pages(range)
-            .expect("an image's segments are within its span");
-        if pages.is_empty() {
-            return Ok(());
-        }
-        // SAFETY: the pages are in the reservation.
-        let start = unsafe { self.base.add(pages.start) };
-        // SAFETY: this reservation owns the pages; references to them are the caller's contract.
-        let result = unsafe { memory::protect(start.as_ptr(), pages.len(), protection) };
-        result.map_err(|source| SystemError {
-            call: format!("mprotect of {} bytes", pages.len()),
-            source,
-        })
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        // SAFETY: the reservation owns the pages; whoever holds it ends first what refers to them.
-        let result = unsafe { memory::release(self.start.as_ptr(), self.length_with_slack) };
-        if let Err(error) = result {
-            tracing::warn!(%error, bytes = self.length_with_slack, "munmap");
-        }
-    }
-}
 
 /// Which pages an image is put into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,15 +35,33 @@ pub(crate) enum Pages {
 #[derive(Debug)]
 enum Memory {
     /// In pages of its own.
-    Own(Arc<Reservation>),
+    Own(Own),
     /// Among others.
     Shared(Slot),
+}
+
+/// Pages of an image's own.
+#[derive(Debug)]
+struct Own {
+    reservation: Arc<Reservation>,
+    /// What is there of a file, for when the image comes again. `None` when that is not known.
+    form: Option<Form>,
+    /// Whether it is to be kept for that.
+    comes_again: bool,
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        if let Some(form) = self.form.take().filter(|_| self.comes_again) {
+            kept::keep(form, Arc::clone(&self.reservation));
+        }
+    }
 }
 
 impl Memory {
     fn bias(&self) -> u64 {
         match self {
-            Self::Own(reservation) => reservation.base.as_ptr().expose_provenance() as u64,
+            Self::Own(own) => own.reservation.base().as_ptr().expose_provenance() as u64,
             Self::Shared(slot) => slot.bias(),
         }
     }
@@ -228,6 +73,11 @@ struct Part {
     addresses: Range<u64>,
     writable: NonNull<u8>,
 }
+
+// SAFETY: the memory belongs to no thread, and what holds a part says who writes it.
+unsafe impl Send for Part {}
+// SAFETY: as above; a shared reference lets nobody at the bytes.
+unsafe impl Sync for Part {}
 
 impl Part {
     /// The bytes. No code runs that uses them.
@@ -272,7 +122,11 @@ impl Draft {
             }
         }
         let source = source.filter(|_| is_large);
+        let mapped = source.and_then(|source| source.mapped);
+        // What is mapped already, or will be the next time, is left where it is.
+        let stays = mapped.is_some() && window::comes_again(image.digest());
         if pages == Pages::Shared
+            && !stays
             && (comes_again || window::is_worth_while(image))
             && let Some(slot) = window::take(image, source.map(|source| source.file))
         {
@@ -313,34 +167,50 @@ impl Draft {
         let mapped = source.and_then(|source| source.mapped);
         // Its start is the first segment already, and none of the others comes where the file is.
         let is_before = image.bytes().len() as u64 <= ARENA_STRIDE;
-        let mapped = mapped.filter(|mapped| image.is_packed() && is_before && mapped.fits(image));
+        let mapped = mapped.filter(|mapped| {
+            image.is_packed() && is_before && mapped.reservation.fits(image) && mapped.can_be(image)
+        });
         let reservation = match mapped {
-            Some(mapped) => Arc::clone(mapped),
+            Some(mapped) => Arc::clone(&mapped.reservation),
             None => Arc::new(Reservation::new(image.span(), image.align())?),
         };
+        let is_there = mapped.is_some_and(MappedFile::is_whole);
         let mut parts = Vec::with_capacity(image.segments().len());
         for segment in image.segments() {
             if let Some(source) = source.filter(|_| !segment.writable) {
-                if segment.executable || mapped.is_none() {
+                if !is_there && (segment.executable || mapped.is_none()) {
                     reservation.map(segment, source.file)?;
                 }
                 continue;
             }
-            reservation.make_writable(&segment.memory)?;
+            match image.packed_segment(segment) {
+                _ if !is_there => reservation.make_writable(&segment.memory)?,
+                PackedSegment::Relro => reservation.make_writable_again(&segment.memory)?,
+                _ => {}
+            }
             let offset = usize::try_from(segment.memory.start);
             let offset = offset.expect("a reservation holds it");
             let mut part = Part {
                 addresses: segment.memory.clone(),
                 // SAFETY: the segment is within the reservation.
-                writable: unsafe { reservation.base.add(offset) },
+                writable: unsafe { reservation.base().add(offset) },
             };
-            // What follows the file's bytes is zero already and stays untouched.
             let file = &image.bytes()[segment.file.clone()];
-            part.bytes_mut()[..file.len()].copy_from_slice(file);
+            let (start, rest) = part.bytes_mut().split_at_mut(file.len());
+            start.copy_from_slice(file);
+            // What is zero already stays untouched.
+            if is_there {
+                rest.fill(0);
+            }
             parts.push(part);
         }
+        let form = mapped.and_then(|mapped| mapped.form(image));
         Ok(Self {
-            memory: Memory::Own(reservation),
+            memory: Memory::Own(Own {
+                reservation,
+                form,
+                comes_again: false,
+            }),
             parts,
         })
     }
@@ -361,7 +231,7 @@ impl Draft {
 
     /// Makes code executable, and read-only what no relocation writes.
     pub(crate) fn make_callable(self, image: &Image<'_>) -> Result<Callable, SystemError> {
-        if let Memory::Own(reservation) = &self.memory {
+        if let Memory::Own(Own { reservation, .. }) = &self.memory {
             let is_written = |segment: &&Segment| {
                 let mut parts = self.parts.iter();
                 parts.any(|part| part.addresses.start == segment.memory.start)
@@ -416,7 +286,7 @@ impl Callable {
 
     /// Gives every page its final protection.
     pub(crate) fn publish(self, image: &Image<'_>) -> Result<Published, SystemError> {
-        if let Memory::Own(reservation) = &self.memory {
+        if let Memory::Own(Own { reservation, .. }) = &self.memory {
             // SAFETY: there are no references to the bytes.
             unsafe { reservation.protect(&image.relro(), Protection::Read) }?;
         }
@@ -469,6 +339,13 @@ impl Published {
         matches!(self.memory, Memory::Own(_))
     }
 
+    /// Says whether the image is likely to come again once it is gone: what is mapped of it is kept then.
+    pub(crate) fn comes_again(&mut self, comes_again: bool) {
+        if let Memory::Own(own) = &mut self.memory {
+            own.comes_again = comes_again;
+        }
+    }
+
     /// Tells the host's unwinder of the image's functions, if it knows the image's memory; gives
     /// whether it does.
     pub(crate) fn name_functions(&self, image: &Image<'_>) -> bool {
@@ -479,42 +356,5 @@ impl Published {
                 true
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reservation_is_aligned_and_leaves_nothing() {
-        let page = memory::page_size() as u64;
-        for (span, align) in [
-            (1, 1),
-            (page, page),
-            (3 * page + 1, 64 * page),
-            (1, 1 << 30),
-        ] {
-            let reservation = Reservation::new(span, align).unwrap();
-            assert_eq!(reservation.base.addr().get() as u64 % align, 0);
-            assert_eq!(reservation.length as u64, span.next_multiple_of(page));
-        }
-    }
-
-    #[test]
-    fn address_space_that_is_not_there_is_an_error() {
-        for (span, align) in [(1 << 60, 1), (1, 1 << 63), (u64::MAX, 1)] {
-            let error = Reservation::new(span, align).unwrap_err();
-            assert_eq!(error.source.kind(), io::ErrorKind::OutOfMemory, "{span:#x}");
-        }
-    }
-
-    #[test]
-    fn pages_outside_are_not_given() {
-        let page = memory::page_size() as u64;
-        let reservation = Reservation::new(2 * page, 1).unwrap();
-        assert_eq!(reservation.pages(&(0..1)), Some(0..memory::page_size()));
-        assert_eq!(reservation.pages(&(0..2 * page + 1)), None);
-        assert_eq!(reservation.pages(&(0..u64::MAX)), None);
     }
 }

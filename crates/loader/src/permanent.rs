@@ -35,10 +35,7 @@ pub(crate) fn find(name: &[u8]) -> Option<u64> {
 /// Notes what the host's dynamic linker found, if that is for good.
 pub(crate) fn note(name: &[u8], address: u64) {
     static PERMANENT: OnceLock<dynamic::Permanent> = OnceLock::new();
-    if PERMANENT
-        .get_or_init(dynamic::Permanent::find)
-        .has(address)
-    {
+    if PERMANENT.get_or_init(dynamic::Permanent::find).has(address) {
         TABLE.note(name, address);
     }
 }

@@ -3,12 +3,15 @@
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use farcall_image::{ARENA_STRIDE, Image, PackedSegment};
 
-use crate::mapping::{LARGE, Reservation};
+use crate::kept::{self, FileId, Form};
+use crate::mapping::LARGE;
+use crate::reservation::Reservation;
 use crate::sys::memory;
 
 /// A file with an image's bytes.
@@ -16,7 +19,7 @@ use crate::sys::memory;
 pub(crate) struct Source<'a> {
     pub(crate) file: BorrowedFd<'a>,
     /// Where all of it is mapped, with room for the image.
-    pub(crate) mapped: Option<&'a Arc<Reservation>>,
+    pub(crate) mapped: Option<&'a MappedFile>,
 }
 
 /// A file in memory with an image's bytes: the system gets memory for it faster than for pages that are
@@ -58,9 +61,14 @@ impl FileBytes {
     /// Reads a small file and maps a large one.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
-        let size = file.metadata()?.len();
-        if size >= LARGE as u64 {
-            return MappedFile::new(file, size).map(Self::Mapped);
+        let metadata = file.metadata()?;
+        if metadata.len() >= LARGE as u64 {
+            let id = FileId {
+                device: metadata.dev(),
+                inode: metadata.ino(),
+                size: metadata.len(),
+            };
+            return MappedFile::new(file, id).map(Self::Mapped);
         }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
@@ -93,23 +101,49 @@ impl FileBytes {
 #[derive(Debug)]
 pub(crate) struct MappedFile {
     file: File,
-    reservation: Arc<Reservation>,
+    id: FileId,
+    pub(crate) reservation: Arc<Reservation>,
     length: usize,
+    /// Of the image that is there already, if this file was kept.
+    kept: Option<Form>,
 }
 
 impl MappedFile {
-    /// Maps a whole file, which is not empty, of `size` bytes.
-    fn new(file: File, size: u64) -> io::Result<Self> {
+    /// Maps a whole file, which is not empty.
+    fn new(file: File, id: FileId) -> io::Result<Self> {
         const SPAN: u64 = ARENA_STRIDE * PackedSegment::ALL.len() as u64;
-        let length = usize::try_from(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        let reservation = Reservation::new(size.max(SPAN), 1).map_err(|error| error.source)?;
-        let mapped = reservation.map_start(length, file.as_fd());
-        mapped.map_err(|error| error.source)?;
+        let length = usize::try_from(id.size).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let (kept, reservation) = kept::take(id).unzip();
+        let new = || -> io::Result<_> {
+            let reservation =
+                Reservation::new(id.size.max(SPAN), 1).map_err(|error| error.source)?;
+            let mapped = reservation.map_start(length, file.as_fd());
+            mapped.map_err(|error| error.source)?;
+            Ok(Arc::new(reservation))
+        };
+        let reservation = reservation.map_or_else(new, Ok)?;
         Ok(Self {
             file,
-            reservation: Arc::new(reservation),
+            id,
+            reservation,
             length,
+            kept,
         })
+    }
+
+    /// Whether this image can be where the file is: there is none yet, or one of the same form.
+    pub(crate) fn can_be(&self, image: &Image<'_>) -> bool {
+        self.kept.as_ref().is_none_or(|form| form.is_of(image))
+    }
+
+    /// Whether all of its image is mapped, and its data is another one's.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// The form of the image in this file, if it can be kept.
+    pub(crate) fn form(&self, image: &Image<'_>) -> Option<Form> {
+        Form::of(self.id, image)
     }
 
     /// The bytes.
@@ -126,7 +160,7 @@ impl MappedFile {
     fn source(&self) -> Source<'_> {
         Source {
             file: self.file.as_fd(),
-            mapped: Some(&self.reservation),
+            mapped: Some(self),
         }
     }
 }

@@ -91,6 +91,54 @@ fn large_images_keep_to_their_memory_however_they_come() {
 }
 
 #[test]
+fn a_file_that_comes_again_is_what_it_is_by_then() {
+    require_tools!("clang-22");
+    let source = |answer: i32, room: u32| {
+        format!(
+            "volatile int filled[3000] = {{ [0 ... 2999] = {answer} }}, zeroed[3000];
+            volatile int *const volatile pointers[] = {{ filled, zeroed }};
+            int check(void) {{
+                for (int i = 0; i < 3000; i++)
+                    if (pointers[0][i] != {answer} || pointers[1][i] != 0) return -1;
+                return {answer};
+            }}
+            int spoil(void) {{ for (int i = 0; i < 3000; i++) filled[i] = zeroed[i] = 7; return 1; }}
+            __asm__(\".text\\n.fill {room}, 1, 0x90\");"
+        )
+    };
+    // Two of one form, and one that has its segments elsewhere.
+    let images = [(11, 200_000), (12, 200_000), (13, 150_000)];
+    let mut images = images.map(|(answer, room)| (answer, image("again.c", &source(answer, room))));
+    let size = images[0].1.len();
+    for (_, bytes) in &mut images {
+        assert!(bytes.len() <= size && is_packed(bytes));
+        bytes.resize(size, 0);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("image");
+    let end = in_child(60, || {
+        let loader = Loader::new();
+        for order in [[0, 1, 0], [0, 2, 1], [2, 0, 2]] {
+            for index in order {
+                let (answer, bytes) = &images[index];
+                // Nobody has it loaded.
+                std::fs::write(&path, bytes).unwrap();
+                for _ in 0..4 {
+                    // SAFETY: the test wrote the file, and leaves it as it is until it is unloaded.
+                    let load = || unsafe { loader.map_file(&path, &[]) }.unwrap();
+                    let modules = [load(), load()];
+                    for module in modules {
+                        assert_eq!(call(&module, "check"), *answer);
+                        call(&module, "spoil");
+                    }
+                }
+            }
+        }
+    });
+    assert_eq!(end, End::Well);
+}
+
+#[test]
 fn a_file_may_be_longer_than_an_arena() {
     require_tools!("clang-22");
     let source = r#"__asm__(".section .rodata.big,\"a\",@progbits\n.fill 12000000, 1, 0x11\n"

@@ -196,9 +196,10 @@ pub(crate) fn is_worth_while(image: &Image<'_>) -> bool {
     }
 }
 
-/// Notes that an image of no window went, which may be large.
-pub(crate) fn note_gone(digest: Digest) {
-    windows().last_large = Some(digest);
+/// Notes that an image of no window went, which may be large; gives whether it was the last one that
+/// went before too.
+pub(crate) fn note_gone(digest: Digest) -> bool {
+    windows().last_large.replace(digest) == Some(digest)
 }
 
 /// Whether an image with this digest was the last large one that went.
