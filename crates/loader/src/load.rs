@@ -151,7 +151,7 @@ impl<'a, 'data> Mapped<'a, 'data> {
         let thread_local = ThreadLocalValues {
             own_module: tls.as_ref().map(ThreadLocals::identity),
             static_blocks: &static_blocks,
-            functions: descriptor_functions(),
+            functions: descriptor_functions,
         };
         let descriptor_pairs =
             relocate::apply_thread_local(form, &mut segments, &values, &thread_local)

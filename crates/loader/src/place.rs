@@ -116,7 +116,7 @@ pub fn place<'data>(
     let thread_local = ThreadLocalValues {
         own_module: image.tls().map(|_| FIRST_MODULE),
         static_blocks: &HashMap::from([(FIRST_MODULE, static_block(image))]),
-        functions: DescriptorFunctions {
+        functions: || DescriptorFunctions {
             constant: 0,
             ours: 0,
             hosts: 0,

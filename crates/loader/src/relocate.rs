@@ -34,8 +34,8 @@ pub(crate) struct ThreadLocalValues<'a> {
     /// Where blocks are from the thread pointer, by identity, for those that are at one distance in
     /// every thread.
     pub(crate) static_blocks: &'a HashMap<u64, u64>,
-    /// What TLS descriptors name.
-    pub(crate) functions: DescriptorFunctions,
+    /// What TLS descriptors name, for an image that has some: the first question costs as much as loading.
+    pub(crate) functions: fn() -> DescriptorFunctions,
 }
 
 /// What an import is bound to.
@@ -142,7 +142,7 @@ pub(crate) fn apply_thread_local(
                 .ok_or(RelocationError::NotStatic(relocation.symbol))?,
             Expression::TlsDescriptorPair => {
                 let pair = pairs_left.next().expect("each descriptor has a pair");
-                let functions = &thread_local.functions;
+                let functions = (thread_local.functions)();
                 let (function, argument) = match distance(*pair) {
                     Some(distance) => (functions.constant, distance),
                     None => {
