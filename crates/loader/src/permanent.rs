@@ -3,8 +3,8 @@
 //! comes before them.
 //!
 //! Images import the same few hundred of them, and asking costs a search through all that was loaded
-//! before, under a lock. The table takes no lock: an entry never changes once it is there, and where two
-//! names want one place, the second is asked for each time.
+//! before, under a lock. The table takes no lock: an entry never changes once it is there, and a name for
+//! which there is no place is asked for each time.
 
 use std::ptr;
 use std::sync::OnceLock;
@@ -14,7 +14,10 @@ use farcall_image::gnu_hash;
 
 use crate::sys::dynamic;
 
-const N_ENTRIES: usize = 1024;
+/// Small, because every process that loads something has a copy.
+const N_ENTRIES: usize = 256;
+/// How many places a name may have.
+const N_PLACES: usize = 8;
 
 #[derive(Debug)]
 struct Entry {
@@ -41,31 +44,38 @@ pub(crate) fn note(name: &[u8], address: u64) {
 }
 
 impl Table {
-    fn place(&self, name: &[u8]) -> &AtomicPtr<Entry> {
-        let hash = usize::try_from(gnu_hash(name)).unwrap_or(usize::MAX);
-        &self.0[hash % N_ENTRIES]
+    /// Where a name may be, in the order in which places are taken.
+    fn places(&self, name: &[u8]) -> impl Iterator<Item = &AtomicPtr<Entry>> {
+        let first = usize::try_from(gnu_hash(name)).unwrap_or(usize::MAX) % N_ENTRIES;
+        (first..first + N_PLACES).map(|place| &self.0[place % N_ENTRIES])
     }
 
     fn find(&self, name: &[u8]) -> Option<u64> {
-        let entry = self.place(name).load(Ordering::Acquire);
-        // SAFETY: an entry is never freed or changed once it is in the table.
-        let entry = unsafe { entry.as_ref() }?;
-        (*entry.name == *name).then_some(entry.address)
+        for place in self.places(name) {
+            let entry = place.load(Ordering::Acquire);
+            // SAFETY: an entry is never freed or changed once it is in the table.
+            let entry = unsafe { entry.as_ref() }?;
+            if *entry.name == *name {
+                return Some(entry.address);
+            }
+        }
+        None
     }
 
     fn note(&self, name: &[u8], address: u64) {
-        let place = self.place(name);
-        if !place.load(Ordering::Relaxed).is_null() {
+        let mut places = self.places(name);
+        let Some(free) = places.find(|place| place.load(Ordering::Relaxed).is_null()) else {
             return;
-        }
+        };
         let entry = Entry {
             name: name.into(),
             address,
         };
         let entry = Box::into_raw(Box::new(entry));
         let (success, failure) = (Ordering::Release, Ordering::Relaxed);
-        let put = place.compare_exchange(ptr::null_mut(), entry, success, failure);
+        let put = free.compare_exchange(ptr::null_mut(), entry, success, failure);
         if put.is_err() {
+            // Another thread was faster; this name has its chance the next time.
             // SAFETY: it was made here, and nobody else has it.
             drop(unsafe { Box::from_raw(entry) });
         }
@@ -77,19 +87,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_found_once_noted_and_the_first_one_of_a_place_stays() {
-        let table = Box::new(Table(
-            [const { AtomicPtr::new(ptr::null_mut()) }; N_ENTRIES],
-        ));
-        assert_eq!(table.find(b"first"), None);
-        table.note(b"first", 8);
-        assert_eq!(table.find(b"first"), Some(8));
-        let same_place = (0_u32..).map(|number| number.to_string());
-        let is_same = |name: &String| ptr::eq(table.place(name.as_bytes()), table.place(b"first"));
-        let other = same_place.into_iter().find(is_same).unwrap();
-        table.note(other.as_bytes(), 16);
-        assert_eq!(table.find(other.as_bytes()), None);
-        assert_eq!(table.find(b"first"), Some(8));
+    fn names_are_found_once_noted_as_long_as_there_is_room() {
+        let empty = [const { AtomicPtr::new(ptr::null_mut()) }; N_ENTRIES];
+        let table = Box::new(Table(empty));
+        let names: Vec<String> = (0..2 * N_ENTRIES)
+            .map(|number| number.to_string())
+            .collect();
+        let numbered = || names.iter().map(String::as_bytes).zip(0_u64..);
+        for (name, address) in numbered() {
+            assert_eq!(table.find(name), None);
+            table.note(name, address);
+        }
+        let found = numbered().filter(|(name, address)| table.find(name) == Some(*address));
+        let n_found = found.count();
+        assert!((N_ENTRIES / 2..=N_ENTRIES).contains(&n_found), "{n_found}");
+        let wrong =
+            |(name, address): &(&[u8], u64)| table.find(name).is_some_and(|it| it != *address);
+        assert_eq!(numbered().find(wrong), None);
         for place in table.0 {
             let entry = place.into_inner();
             if !entry.is_null() {
