@@ -424,7 +424,7 @@ fn give_addresses(layout: &mut Layout<'_>, resolved: &Resolved<'_>, is_packed: b
     layout.n_program_headers = crate::headers::n_program_headers(&layout.sections);
     let headers = FILE_HEADER_SIZE + PROGRAM_HEADER_SIZE * layout.n_program_headers as u64;
     let mut memory_end = 0;
-    let mut file_end = 0;
+    let mut file_end = 0_u64;
     for kind in SegmentKind::ALL {
         let in_segment = |section: &&OutputSection<'_>| section.segment == kind;
         let Some(align) = layout
@@ -441,12 +441,17 @@ fn give_addresses(layout: &mut Layout<'_>, resolved: &Resolved<'_>, is_packed: b
         } else {
             align.max(page)
         };
-        let file_start = if kind == SegmentKind::ReadOnly {
-            0
-        } else {
-            // At least as a pointer, so that what the offsets in a segment say about alignment holds
-            // for its addresses.
-            u64::next_multiple_of(file_end, align.max(POINTER_SIZE))
+        // At least as a pointer, so that what the offsets in a segment say about alignment holds
+        // for its addresses.
+        let align = align.max(POINTER_SIZE);
+        let file_start = match kind {
+            SegmentKind::ReadOnly => 0,
+            SegmentKind::Text => file_end.next_multiple_of(align),
+            SegmentKind::Relro | SegmentKind::Data => {
+                let aligned = file_end.next_multiple_of(align);
+                let size = give_offsets(&mut layout.sections, kind, 0)?;
+                writable_start(aligned, size)
+            }
         };
         let free = if is_packed {
             packing::start(kind)
@@ -496,6 +501,20 @@ fn give_addresses(layout: &mut Layout<'_>, resolved: &Resolved<'_>, is_packed: b
         });
     }
     Ok(())
+}
+
+/// Where in the file a writable segment of `size` bytes starts that may start at `aligned`: on a page, where that
+/// saves one of a large image. Every process has a copy of these pages; those of small images are shared with
+/// others.
+fn writable_start(aligned: u64, size: u64) -> u64 {
+    const PAGE: u64 = 1 << 12;
+    const LARGE: u64 = 1 << 17;
+    let n_pages = (aligned % PAGE + size).div_ceil(PAGE);
+    if aligned >= LARGE && n_pages > size.div_ceil(PAGE) {
+        aligned.next_multiple_of(PAGE)
+    } else {
+        aligned
+    }
 }
 
 /// The bytes that sections bring to the file.
