@@ -386,6 +386,22 @@ pub(crate) fn write_plt_entry(out: &mut [u8], plt_entry: u64, got_entry: u64) ->
     Range::Signed(33).check(page).is_ok() && Range::Multiple(8).check(got_entry).is_ok()
 }
 
+/// Writes one stub; see [`crate::Machine::write_stub`].
+///
+/// What the code that it jumps to reads was written before the slot was, so nothing of it may be read
+/// before: a branch alone does not say that.
+pub(crate) fn write_stub(out: &mut [u8; 16], stub: u64, slot: u64) -> bool {
+    *out = [
+        0x5f, 0x24, 0x03, 0xd5, // bti  c
+        0x10, 0x00, 0x00, 0x10, // adr  x16, slot
+        0x11, 0xfe, 0xdf, 0xc8, // ldar x17, [x16]
+        0x20, 0x02, 0x1f, 0xd6, // br   x17
+    ];
+    let distance = slot.wrapping_sub(stub.wrapping_add(4));
+    ADR.write(&mut out[4..], distance);
+    Range::Signed(21).check(distance).is_ok()
+}
+
 /// Each hands the image's `__dso_handle` to the C library, so that it knows whose exit handlers
 /// to run when the image is unloaded.
 pub(crate) const RUNTIME_FUNCTIONS: &[RuntimeFunction] = &[
@@ -613,6 +629,17 @@ mod tests {
         assert_eq!(thunk[4..8], 0xd000_0110_u32.to_le_bytes());
         assert_eq!(thunk[8..12], 0x9111_5210_u32.to_le_bytes());
         assert!(!write_thunk(&mut thunk, 0, 1 << 32));
+    }
+
+    #[test]
+    fn a_stub_has_the_address_of_its_slot_and_jumps_through_it() {
+        let mut stub = [0; 16];
+        assert!(write_stub(&mut stub, 0x1000, 0x1_1008));
+        // 0x10004 from the second instruction: its low two bits are the instruction's bits 29 and 30.
+        assert_eq!(stub[4..8], 0x1008_0030_u32.to_le_bytes());
+        assert_eq!(stub[8..12], 0xc8df_fe11_u32.to_le_bytes());
+        assert!(write_stub(&mut stub, 0x1000, 0x1004 + 0xf_ffff));
+        assert!(!write_stub(&mut stub, 0x1000, 0x1004 + 0x10_0000));
     }
 
     #[test]

@@ -195,6 +195,22 @@ impl Machine {
         }
     }
 
+    /// Size of one stub in bytes; also its alignment.
+    pub const STUB_SIZE: usize = 16;
+
+    /// Writes the stub that jumps to where the word at `slot` points.
+    ///
+    /// A stub is a PLT entry that starts with a landing pad and tells the code that it jumps to which one
+    /// it is: that finds the slot's address in a register that no calling convention passes anything in,
+    /// `r11` or `x16`. `stub` is the stub's own address. Returns whether the distance fits: 2 GiB or 1 MiB.
+    #[must_use]
+    pub fn write_stub(self, out: &mut [u8; Self::STUB_SIZE], stub: u64, slot: u64) -> bool {
+        match self {
+            Self::X86_64 => x86_64::write_stub(out, stub, slot),
+            Self::Aarch64 => aarch64::write_stub(out, stub, slot),
+        }
+    }
+
     /// The thunk of branches; `None` when all branches reach all of an image.
     #[must_use]
     pub const fn thunk(self) -> Option<Thunk> {

@@ -165,6 +165,19 @@ pub(crate) fn write_plt_entry(out: &mut [u8], plt_entry: u64, got_entry: u64) ->
     fits
 }
 
+/// Writes one stub; see [`crate::Machine::write_stub`].
+pub(crate) fn write_stub(out: &mut [u8; 16], stub: u64, slot: u64) -> bool {
+    *out = [
+        0xf3, 0x0f, 0x1e, 0xfa, //       endbr64
+        0x4c, 0x8d, 0x1d, 0, 0, 0, 0, // lea slot(%rip), %r11
+        0x41, 0xff, 0x23, //             jmp *(%r11)
+        0xcc, 0xcc, //                   int3; int3
+    ];
+    let displacement = slot.wrapping_sub(stub.wrapping_add(11));
+    Field::Word.write(&mut out[7..], displacement);
+    Range::Signed(32).check(displacement).is_ok()
+}
+
 /// See [`crate::Machine::relax_got_load`]. psABI, "Optimize GOTPCRELX Relocations".
 pub(crate) fn relax_got_load(
     relaxation: Relaxation,
@@ -307,6 +320,16 @@ mod tests {
                 assert!(checked.is_err(), "{}: {past:#x}", row.name);
             }
         }
+    }
+
+    #[test]
+    fn a_stub_has_the_address_of_its_slot_and_jumps_through_it() {
+        let mut stub = [0; 16];
+        assert!(write_stub(&mut stub, 0x1000, 0x3000));
+        assert_eq!(stub[4..11], [0x4c, 0x8d, 0x1d, 0xf5, 0x1f, 0, 0]);
+        assert_eq!(stub[11..14], [0x41, 0xff, 0x23]);
+        assert!(write_stub(&mut stub, 0x1000, 0x1000 + 11 + 0x7fff_ffff));
+        assert!(!write_stub(&mut stub, 0x1000, 0x1000 + 11 + 0x8000_0000));
     }
 
     #[test]
