@@ -5,7 +5,9 @@ pub use farcall_compiler::{Compiler, Object, OptLevel, inkwell};
 pub use farcall_executor::{Executor, RemoteModule};
 pub use farcall_image::{Digest, Image, Machine, Signature};
 pub use farcall_linker::Linker;
-pub use farcall_loader::{Definition, Loader, Module, Symbol, TrustedImage, host_fn};
+pub use farcall_loader::{
+    Definition, LazyScope, Loader, Module, Redirect, Symbol, TrustedImage, host_fn,
+};
 
 /// From LLVM IR to objects: the only part that needs LLVM.
 pub mod compiler {

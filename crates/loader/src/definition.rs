@@ -5,42 +5,66 @@ use std::sync::Arc;
 
 use farcall_image::Signature;
 
-use crate::held::Held;
+use crate::held::Kept;
 use crate::kind::Kind;
 use crate::relocate::Value;
 use crate::{FunctionPointer, Module, Result};
 
 /// What a name that an image imports means.
 ///
-/// Making one and cloning it cost an allocation at most, and take no lock but for
-/// [`Definition::export`], which locks the exporting module's list of users.
+/// Making one and cloning it cost an allocation or two at most, and take no lock but for
+/// [`Definition::export`] and [`Redirect::definition`](crate::Redirect::definition), which lock a list of
+/// users.
 #[derive(Debug, Clone)]
 pub struct Definition {
     pub(crate) value: Value,
     pub(crate) kind: Kind,
-    /// The module that it is an export of.
+    /// What it keeps: the module that it is an export of.
     pub(crate) provider: Option<Arc<Provider>>,
 }
 
-/// A module that a definition keeps, and that knows of it.
+/// What a definition keeps, and that knows of it.
 #[derive(Debug)]
 pub(crate) struct Provider {
-    pub(crate) module: Held,
+    // Dropped first.
+    #[expect(dead_code, reason = "ends the entry in the list of users")]
+    entry: Entry,
+    pub(crate) kept: Kept,
+    /// What it is in messages.
+    pub(crate) description: String,
+}
+
+/// An entry in a list of users, until it is dropped.
+#[derive(Debug)]
+struct Entry {
+    of: Kept,
     user: String,
 }
 
 impl Provider {
-    fn new(module: &Held, export: &str) -> Arc<Self> {
-        let user = format!("a definition of {export}");
-        module.users().add_importer(&user);
-        let module = module.clone();
-        Arc::new(Self { module, user })
+    /// `user` is what the list of users says.
+    pub(crate) fn new(kept: Kept, user: String, description: String) -> Self {
+        kept.users().add_importer(&user);
+        let entry = Entry {
+            of: kept.clone(),
+            user,
+        };
+        Self {
+            entry,
+            kept,
+            description,
+        }
+    }
+
+    /// Ends the entry; gives what was kept.
+    pub(crate) fn into_kept(self) -> Kept {
+        self.kept
     }
 }
 
-impl Drop for Provider {
+impl Drop for Entry {
     fn drop(&mut self) {
-        self.module.users().remove_importer(&self.user);
+        self.of.users().remove_importer(&self.user);
     }
 }
 
@@ -103,10 +127,15 @@ impl Definition {
     pub fn export(module: &Module, name: &str) -> Result<Self> {
         let export = module.export(name)?;
         let value_type = module.loaded().manifest().symbol_type(export.index);
+        let provider = Provider::new(
+            Kept::Module(module.loaded().clone()),
+            format!("a definition of {name}"),
+            format!("an export of {}", module.name()),
+        );
         Ok(Self {
             value: export.value,
             kind: Kind::of_export(export.symbol.kind, value_type),
-            provider: Some(Provider::new(module.loaded(), name)),
+            provider: Some(Arc::new(provider)),
         })
     }
 

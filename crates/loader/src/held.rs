@@ -8,7 +8,10 @@ use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::{Arc, Weak};
 
+use crate::fork::Locked;
 use crate::loaded::Loaded;
+use crate::redirect::Redirected;
+use crate::users::Users;
 
 /// A module that is kept loaded.
 #[derive(Debug, Clone)]
@@ -22,6 +25,15 @@ pub(crate) enum Held {
         /// Which one.
         position: usize,
     },
+}
+
+/// What an image is bound to and keeps.
+#[derive(Debug, Clone)]
+pub(crate) enum Kept {
+    /// A module.
+    Module(Held),
+    /// A redirect, and by it the module that it leads to.
+    Redirect(Arc<Redirected>),
 }
 
 /// A module that may be gone.
@@ -81,7 +93,7 @@ impl Held {
 
     /// Lets go. If nobody else keeps the module its destructors run; what it imported from is to be
     /// let go of next.
-    fn release(self) -> Vec<Self> {
+    fn release(self) -> Vec<Kept> {
         match self {
             Self::Alone(loaded) => {
                 Arc::into_inner(loaded).map_or_else(Vec::new, |mut last| last.end())
@@ -130,6 +142,35 @@ impl Held {
     }
 }
 
+impl Kept {
+    /// Those that import from it.
+    pub(crate) fn users(&self) -> Locked<'_, Users> {
+        match self {
+            Self::Module(module) => module.users(),
+            Self::Redirect(redirect) => redirect.users(),
+        }
+    }
+
+    /// Whether both are the same.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Module(one), Self::Module(other)) => one.is(other),
+            (Self::Redirect(one), Self::Redirect(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
+    /// As [`Held::release`].
+    fn release(self) -> Vec<Self> {
+        match self {
+            Self::Module(module) => module.release(),
+            Self::Redirect(redirect) => {
+                Arc::into_inner(redirect).map_or_else(Vec::new, |last| vec![last.end()])
+            }
+        }
+    }
+}
+
 impl WeakHeld {
     /// The module, unless its unloading has begun.
     pub(crate) fn upgrade(&self) -> Option<Held> {
@@ -169,7 +210,7 @@ impl Cycle {
 
     /// Runs all destructors, those of the last that was started first; the memory of all is still
     /// there. Gives what they import from.
-    fn end(&mut self) -> Vec<Held> {
+    fn end(&mut self) -> Vec<Kept> {
         let members = self.members.iter_mut().rev();
         members.flat_map(Loaded::end).collect()
     }
@@ -182,8 +223,8 @@ impl Drop for Cycle {
 }
 
 /// Lets go of modules, and of those that nobody keeps then, without recursion.
-pub(crate) fn release_all(mut pending: Vec<Held>) {
-    while let Some(held) = pending.pop() {
-        pending.append(&mut held.release());
+pub(crate) fn release_all(mut pending: Vec<Kept>) {
+    while let Some(kept) = pending.pop() {
+        pending.append(&mut kept.release());
     }
 }

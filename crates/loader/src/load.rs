@@ -11,7 +11,7 @@ use farcall_arch::Machine;
 use farcall_image::{Image, Symbol, SymbolKind};
 
 use crate::error::{Error, Result};
-use crate::held::{Held, WeakHeld};
+use crate::held::{Held, Kept, WeakHeld};
 use crate::indirect::{IndirectFunctions, IndirectWord};
 use crate::loaded::{Attachments, ExitHandlers, Loaded, Tables, UnwindTables};
 use crate::mapping::{Draft, Pages};
@@ -129,13 +129,18 @@ impl<'a, 'data> Mapped<'a, 'data> {
         Ok(self.tls.as_ref().map(ThreadLocals::identity))
     }
 
-    pub(crate) fn bind(self, resolution: Resolution) -> Result<Bound<'a, 'data>> {
+    pub(crate) fn bind(self, mut resolution: Resolution) -> Result<Bound<'a, 'data>> {
         let Self {
             image,
             mut draft,
             tls,
         } = self;
         let form = image.image();
+        resolution.make_stubs().map_err(|source| Error::System {
+            image: image.name().to_owned(),
+            call: "stubs for its imports".to_owned(),
+            source,
+        })?;
         let values = Values {
             bias: draft.bias(),
             imports: &resolution.values,
@@ -229,6 +234,7 @@ impl Bound<'_, '_> {
             descriptor_pairs: self.descriptor_pairs,
             indirect,
             thread_destructors: None,
+            lazy_imports: resolution.lazy_imports,
             libraries: resolution.libraries,
         };
         for provider in &resolution.providers {
@@ -280,7 +286,7 @@ impl Published {
     pub(crate) fn keep(&mut self, providers: impl Iterator<Item = Held>) {
         for provider in providers {
             provider.users().add_importer(self.loaded.name.as_str());
-            self.loaded.providers.push(provider);
+            self.loaded.providers.push(Kept::Module(provider));
         }
     }
 

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use farcall_image::{Digest, Exports, Image, Manifest, Symbol, SymbolIndex, SymbolKind};
 
 use crate::fork::{self, Locked};
-use crate::held::{Held, release_all};
+use crate::held::{Kept, release_all};
 use crate::indirect::IndirectFunctions;
+use crate::lazy::LazyImports;
 use crate::mapping::Published;
 use crate::name::Name;
 use crate::relocate::Value;
@@ -29,7 +30,7 @@ pub(crate) struct Loaded {
     pub(crate) tables: Tables,
     pub(crate) exit_handlers: ExitHandlers,
     pub(crate) users: Mutex<Users>,
-    pub(crate) providers: Vec<Held>,
+    pub(crate) providers: Vec<Kept>,
     pub(crate) attachments: Option<Box<Attachments>>,
     pub(crate) memory: Published,
 }
@@ -45,6 +46,7 @@ pub(crate) struct Attachments {
     pub(crate) descriptor_pairs: Box<[TlsIndex]>,
     pub(crate) indirect: IndirectFunctions,
     pub(crate) thread_destructors: Option<Registration>,
+    pub(crate) lazy_imports: LazyImports,
     /// Held open.
     pub(crate) libraries: Vec<Arc<Library>>,
 }
@@ -57,6 +59,7 @@ impl Attachments {
             && self.descriptor_pairs.is_empty()
             && self.indirect.is_empty()
             && self.thread_destructors.is_none()
+            && self.lazy_imports.is_empty()
             && self.libraries.is_empty();
         (!is_empty).then(|| Box::new(self))
     }
@@ -125,12 +128,15 @@ impl Loaded {
     }
 
     /// Runs the destructors and lets go of the modules that this one imports from; gives those.
-    pub(crate) fn end(&mut self) -> Vec<Held> {
+    pub(crate) fn end(&mut self) -> Vec<Kept> {
         self.exit_handlers.run();
         if self.memory.is_own() {
             self.memory.comes_again(window::note_gone(self.digest));
         }
-        let providers = std::mem::take(&mut self.providers);
+        let mut providers = std::mem::take(&mut self.providers);
+        if let Some(attachments) = &self.attachments {
+            providers.append(&mut attachments.lazy_imports.take_providers());
+        }
         for provider in &providers {
             provider.users().remove_importer(self.name.as_str());
         }

@@ -15,7 +15,8 @@ use crate::resolve::resolve;
 use crate::source::{FileBytes, Source};
 use crate::sys::dynamic::{self, Library};
 use crate::{
-    Definition, Error, FunctionPointer, Module, Result, TrustedImage, fork, program, together,
+    Definition, Error, FunctionPointer, LazyScope, Module, Result, TrustedImage, fork, program,
+    together,
 };
 
 /// What the names that images import mean, and the way to load them.
@@ -36,13 +37,14 @@ use crate::{
 ///
 /// A loader may be shared by threads, which load at the same time; loading changes nothing in it that
 /// anyone sees. Changing it takes it alone (`&mut`), locks nothing and costs an entry in a table.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Loader {
     pub(crate) definitions: HashMap<Vec<u8>, Definition>,
     pub(crate) host_exports: bool,
     pub(crate) host_symbols: bool,
     pub(crate) filter: Option<Filter>,
-    pub(crate) libraries: Vec<NamedLibrary>,
+    pub(crate) libraries: Vec<Arc<NamedLibrary>>,
+    pub(crate) lazy: Option<LazyScope>,
 }
 
 /// A system library that is opened when it is needed.
@@ -75,12 +77,13 @@ impl NamedLibrary {
 }
 
 /// Which names images may import.
-pub(crate) struct Filter(Box<dyn Fn(&str) -> bool + Send + Sync>);
+#[derive(Clone)]
+pub(crate) struct Filter(Arc<dyn Fn(&str) -> bool + Send + Sync>);
 
 impl Filter {
     /// What is no text is not on anyone's list.
     pub(crate) fn allows(&self, name: &[u8]) -> bool {
-        std::str::from_utf8(name).is_ok_and(&self.0)
+        std::str::from_utf8(name).is_ok_and(&*self.0)
     }
 }
 
@@ -106,6 +109,7 @@ impl Loader {
             host_symbols: false,
             filter: None,
             libraries: Vec::new(),
+            lazy: None,
         }
     }
 
@@ -165,17 +169,29 @@ impl Loader {
         &mut self,
         allow: impl Fn(&str) -> bool + Send + Sync + 'static,
     ) -> &mut Self {
-        self.filter = Some(Filter(Box::new(allow)));
+        self.filter = Some(Filter(Arc::new(allow)));
         self
     }
 
     /// Adds a system library, named as for `dlopen`: `libm.so.6`. It is opened by the first load that
     /// needs it, which takes the dynamic linker's lock and runs the library's constructors.
     pub fn library(&mut self, name: &str) -> &mut Self {
-        self.libraries.push(NamedLibrary {
+        self.libraries.push(Arc::new(NamedLibrary {
             name: name.to_owned(),
             opened: Mutex::default(),
-        });
+        }));
+        self
+    }
+
+    /// Binds functions that images import at their first call, by `scope`, unless they are found among the
+    /// definitions, the images loaded together and the modules in scope at the load. They are all bound at
+    /// load unless this says otherwise. The last scope given holds.
+    ///
+    /// What [`LazyScope`] says changes: a function that is missing is an error when it is called, and its
+    /// address is not the same in each image. Variables, weak imports, and what the manifest does not
+    /// know to be a function are bound at load, as always.
+    pub fn bind_lazily(&mut self, scope: &LazyScope) -> &mut Self {
+        self.lazy = Some(scope.clone());
         self
     }
 

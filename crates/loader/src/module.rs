@@ -33,8 +33,8 @@ pub struct Module {
 /// A function of a module.
 #[derive(Debug, Clone, Copy)]
 pub struct Symbol<'module, F> {
-    function: F,
-    module: PhantomData<&'module Module>,
+    pub(crate) function: F,
+    pub(crate) module: PhantomData<&'module Module>,
 }
 
 /// An export of a module.

@@ -4,16 +4,18 @@ use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
-use farcall_image::{Binding, Manifest, Referrer, Symbol, SymbolIndex};
+use farcall_image::{Binding, Manifest, Referrer, Symbol, SymbolIndex, SymbolKind};
 
 use crate::definition::Provider;
 use crate::demangle::demangle;
 use crate::error::{ForbiddenImport, MissingSymbol, Result, TypeMismatch, listed};
-use crate::held::Held;
+use crate::held::{Held, Kept};
 use crate::host_symbols::{HostSymbols, Unreadable};
 use crate::kind::Kind;
+use crate::lazy::{LazyImport, LazyImports};
 use crate::nearest::nearest;
 use crate::relocate::{self, Value};
 use crate::sys::dynamic::{self, Library};
@@ -29,7 +31,9 @@ pub(crate) struct Resolution {
     /// Those whose value is not known yet, because they are exports of an image that is loaded together
     /// with this one.
     pub(crate) fellows: Vec<Fellow>,
-    pub(crate) providers: Vec<Held>,
+    pub(crate) providers: Vec<Kept>,
+    /// Those that are bound at their first call, which have no value yet either.
+    pub(crate) lazy_imports: LazyImports,
     pub(crate) libraries: Vec<Arc<Library>>,
 }
 
@@ -63,19 +67,10 @@ pub(crate) fn resolve_in(
         return Ok(Resolution::default());
     }
     let mut values = vec![Value::Address(0); imports.len() + 1];
-    let mut search = Search {
-        image,
-        manifest: image.image().manifest(),
-        loader,
-        scope,
-        group,
-        used: BTreeSet::new(),
-        defined: Vec::new(),
-        fellows: Vec::new(),
-        host_symbols: OnceCell::new(),
-        opened: Vec::new(),
-        failed: Vec::new(),
-    };
+    let scope: Vec<_> = scope.iter().map(|module| module.loaded()).collect();
+    let manifest = image.image().manifest();
+    let mut search = Search::new(image.name(), manifest, loader, &scope, group);
+    let mut lazy_imports = Vec::new();
     let forbidden = imports.iter().filter(|(_, it)| search.is_forbidden(it));
     let forbidden: Vec<_> = forbidden
         .map(|(index, symbol)| search.forbidden(*index, symbol))
@@ -97,7 +92,18 @@ pub(crate) fn resolve_in(
                 symbol,
                 thread_local: thread_local.contains(&index),
             };
-            match search.find(&import) {
+            let given = search.find_given(&import);
+            if matches!(given, Ok(None))
+                && let Some(lazy) = search.lazy(&import)
+            {
+                lazy_imports.push((index, lazy));
+                continue;
+            }
+            let found = given.and_then(|given| match given {
+                None => search.find_elsewhere(&import),
+                found => Ok(found),
+            });
+            match found {
                 Ok(Some(value)) => values[to_usize(index)] = value,
                 Ok(None) if binding == Binding::Weak && !import.thread_local => {}
                 Ok(None) => drop(missing.insert(index)),
@@ -123,17 +129,85 @@ pub(crate) fn resolve_in(
     if !unbound.is_empty() {
         return Err(unbound);
     }
-    let used = search.used.iter();
-    let mut providers: Vec<_> = used.map(|&at| scope[at].loaded().clone()).collect();
-    let defined = search.defined.iter();
-    providers.extend(defined.map(|provider| provider.module.clone()));
-    let opened = search.opened.into_iter();
     Ok(Resolution {
         values,
+        providers: search.kept(),
+        lazy_imports: LazyImports::new(image.name(), loader.lazy.as_ref(), lazy_imports),
+        libraries: search.libraries(),
         fellows: search.fellows,
-        providers,
-        libraries: opened.map(|(_, library)| library).collect(),
     })
+}
+
+impl Resolution {
+    /// Gives the imports that are bound at their first call something to be bound to until then.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub(crate) fn make_stubs(&mut self) -> io::Result<()> {
+        let values = &mut self.values;
+        let set = |index, stub| values[to_usize(index)] = Value::Address(stub);
+        self.lazy_imports.make_stubs(set)
+    }
+}
+
+/// What a function is that is looked for at its first call, and what must stay for that.
+#[derive(Debug)]
+pub(crate) struct LateResolution {
+    pub(crate) address: u64,
+    pub(crate) providers: Vec<Kept>,
+    pub(crate) libraries: Vec<Arc<Library>>,
+}
+
+/// Finds one function, which `image` is about to call for the first time.
+///
+/// # Errors
+///
+/// As [`resolve`].
+pub(crate) fn resolve_late(
+    image: &str,
+    function: &LazyImport,
+    loader: &Loader,
+    scope: &[&Held],
+) -> Result<LateResolution> {
+    // What the image's manifest says of this one.
+    const INDEX: SymbolIndex = 1;
+    let manifest = function.manifest(INDEX);
+    let import = Import {
+        index: INDEX,
+        symbol: Symbol {
+            name: &function.name,
+            value: 0,
+            size: 0,
+            kind: SymbolKind::Function,
+            binding: Binding::Global,
+            is_import: true,
+            is_absolute: false,
+        },
+        thread_local: false,
+    };
+    let mut search = Search::new(image, &manifest, loader, scope, None);
+    let mut unbound = Unbound::default();
+    if search.is_forbidden(&import.symbol) {
+        unbound.forbidden = vec![search.forbidden(INDEX, &import.symbol)];
+    } else {
+        match search.find(&import) {
+            Ok(Some(Value::Address(address))) => {
+                return Ok(LateResolution {
+                    address,
+                    providers: search.kept(),
+                    libraries: search.libraries(),
+                });
+            }
+            Ok(_) => {
+                unbound.missing = vec![search.missing(0, INDEX, &import.symbol)];
+                unbound.searched = search.places();
+            }
+            Err(mismatch) => unbound.mismatched = vec![*mismatch],
+        }
+    }
+    unbound.into_result()?;
+    unreachable!("something is unbound")
 }
 
 struct Import<'data> {
@@ -142,16 +216,31 @@ struct Import<'data> {
     thread_local: bool,
 }
 
+impl Import<'_> {
+    /// The same without the version that is asked for, if one is: what has no versions has it, as in ELF's own
+    /// rules.
+    fn unversioned(&self) -> Option<Self> {
+        let name = self.symbol.name;
+        let at = name.iter().position(|&byte| byte == b'@')?;
+        let symbol = Symbol {
+            name: &name[..at],
+            ..self.symbol
+        };
+        Some(Self { symbol, ..*self })
+    }
+}
+
 /// A search through all places.
 struct Search<'a> {
-    image: &'a TrustedImage<'a>,
+    /// The name of the image that imports.
+    image: &'a str,
     manifest: &'a Manifest<'a>,
     loader: &'a Loader,
-    scope: &'a [&'a Module],
+    scope: &'a [&'a Held],
     group: Option<&'a Group<'a>>,
     /// The positions of the modules of the scope that something was found in.
     used: BTreeSet<usize>,
-    /// The modules that definitions found are exports of, each once.
+    /// What definitions found keep, each once.
     defined: Vec<Arc<Provider>>,
     fellows: Vec<Fellow>,
     /// The host's symbol table, once something was looked for there.
@@ -162,7 +251,45 @@ struct Search<'a> {
     failed: Vec<(usize, String)>,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn new(
+        image: &'a str,
+        manifest: &'a Manifest<'a>,
+        loader: &'a Loader,
+        scope: &'a [&'a Held],
+        group: Option<&'a Group<'a>>,
+    ) -> Self {
+        Self {
+            image,
+            manifest,
+            loader,
+            scope,
+            group,
+            used: BTreeSet::new(),
+            defined: Vec::new(),
+            fellows: Vec::new(),
+            host_symbols: OnceCell::new(),
+            opened: Vec::new(),
+            failed: Vec::new(),
+        }
+    }
+
+    /// The modules and redirects that something was found in.
+    fn kept(&self) -> Vec<Kept> {
+        let used = self.used.iter();
+        let modules = used.map(|&at| Kept::Module(self.scope[at].clone()));
+        let defined = self.defined.iter();
+        modules
+            .chain(defined.map(|provider| provider.kept.clone()))
+            .collect()
+    }
+
+    /// The libraries that had to be opened.
+    fn libraries(&mut self) -> Vec<Arc<Library>> {
+        let opened = std::mem::take(&mut self.opened).into_iter();
+        opened.map(|(_, library)| library).collect()
+    }
+
     /// What the loader itself has is no matter of the host's.
     fn is_forbidden(&self, symbol: &Symbol<'_>) -> bool {
         let Some(filter) = &self.loader.filter else {
@@ -172,26 +299,36 @@ impl Search<'_> {
     }
 
     fn find(&mut self, import: &Import<'_>) -> Result<Option<Value>, Box<TypeMismatch>> {
-        let name = import.symbol.name;
-        if let Some(address) = own_runtime(name) {
+        match self.find_given(import)? {
+            None => self.find_elsewhere(import),
+            found => Ok(found),
+        }
+    }
+
+    /// What an import is by what the loader itself has and the caller of the load gave.
+    fn find_given(&mut self, import: &Import<'_>) -> Result<Option<Value>, Box<TypeMismatch>> {
+        if let Some(address) = own_runtime(import.symbol.name) {
             return Ok(Some(Value::Address(address)));
         }
         if let Some(value) = self.given(import)? {
             return Ok(Some(value));
         }
-        // What has no versions has the one that is asked for, as in ELF's own rules.
-        let unversioned = name.iter().position(|&byte| byte == b'@').map(|at| {
-            let symbol = Symbol {
-                name: &name[..at],
-                ..import.symbol
-            };
-            Import { symbol, ..*import }
-        });
-        if let Some(unversioned) = &unversioned
-            && let Some(value) = self.given(unversioned)?
-        {
-            return Ok(Some(value));
+        match import.unversioned() {
+            Some(unversioned) => self.given(&unversioned),
+            None => Ok(None),
         }
+    }
+
+    /// The import, if it waits for its first call unless it was given.
+    fn lazy(&self, import: &Import<'_>) -> Option<LazyImport> {
+        let waits = self.loader.lazy.is_some() && !import.thread_local;
+        let lazy = || LazyImport::new(self.manifest, import.index, &import.symbol);
+        waits.then(lazy).flatten()
+    }
+
+    /// What an import is that was not given.
+    fn find_elsewhere(&mut self, import: &Import<'_>) -> Result<Option<Value>, Box<TypeMismatch>> {
+        let name = import.symbol.name;
         // What is thread-local is never there: each thread has its own.
         if self.loader.host_exports
             && !import.thread_local
@@ -212,7 +349,8 @@ impl Search<'_> {
             }
         }
         if self.loader.host_symbols
-            && let Some(value) = self.in_host_symbols(unversioned.as_ref().unwrap_or(import))?
+            && let Some(value) =
+                self.in_host_symbols(import.unversioned().as_ref().unwrap_or(import))?
         {
             return Ok(Some(value));
         }
@@ -241,13 +379,10 @@ impl Search<'_> {
             self.check(import, &definition.kind, &"the host's definition")?;
             return Ok(Some(definition.value));
         };
-        let place = format_args!(
-            "the host's definition (an export of {})",
-            provider.module.name.as_str()
-        );
+        let place = format_args!("the host's definition ({})", provider.description);
         self.check(import, &definition.kind, &place)?;
         let mut known = self.defined.iter();
-        if !known.any(|known| known.module.is(&provider.module)) {
+        if !known.any(|known| known.kept.is(&provider.kept)) {
             self.defined.push(Arc::clone(provider));
         }
         Ok(Some(definition.value))
@@ -270,12 +405,13 @@ impl Search<'_> {
 
     fn in_scope(&mut self, import: &Import<'_>) -> Result<Option<Value>, Box<TypeMismatch>> {
         for (position, module) in self.scope.iter().enumerate() {
-            let Some(export) = module.loaded().export(import.symbol.name) else {
+            let Some(export) = module.export(import.symbol.name) else {
                 continue;
             };
-            let value_type = module.loaded().manifest().symbol_type(export.index);
+            let value_type = module.manifest().symbol_type(export.index);
             let found = Kind::of_export(export.symbol.kind, value_type);
-            self.check(import, &found, &format_args!("module {}", module.name()))?;
+            let place = format_args!("module {}", module.name.as_str());
+            self.check(import, &found, &place)?;
             self.used.insert(position);
             return Ok(Some(export.value));
         }
@@ -369,7 +505,7 @@ impl Search<'_> {
         place: &dyn fmt::Display,
     ) -> Box<TypeMismatch> {
         Box::new(TypeMismatch {
-            image: self.image.name().to_owned(),
+            image: self.image.to_owned(),
             name: String::from_utf8_lossy(import.symbol.name).into_owned(),
             referrer: self.referrer(import.index),
             expected: self.expected(import).to_string(),
@@ -381,7 +517,7 @@ impl Search<'_> {
     fn forbidden(&self, index: SymbolIndex, symbol: &Symbol<'_>) -> ForbiddenImport {
         let name = String::from_utf8_lossy(symbol.name).into_owned();
         ForbiddenImport {
-            image: self.image.name().to_owned(),
+            image: self.image.to_owned(),
             demangled: demangle(&name),
             referrer: self.referrer(index),
             name,
@@ -393,10 +529,7 @@ impl Search<'_> {
         let name = String::from_utf8_lossy(symbol.name).into_owned();
         let definitions = self.loader.definitions.keys().map(Vec::as_slice);
         let fellows = self.group.into_iter().flat_map(Group::export_names);
-        let exports = self
-            .scope
-            .iter()
-            .flat_map(|module| module.loaded().export_names());
+        let exports = self.scope.iter().flat_map(|module| module.export_names());
         // A host may have a million names.
         let host = self
             .host_symbols
@@ -405,7 +538,7 @@ impl Search<'_> {
         let host = host.into_iter().flatten().flat_map(|table| table.names());
         let candidates = definitions.chain(fellows).chain(exports).chain(host);
         MissingSymbol {
-            image: self.image.name().to_owned(),
+            image: self.image.to_owned(),
             others: Vec::new(),
             demangled: demangle(&name),
             referrer: self.referrer(index),
@@ -434,7 +567,10 @@ impl Search<'_> {
         if let Some(group) = self.group {
             places.push(format!("{} images loaded together", group.len()));
         }
-        let modules = self.scope.iter().map(|module| module.name().to_owned());
+        let modules = self
+            .scope
+            .iter()
+            .map(|module| module.name.as_str().to_owned());
         match modules.collect::<Vec<_>>().as_slice() {
             [] => {}
             [module] => places.push(format!("module {module}")),

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use common::child::{End, Numbers, SharedWord, fork, in_child, wait};
 use common::{call, image, load_bytes, system_loader};
-use farcall_loader::{Loader, Module};
+use farcall_loader::{Loader, Module, Redirect};
 use farcall_testkit::require_tools;
 
 fn alone() -> MutexGuard<'static, ()> {
@@ -225,4 +225,40 @@ fn a_child_of_a_process_whose_other_threads_load_goes_on_loading() {
 fn n_forks() -> u64 {
     let number = std::env::var("FARCALL_FORKS").ok();
     number.map_or(100, |number| number.parse().unwrap())
+}
+
+#[test]
+fn a_child_replaces_functions_for_itself() {
+    require_tools!("clang-22");
+    let _alone = alone();
+    let version = |number: i32| {
+        let source = format!("int version(void) {{ return {number}; }}");
+        load_bytes(&Loader::new(), "version", &image("version.c", &source), &[]).unwrap()
+    };
+    let (first, second) = (version(1), version(2));
+    let redirect = Redirect::new(&first, "version").unwrap();
+    let mut loader = Loader::new();
+    loader.define("version", redirect.definition());
+    let user = image(
+        "user.c",
+        "int version(void); int use(void) { return version(); }",
+    );
+    let user = load_bytes(&loader, "user.c", &user, &[]).unwrap();
+    let end = in_child(SECONDS, || {
+        assert_eq!(call(&user, "use"), 1);
+        drop(redirect.replace(&second).unwrap());
+        assert_eq!(call(&user, "use"), 2);
+        // And makes new ones, of places that the parent has free.
+        for _ in 0..5000 {
+            std::mem::forget(Redirect::new(&second, "version").unwrap());
+        }
+    });
+    assert_eq!(end, End::Well);
+    assert_eq!(call(&user, "use"), 1);
+    let other = Redirect::new(&second, "version").unwrap();
+    let version = other.lookup::<unsafe extern "C" fn() -> i32>().unwrap();
+    // SAFETY: no contract.
+    assert_eq!(unsafe { version() }, 2);
+    drop(redirect.replace(&second).unwrap());
+    assert_eq!(call(&user, "use"), 2);
 }

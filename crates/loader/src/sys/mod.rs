@@ -4,6 +4,7 @@
 
 pub(crate) mod catch;
 pub(crate) mod dynamic;
+pub(crate) mod first_call;
 pub(crate) mod memory;
 pub(crate) mod noexcept;
 pub(crate) mod runtime;

@@ -32,9 +32,9 @@ pub(crate) struct ThreadBlocks {
 }
 
 /// The size in bytes of the area that `xsave` or `fxsave` fills.
-static STATE_SIZE: AtomicU32 = AtomicU32::new(0);
+pub(crate) static STATE_SIZE: AtomicU32 = AtomicU32::new(0);
 /// The parts of the processor's state that `xsave` saves; 0 where there is only `fxsave`.
-static STATE_PARTS: AtomicU32 = AtomicU32::new(0);
+pub(crate) static STATE_PARTS: AtomicU32 = AtomicU32::new(0);
 
 global_asm!(
     // A thread's `ThreadBlocks`. Rust's own thread-local variables have no name for assembly.
@@ -184,6 +184,17 @@ unsafe extern "C" {
 
 /// The functions, ready to be called.
 pub(crate) fn descriptor_functions() -> DescriptorFunctions {
+    know_saved_state();
+    let address = |function: unsafe extern "C" fn()| (function as *const ()).expose_provenance();
+    DescriptorFunctions {
+        constant: address(farcall_tls_descriptor_constant) as u64,
+        ours: address(farcall_tls_descriptor_ours) as u64,
+        hosts: address(farcall_tls_descriptor_hosts) as u64,
+    }
+}
+
+/// Sets [`STATE_SIZE`] and [`STATE_PARTS`]: before any code runs that reads them.
+pub(crate) fn know_saved_state() {
     // A virtual machine takes microseconds to answer what the processor has.
     static KNOWN: Once = Once::new();
     KNOWN.call_once(|| {
@@ -191,12 +202,6 @@ pub(crate) fn descriptor_functions() -> DescriptorFunctions {
         STATE_SIZE.store(size, Ordering::Relaxed);
         STATE_PARTS.store(parts, Ordering::Relaxed);
     });
-    let address = |function: unsafe extern "C" fn()| (function as *const ()).expose_provenance();
-    DescriptorFunctions {
-        constant: address(farcall_tls_descriptor_constant) as u64,
-        ours: address(farcall_tls_descriptor_ours) as u64,
-        hosts: address(farcall_tls_descriptor_hosts) as u64,
-    }
 }
 
 /// Which parts of the processor's state to save, and the size of the area for them in bytes.
