@@ -311,15 +311,14 @@ impl Writer<'_, '_> {
                 } else {
                     elf::STB_WEAK
                 };
-                let is_tls = self.scanned.global_slots(id).is_tls();
-                symbol.set_st_info(
-                    binding,
-                    if is_tls {
-                        elf::STT_TLS
-                    } else {
-                        elf::STT_NOTYPE
-                    },
-                );
+                let slots = self.scanned.global_slots(id);
+                let symbol_type = match slots.plt {
+                    _ if slots.is_tls() => elf::STT_TLS,
+                    // Code calls it.
+                    Some(_) => elf::STT_FUNC,
+                    None => elf::STT_NOTYPE,
+                };
+                symbol.set_st_info(binding, symbol_type);
             }
             bytes.extend_from_slice(bytes_of(&symbol));
         }
