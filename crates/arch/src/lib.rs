@@ -11,12 +11,14 @@
 #![forbid(unsafe_code)]
 
 mod aarch64;
+mod cpu;
 mod machine;
 mod property;
 mod reloc;
 mod unsupported;
 mod x86_64;
 
+pub use cpu::{CpuFeatures, CpuLevel, detect_aarch64, detect_x86_64};
 pub use machine::{DynamicTypes, Machine, Relaxed, RuntimeFunction, RuntimeRelocation, Thunk};
 pub use property::PropertyRule;
 pub use reloc::{Base, Expression, Field, OutOfRange, Range, Relaxation, Reloc};
