@@ -165,7 +165,12 @@ impl Compiler {
         }
 
         pic::unbind_declarations(&mut module);
-        types::add_sections(&module, &self.cpu);
+        let made = types::Made {
+            cpu: &self.cpu,
+            machine: self.machine,
+            generator: &machine,
+        };
+        types::add_sections(&module, &made);
         debug_assert_eq!(
             module.verify(),
             Ok(()),

@@ -54,12 +54,35 @@ pub(crate) fn initialize() {
 unsafe extern "C" {
     // `shim.cpp`, compiled against the headers of the LLVM that is linked.
     fn farcall_use_init_array(machine: LLVMTargetMachineRef);
+    fn farcall_common_subtarget(
+        machine: LLVMTargetMachineRef,
+        module: LLVMModuleRef,
+    ) -> *mut c_char;
 }
 
 /// Has constructors run from `.init_array`.
 pub(crate) fn use_init_array(machine: &TargetMachine) {
     // SAFETY: the pointer is that of a live target machine, which nobody else uses: it is not `Sync`.
     unsafe { farcall_use_init_array(machine.as_mut_ptr()) };
+}
+
+/// The processor that all functions of a module are compiled for, if it is one, and the features that each of them has, by
+/// name, implied ones too. `machine` is the one that code will be made with.
+pub(crate) fn common_subtarget(
+    module: &Module<'_>,
+    machine: &TargetMachine,
+) -> (Option<String>, Vec<String>) {
+    // SAFETY: both are live, and nobody else uses either: they are not `Sync`. The module is only read, and the machine keeps
+    // what it makes for the functions. The message is fresh, ours to free.
+    let text = unsafe {
+        take_message(farcall_common_subtarget(
+            machine.as_mut_ptr(),
+            module.as_mut_ptr(),
+        ))
+    };
+    let mut names = text.split(',').map(str::to_owned);
+    let cpu = names.next().filter(|cpu| !cpu.is_empty());
+    (cpu, names.collect())
 }
 
 /// Takes LLVM's reason for going no further.

@@ -19,7 +19,9 @@ pub(crate) struct Machine {
     /// Other names for processors: `(alias, LLVM's name)`.
     aliases: &'static [(&'static str, &'static str)],
     cpus: &'static [&'static str],
-    features: &'static [&'static str],
+    /// Features whose instructions some processors of this kind lack.
+    instruction_sets: &'static [&'static str],
+    other_features: &'static [&'static str],
     mode_changes: &'static [&'static str],
 }
 
@@ -30,7 +32,8 @@ pub(crate) const X86_64: Machine = Machine {
     baseline: "x86-64",
     aliases: &[("x86-64-v1", "x86-64")],
     cpus: x86_64::CPUS,
-    features: x86_64::FEATURES,
+    instruction_sets: x86_64::INSTRUCTION_SETS,
+    other_features: x86_64::OTHER_FEATURES,
     mode_changes: x86_64::MODE_CHANGES,
 };
 
@@ -75,7 +78,7 @@ impl Machine {
                     .find(|alias| alias.0 == cpu)
                     .map_or(cpu, |alias| alias.1);
                 if !self.has_cpu(name) {
-                    let nearest = nearest(cpu, self.cpus);
+                    let nearest = nearest(cpu, self.cpus.iter());
                     return Err(Error::UnknownCpu {
                         cpu: cpu.to_owned(),
                         machine: self.name,
@@ -96,7 +99,12 @@ impl Machine {
 
     /// Whether a feature list's item, its sign left out, may be switched on and off.
     pub(crate) fn has_feature(&self, name: &str) -> bool {
-        self.features.contains(&name)
+        self.is_instruction_set(name) || self.other_features.contains(&name)
+    }
+
+    /// Whether code that uses this feature cannot run where it is missing.
+    pub(crate) fn is_instruction_set(&self, name: &str) -> bool {
+        self.instruction_sets.binary_search(&name).is_ok()
     }
 
     /// Whether LLVM takes notice of a feature of this name, be it one of ours or the machine's mode.
@@ -128,7 +136,8 @@ impl Machine {
                 });
             };
             if !self.has_feature(name) {
-                let nearest = nearest(name, self.features);
+                let features = self.instruction_sets.iter().chain(self.other_features);
+                let nearest = nearest(name, features);
                 return Err(Error::UnknownFeature {
                     feature: name.to_owned(),
                     machine: self.name,
@@ -165,10 +174,9 @@ impl Machine {
 }
 
 /// Up to three known names that are few edits away from `name`, nearest first.
-fn nearest(name: &str, known: &[&'static str]) -> Vec<&'static str> {
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a &'static str>) -> Vec<&'static str> {
     let limit = name.len().div_ceil(3).max(1);
     let mut found: Vec<(usize, &'static str)> = known
-        .iter()
         .map(|&other| (edits(name, other), other))
         .filter(|pair| pair.0 <= limit)
         .collect();

@@ -3,12 +3,12 @@
 //! A type is LLVM syntax as the ABI sees it: `zeroext i8 (ptr sret, i32 signext, ...)`. What does not change how a call is
 //! made or a variable is read is left out, and structures are spelled out, since their names mean nothing elsewhere.
 
-use inkwell::module::Module;
+use inkwell::{module::Module, targets::TargetMachine};
 use llvm_sys::LLVMLinkage as Linkage;
 
 use crate::{
     llvm::{self, Global, GlobalKind, Place, Shape, Type},
-    target::Cpu,
+    target::{Cpu, Machine},
 };
 
 /// Name of the section of types: records of `symbol NUL type NUL`, in the order of the IR.
@@ -17,6 +17,11 @@ use crate::{
 pub const TYPES_SECTION: &str = ".farcall.types";
 
 /// Name of the section that says what the code was made for: `cpu NUL features NUL`.
+///
+/// The features are those beyond the machine's baseline that every function of the object may use, by LLVM's names,
+/// implied ones too, sorted, with commas between: `avx,avx2,bmi`. Where some functions have more than others, as versions
+/// of one that is chosen by what the processor has, the code as a whole needs what all of them have. Features that cannot
+/// make an instruction unknown to a processor are not recorded.
 pub const TARGET_SECTION: &str = ".farcall.target";
 
 /// Attributes that change how a call is made.
@@ -36,8 +41,17 @@ const ABI_ATTRIBUTES: &[&str] = &[
     "sret",
 ];
 
+/// What an object is made for.
+pub(crate) struct Made<'a> {
+    /// The processor of functions that name none.
+    pub(crate) cpu: &'a Cpu,
+    pub(crate) machine: &'static Machine,
+    /// Makes the code.
+    pub(crate) generator: &'a TargetMachine,
+}
+
 /// Adds both sections. No pass may run after it.
-pub(crate) fn add_sections(module: &Module<'_>, cpu: &Cpu) {
+pub(crate) fn add_sections(module: &Module<'_>, made: &Made<'_>) {
     let mut records = Vec::new();
     for global in llvm::globals(module)
         .iter()
@@ -57,7 +71,10 @@ pub(crate) fn add_sections(module: &Module<'_>, cpu: &Cpu) {
     if !records.is_empty() {
         llvm::add_excluded_section(module, c".farcall.types", &records);
     }
-    let target = format!("{}\0{}\0", cpu.name, cpu.features);
+    let (cpu, mut features) = llvm::common_subtarget(module, made.generator);
+    features.retain(|name| made.machine.is_instruction_set(name));
+    let cpu = cpu.as_ref().unwrap_or(&made.cpu.name);
+    let target = format!("{cpu}\0{}\0", features.join(","));
     llvm::add_excluded_section(module, c".farcall.target", target.as_bytes());
 }
 

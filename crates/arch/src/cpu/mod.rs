@@ -145,12 +145,14 @@ mod tests {
     #[test]
     fn tables_are_sorted_and_fit_a_set() {
         for machine in MACHINES {
-            let names: Vec<_> = machine
-                .cpu_feature_names(CpuFeatures(u128::MAX))
-                .collect();
+            let names: Vec<_> = machine.cpu_feature_names(CpuFeatures(u128::MAX)).collect();
             assert!(names.is_sorted_by(|one, other| one < other), "{machine}");
             assert!(names.len() <= 128);
-            assert_eq!(all(machine).len() as usize, names.len(), "each has its own bit");
+            assert_eq!(
+                all(machine).len() as usize,
+                names.len(),
+                "each has its own bit"
+            );
         }
     }
 

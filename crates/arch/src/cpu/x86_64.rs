@@ -303,13 +303,18 @@ mod tests {
         // CMPXCHG16B, LAHF-SAHF, POPCNT, SSE3, SSE4_1, SSE4_2 (of which LLVM tells CRC32 apart), SSSE3.
         assert_eq!(
             of(0),
-            ["crc32", "cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3"]
+            [
+                "crc32", "cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3"
+            ]
         );
-        let added = |index: usize| names(LEVELS[index].features.without(LEVELS[index - 1].features));
+        let added =
+            |index: usize| names(LEVELS[index].features.without(LEVELS[index - 1].features));
         // AVX, AVX2, BMI1, BMI2, F16C, FMA, LZCNT, MOVBE, OSXSAVE.
         assert_eq!(
             added(1),
-            ["avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave"]
+            [
+                "avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave"
+            ]
         );
         assert_eq!(
             added(2),
