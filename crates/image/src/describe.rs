@@ -16,8 +16,13 @@ pub struct Description {
     pub digest: String,
     /// What made it.
     pub producer: String,
-    /// The CPUs that it was compiled for: LLVM's `cpu`, then its features.
-    pub targets: Vec<String>,
+    /// The CPUs that it was compiled for.
+    pub cpus: Vec<String>,
+    /// What a CPU must have to run it, beyond the machine's baseline: levels and features.
+    pub requires: Vec<String>,
+    /// What of that the CPU lacks that was asked; `None` when none was. The image does not know: the
+    /// caller fills it in.
+    pub lacks: Option<Vec<String>>,
     /// The size of the file in bytes.
     pub file_size: usize,
     /// The address space that it takes in bytes.
@@ -129,9 +134,9 @@ impl Image<'_> {
             machine: self.machine().to_string(),
             digest: self.digest().to_string(),
             producer: manifest.producer.to_owned(),
-            targets: (manifest.targets.iter())
-                .map(|(cpu, features)| format!("{cpu} {features}").trim().to_owned())
-                .collect(),
+            cpus: manifest.cpu_names().map(str::to_owned).collect(),
+            requires: manifest.required_names().map(str::to_owned).collect(),
+            lacks: None,
             file_size: self.bytes().len(),
             memory_size: self.span(),
             segments,
@@ -176,8 +181,16 @@ impl fmt::Display for Description {
         writeln!(f, "machine      {}", self.machine)?;
         writeln!(f, "digest       {}", self.digest)?;
         writeln!(f, "made by      {}", self.producer)?;
-        for target in &self.targets {
-            writeln!(f, "compiled for {target}")?;
+        if !self.cpus.is_empty() {
+            writeln!(f, "compiled for {}", self.cpus.join(", "))?;
+        }
+        if !self.requires.is_empty() {
+            write!(f, "requires     {}", self.requires.join(", "))?;
+            match self.lacks.as_deref() {
+                None => writeln!(f)?,
+                Some([]) => writeln!(f, "; this CPU has all of it")?,
+                Some(lacks) => writeln!(f, "; this CPU lacks {}", lacks.join(", "))?,
+            }
         }
         writeln!(
             f,

@@ -14,7 +14,7 @@ pub const NOTE_OWNER: &[u8] = b"farcall\0";
 /// The note's type.
 pub const NOTE_TYPE_MANIFEST: u32 = 0x4641;
 /// The version of the image format. An image of another version is refused, older or newer.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The manifest of an image. Names borrow from its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,10 +22,12 @@ pub struct Manifest<'data> {
     /// What made the image, for people to read.
     #[serde(borrow)]
     pub producer: &'data str,
-    /// The CPUs that the code was generated for, each an LLVM `cpu` and its `features`,
-    /// comma-separated. Empty when no object said.
-    #[serde(borrow)]
-    pub targets: Vec<(&'data str, &'data str)>,
+    /// The names of the CPUs that the code was generated for, with commas between, for people to
+    /// read. Empty when no object said.
+    pub cpus: &'data str,
+    /// What a CPU must have to run the code, beyond the machine's baseline, with commas between: a level
+    /// and features, as `farcall-arch` and LLVM name them. Names that neither knows stand last.
+    pub requires: &'data str,
     /// The distinct types, in LLVM's syntax.
     #[serde(borrow)]
     pub types: Vec<&'data str>,
@@ -82,6 +84,16 @@ impl<'data> Manifest<'data> {
             return Err(Error::Manifest);
         }
         Ok(manifest)
+    }
+
+    /// The names in [`Manifest::cpus`].
+    pub fn cpu_names(&self) -> impl Iterator<Item = &'data str> {
+        self.cpus.split(',').filter(|name| !name.is_empty())
+    }
+
+    /// The names in [`Manifest::requires`].
+    pub fn required_names(&self) -> impl Iterator<Item = &'data str> {
+        self.requires.split(',').filter(|name| !name.is_empty())
     }
 
     /// The type of the dynamic symbol at `index`, in LLVM's syntax, if it is known.

@@ -12,6 +12,7 @@ use foldhash::fast::FixedState;
 use object::elf;
 
 use crate::collect::output_sections;
+use crate::cpu::Cpus;
 use crate::error::{Error, Result};
 use crate::output::{Content, OutputSection, Piece, SegmentKind, Synthetic, is_far};
 use crate::packing;
@@ -211,9 +212,10 @@ impl Layout<'_> {
 pub(crate) fn layout<'data>(
     resolved: &Resolved<'data>,
     scanned: &Scanned,
+    cpus: &Cpus,
 ) -> Result<Layout<'data>> {
     let dynamic_symbols = DynamicSymbols::new(resolved, scanned);
-    let manifest = crate::types::manifest(resolved, scanned, &dynamic_symbols);
+    let manifest = crate::types::manifest(resolved, scanned, &dynamic_symbols, cpus);
     let mut sections = output_sections(resolved, scanned, &dynamic_symbols, &manifest)?;
     let thunks = Thunks::place(&mut sections, resolved, scanned)?;
 

@@ -19,6 +19,7 @@
 
 mod apply;
 mod collect;
+mod cpu;
 mod debug;
 mod error;
 mod exports;
@@ -55,6 +56,7 @@ pub struct Linker<'data> {
     exports: Vec<String>,
     export_list: ExportList,
     gc_sections: bool,
+    cpu_dispatch: bool,
     debug_info: DebugInfo,
 }
 
@@ -165,6 +167,16 @@ impl<'data> Linker<'data> {
         self
     }
 
+    /// Whether the code asks the CPU before it calls inputs that need more of it than others, so that the image
+    /// requires only what all inputs need of those that say something. Unless this says so, it requires
+    /// what any of them needs, and does not load on a CPU that lacks it.
+    ///
+    /// Within one input this goes without saying: it needs what all its functions need.
+    pub fn cpu_dispatch(&mut self, asks: bool) -> &mut Self {
+        self.cpu_dispatch = asks;
+        self
+    }
+
     /// What becomes of the inputs' debug information: it is dropped unless this says otherwise.
     pub fn debug_info(&mut self, debug_info: DebugInfo) -> &mut Self {
         self.debug_info = debug_info;
@@ -242,7 +254,8 @@ impl<'data> Linker<'data> {
         local_exec::move_out_of_line(&mut resolved);
         merge::merge_sections(&mut resolved)?;
         let scanned = scan::scan(&resolved)?;
-        let layout = layout::layout(&resolved, &scanned)?;
+        let cpus = cpu::cpus(machine, &resolved.objects, self.cpu_dispatch);
+        let layout = layout::layout(&resolved, &scanned, &cpus)?;
         Ok(Plan {
             resolved,
             scanned,

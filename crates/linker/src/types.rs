@@ -1,15 +1,15 @@
 //! The manifest: types that the compiler left in the objects, and who refers to the imports.
 //!
-//! The compiler writes two sections that are not loaded. `.farcall.types` holds records of a symbol
-//! name and its type in LLVM's syntax, `.farcall.target` one record of a CPU and its features; each
-//! of the two texts of a record ends in a zero byte.
+//! The compiler writes a section that is not loaded, `.farcall.types`: records of a symbol name and its
+//! type in LLVM's syntax, of which each ends in a zero byte.
 
 use std::collections::HashMap;
 
 use farcall_image::{Manifest, Referrer};
 use foldhash::fast::FixedState;
 
-use crate::input::NamedPlaces;
+use crate::cpu::Cpus;
+use crate::input::{NamedPlaces, Object};
 use crate::resolve::{Definition, Resolved};
 use crate::scan::Scanned;
 use crate::synthetic::DynamicSymbols;
@@ -21,16 +21,9 @@ pub(crate) fn manifest(
     resolved: &Resolved<'_>,
     scanned: &Scanned,
     dynamic_symbols: &DynamicSymbols,
+    cpus: &Cpus,
 ) -> Vec<u8> {
     let (types, symbol_types) = symbol_types(resolved, dynamic_symbols);
-    let mut targets: Vec<(&str, &str)> = Vec::new();
-    for (_, data) in sections_named(resolved, b".farcall.target") {
-        for record in records(data) {
-            if !targets.contains(&record) {
-                targets.push(record);
-            }
-        }
-    }
     let mut named_places = HashMap::<usize, NamedPlaces<'_, '_>, FixedState>::default();
     let places: Vec<(u32, String, String)> = (scanned.imports.iter())
         .map(|import| {
@@ -53,7 +46,8 @@ pub(crate) fn manifest(
     });
     let manifest = Manifest {
         producer: PRODUCER,
-        targets,
+        cpus: &cpus.names,
+        requires: &cpus.requires,
         types,
         symbol_types,
         referrers: referrers.collect(),
@@ -86,7 +80,14 @@ fn symbol_types<'a>(
 ) -> (Vec<&'a str>, Vec<u32>) {
     let mut found: Vec<Option<(&str, bool)>> = vec![None; dynamic_symbols.len()];
     let mut indices: HashMap<&[u8], usize, FixedState> = HashMap::default();
-    for (object, data) in sections_named(resolved, b".farcall.types") {
+    let sections = resolved
+        .objects
+        .iter()
+        .enumerate()
+        .flat_map(|(index, object)| {
+            sections_named(object, b".farcall.types").map(move |data| (index, data))
+        });
+    for (object, data) in sections {
         if indices.is_empty() {
             let names = dynamic_symbols
                 .order
@@ -123,25 +124,19 @@ fn symbol_types<'a>(
     (types, symbol_types)
 }
 
-/// The bytes of every section of this name that is not loaded, with the object that it is in.
-fn sections_named<'a>(
-    resolved: &'a Resolved<'_>,
+/// The bytes of every section of this name in an object that is not loaded.
+pub(crate) fn sections_named<'a>(
+    object: &'a Object<'_>,
     name: &'static [u8],
-) -> impl Iterator<Item = (usize, &'a [u8])> {
-    resolved
-        .objects
-        .iter()
-        .enumerate()
-        .flat_map(move |(index, object)| {
-            let sections = object.sections.iter();
-            sections
-                .filter(move |section| section.name == name && !section.is_alloc())
-                .map(move |section| (index, &*section.data))
-        })
+) -> impl Iterator<Item = &'a [u8]> {
+    let sections = object.sections.iter();
+    sections
+        .filter(move |section| section.name == name && !section.is_alloc())
+        .map(|section| &*section.data)
 }
 
 /// The pairs of texts that end in a zero byte each; what is not text is skipped.
-fn records(data: &[u8]) -> impl Iterator<Item = (&str, &str)> {
+pub(crate) fn records(data: &[u8]) -> impl Iterator<Item = (&str, &str)> {
     let mut parts = data.split(|&byte| byte == 0);
     std::iter::from_fn(move || Some((parts.next()?, parts.next()?))).filter_map(|(name, text)| {
         Some((

@@ -23,6 +23,7 @@
 //! | `GcSections: yes` | sections that nothing needs are left out |
 //! | `Whole: lib.a` | all members of this archive are linked |
 //! | `DebugInfo: keep` | debug information is linked too |
+//! | `CpuDispatch: yes` | the code asks the CPU before it calls inputs that need more than others |
 //! | `ExpectError: text` | the link fails, and its next error has this text; there are no other errors |
 //! | `ExpectSymbol: f section=.text type=FUNC binding=WEAK visibility=PROTECTED other=0x3 size=8` | an export; what is not said is not checked |
 //! | `ExpectNoSymbol: f` | neither an export nor an import |
@@ -35,6 +36,8 @@
 //! | `ExpectDynamicCount: 3` | the number of all relocations of the image |
 //! | `ExpectInit: f g`, `ExpectFini: f` | the constructor or destructor table |
 //! | `ExpectUnwind: f g` | the functions that have unwind records, by address |
+//! | `ExpectCpus: x86-64-v3,haswell` | the CPUs that the manifest names; none is possible |
+//! | `ExpectRequires: x86-64-v3,aes` | what the image requires of a CPU; none is possible |
 //! | `ExpectSection: .got`, `ExpectNoSection: .plt` | a section of the image |
 //!
 //! Places and values are expressions of numbers, `+`, `-`, `*`, parentheses and
@@ -127,6 +130,7 @@ fn check_variant(fixture: &Fixture, args: &[String]) -> Result<(), String> {
                 "Export" => linker.export(value.as_str()),
                 "Whole" => &mut linker,
                 "GcSections" => linker.gc_sections(true),
+                "CpuDispatch" => linker.cpu_dispatch(true),
                 "DebugInfo" => linker.debug_info(DebugInfo::Keep),
                 _ => linker.export_list(ExportList::parse_version_script(value).unwrap()),
             };

@@ -119,6 +119,16 @@ impl Machine {
             .copied()
     }
 
+    /// What the GNU property `property` of this value says that code needs; `None` when it says nothing
+    /// of the kind.
+    #[must_use]
+    pub fn cpu_features_of_property(self, property: u32, value: u32) -> Option<CpuFeatures> {
+        match self {
+            Self::X86_64 => x86_64::of_property(property, value),
+            Self::Aarch64 => None,
+        }
+    }
+
     /// The processor whose code runs on every machine of this kind, as compilers name it.
     #[must_use]
     pub const fn baseline_cpu(self) -> &'static str {

@@ -203,6 +203,19 @@ const fn level(name: &'static str, number: u8) -> CpuLevel {
     CpuLevel { name, features }
 }
 
+/// See [`crate::Machine::cpu_features_of_property`]. psABI, "Program Property", `GNU_PROPERTY_X86_ISA_1_NEEDED`: a bit for
+/// each level, the baseline's first.
+pub(super) fn of_property(property: u32, value: u32) -> Option<CpuFeatures> {
+    const ISA_1_NEEDED: u32 = 0xc000_8002;
+    if property != ISA_1_NEEDED {
+        return None;
+    }
+    let needed = (1..).zip(&LEVELS).filter(|(bit, _)| value >> bit & 1 != 0);
+    Some(needed.fold(CpuFeatures::NONE, |all, (_, level)| {
+        all.union(level.features)
+    }))
+}
+
 /// What a processor has, by its CPUID and by the state that its system saves.
 ///
 /// `cpuid` gives EAX, EBX, ECX and EDX for a leaf and a subleaf; `xcr0` is asked when CPUID says that it can be read.
@@ -295,6 +308,19 @@ mod tests {
             names(detect(cpuid, || u64::MAX)).contains(&"avx10.2")
         };
         assert_eq!([1, 2, 3, 4].map(version), [false, true, true, true]);
+    }
+
+    #[test]
+    fn properties_name_levels() {
+        let of = |value| of_property(0xc000_8002, value).unwrap();
+        assert!(of(1).is_empty());
+        assert_eq!(of(2), LEVELS[0].features);
+        assert_eq!(of(0b1001), LEVELS[2].features);
+        assert_eq!(
+            of_property(0xc001_0002, 8),
+            None,
+            "what is used, not what is needed"
+        );
     }
 
     #[test]
