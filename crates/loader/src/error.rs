@@ -4,6 +4,7 @@ use std::fmt;
 
 use farcall_image::Signature;
 
+use crate::cpu::Missing;
 use crate::demangle::demangle;
 use crate::invoke;
 
@@ -37,6 +38,18 @@ pub enum Error {
         image: String,
         /// What it does not serve.
         what: &'static str,
+    },
+    /// The image's code uses instructions that this CPU lacks.
+    #[error("{}", unsuited(image, compiled_for, missing, level))]
+    Cpu {
+        /// The image's name.
+        image: String,
+        /// The CPUs that it was compiled for, if the manifest knows.
+        compiled_for: Vec<String>,
+        /// All that is missing.
+        missing: Missing,
+        /// What to compile it for, so that it runs here: see [`crate::cpu::level`].
+        level: &'static str,
     },
     /// The system refused something.
     #[error("{image}: {call}: {source}")]
@@ -256,6 +269,25 @@ impl fmt::Display for TypeMismatch {
             None => Ok(()),
         }
     }
+}
+
+fn unsuited(image: &str, compiled_for: &[String], missing: &Missing, level: &str) -> String {
+    let mut text = format!("{image}: ");
+    if !compiled_for.is_empty() {
+        text += &format!("compiled for {}: ", compiled_for.join(", "));
+    }
+    if !missing.features.is_empty() {
+        text += &format!("this CPU lacks {}", missing.features.join(", "));
+    }
+    if !missing.unknown.is_empty() {
+        let and = match missing.features.is_empty() {
+            true => "",
+            false => ", and ",
+        };
+        let unknown = missing.unknown.join(", ");
+        text += &format!("{and}it requires {unknown}, which this loader does not know");
+    }
+    text + &format!("; compile it for what this CPU has: --cpu {level}")
 }
 
 fn forbidden(image: &str, symbols: &[ForbiddenImport]) -> String {

@@ -45,6 +45,7 @@
 compile_error!("the loader runs on x86-64 Linux with glibc");
 
 mod components;
+pub mod cpu;
 mod definition;
 mod demangle;
 mod error;

@@ -24,7 +24,7 @@ use crate::sys::{memory, noexcept, runtime};
 use crate::thread_exit::{self, Registration};
 use crate::tls::{Template, ThreadLocals, TlsIndex};
 use crate::users::Users;
-use crate::{Module, TrustedImage, fork, thread_locals};
+use crate::{Module, TrustedImage, cpu, fork, thread_locals};
 
 /// Loads an image up to the point where its constructors would run.
 ///
@@ -362,7 +362,7 @@ fn check_form(image: &TrustedImage<'_>) -> Result<()> {
             "this system's pages are larger than those that images are made for",
         ));
     }
-    Ok(())
+    cpu::check(image)
 }
 
 fn relocation_error(image: &TrustedImage<'_>, error: RelocationError) -> Error {

@@ -3,6 +3,7 @@
 //! To add a system, write its `memory` and `dynamic`; nothing above names a system call.
 
 pub(crate) mod catch;
+pub(crate) mod cpu;
 pub(crate) mod dynamic;
 pub(crate) mod first_call;
 pub(crate) mod memory;
