@@ -39,6 +39,9 @@ pub(crate) struct LinkOptions {
     /// Leave out sections that no export and no constructor needs
     #[arg(long)]
     gc_sections: bool,
+    /// The code asks the CPU before it calls inputs that need more than others: require what all need, not what any needs
+    #[arg(long)]
+    cpu_dispatch: bool,
     /// Link all members of this archive, which is one of the inputs
     #[arg(long, value_name = "ARCHIVE")]
     whole_archive: Vec<PathBuf>,
@@ -59,6 +62,7 @@ enum Debug {
 impl LinkOptions {
     fn apply(&self, linker: &mut Linker<'_>) -> anyhow::Result<()> {
         linker.gc_sections(self.gc_sections);
+        linker.cpu_dispatch(self.cpu_dispatch);
         if self.debug == Debug::Keep {
             linker.debug_info(DebugInfo::Keep);
         }

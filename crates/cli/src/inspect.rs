@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use farcall::Image;
+use farcall::loader::cpu;
+use farcall::{Image, Machine};
 
 use crate::input::read_image;
 use crate::report::print;
@@ -25,7 +26,12 @@ impl Inspect {
         let bytes = read_image(&self.image)?;
         let image = Image::parse(&bytes).with_context(|| name.clone())?;
         let verified = image.verify_digest();
-        let description = image.describe();
+        let mut description = image.describe();
+        if Machine::host() == Some(image.machine()) {
+            let missing = cpu::missing(&image);
+            let known = missing.features.into_iter().map(str::to_owned);
+            description.lacks = Some(known.chain(missing.unknown).collect());
+        }
         let mut text = if self.json {
             serde_json::to_string_pretty(&description)?
         } else {

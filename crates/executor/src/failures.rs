@@ -40,7 +40,9 @@ pub(crate) fn in_use(name: &str, users: &[&str]) -> Failure {
 /// What a controller is told of the loader's error.
 pub(crate) fn loading(error: LoadError) -> Failure {
     let kind = match error {
-        LoadError::Image { .. } | LoadError::Unsupported { .. } => ErrorKind::Image,
+        LoadError::Image { .. } | LoadError::Cpu { .. } | LoadError::Unsupported { .. } => {
+            ErrorKind::Image
+        }
         LoadError::NoExport { .. } => ErrorKind::UnknownSymbol,
         LoadError::WrongType { .. } | LoadError::Call { .. } => ErrorKind::Arguments,
         LoadError::Threw { .. } => ErrorKind::Threw,

@@ -429,3 +429,31 @@ fn an_exception_is_a_failure_of_its_call_alone() {
         assert_eq!(value.unwrap(), int(32, 7));
     }
 }
+
+#[test]
+fn an_image_for_another_cpu_is_refused_with_all_that_is_missing() {
+    require_tools!("clang-22");
+    // Of these no processor has all, and the last is nobody's.
+    let bytes = image(
+        r#"__asm__(".pushsection .farcall.target,\"e\",@progbits\n"
+               ".asciz \"chimera\"\n.asciz \"amx-tile,frobnicate,lwp,tbm\"\n.popsection");
+           int f(void) { return 1; }"#,
+    );
+    let parsed = Image::parse(&bytes).unwrap();
+    let missing = farcall_loader::cpu::missing(&parsed);
+    assert!(!missing.features.is_empty() && missing.unknown == ["frobnicate"]);
+    let mut executor = controller(&small_service());
+    let failure = failure(executor.load(&parsed));
+    let expected = format!(
+        "compiled for chimera: this CPU lacks {}, and it requires frobnicate, which this loader does not know; compile it \
+         for what this CPU has: --cpu {}",
+        missing.features.join(", "),
+        farcall_loader::cpu::level()
+    );
+    assert_eq!(failure.kind, ErrorKind::Image);
+    assert!(failure.message.ends_with(&expected), "{failure}");
+    // Another image loads as before.
+    executor
+        .load(&Image::parse(&large_image()).unwrap())
+        .unwrap();
+}

@@ -14,6 +14,8 @@ mod binding_definitions;
 mod binding_filter;
 mod binding_host;
 mod binding_together;
+#[cfg(target_arch = "x86_64")]
+mod cpu;
 mod exceptions;
 mod form;
 mod indirect;
