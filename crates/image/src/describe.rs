@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
+use farcall_arch::CpuFeatures;
 use serde::Serialize;
 
 use crate::image::{Binding, SymbolKind};
@@ -135,7 +136,7 @@ impl Image<'_> {
             digest: self.digest().to_string(),
             producer: manifest.producer.to_owned(),
             cpus: manifest.cpu_names().map(str::to_owned).collect(),
-            requires: manifest.required_names().map(str::to_owned).collect(),
+            requires: required(self),
             lacks: None,
             file_size: self.bytes().len(),
             memory_size: self.span(),
@@ -149,6 +150,20 @@ impl Image<'_> {
             imports,
         }
     }
+}
+
+/// The highest level that is required whole, what is required beyond it, and what has no name or no number here.
+fn required(image: &Image<'_>) -> Vec<String> {
+    let (machine, required) = (image.machine(), image.manifest().required());
+    let level = machine.cpu_level(required);
+    let beyond = required.without(level.map_or(CpuFeatures::NONE, |level| level.features));
+    let mut names: Vec<String> = level.iter().map(|level| level.name.to_owned()).collect();
+    names.extend(beyond.numbers().map(|number| {
+        let name = machine.cpu_feature_name(number);
+        name.map_or_else(|| format!("feature {number}"), str::to_owned)
+    }));
+    names.extend(image.manifest().unnumbered_names().map(str::to_owned));
+    names
 }
 
 fn text(name: &[u8]) -> String {

@@ -5,6 +5,7 @@
 //! the format version, a little-endian `u32`, which never moves; the rest is the [`Manifest`] in
 //! postcard's encoding.
 
+use farcall_arch::CpuFeatures;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -25,9 +26,10 @@ pub struct Manifest<'data> {
     /// The names of the CPUs that the code was generated for, with commas between, for people to
     /// read. Empty when no object said.
     pub cpus: &'data str,
-    /// What a CPU must have to run the code, beyond the machine's baseline, with commas between: a level
-    /// and features, as `farcall-arch` and LLVM name them. Names that neither knows stand last.
-    pub requires: &'data str,
+    /// What a CPU must have to run the code, beyond the machine's baseline: see [`Manifest::required`].
+    pub requires: u128,
+    /// The names of those required features that have no number, with commas between.
+    pub requires_unnumbered: &'data str,
     /// The distinct types, in LLVM's syntax.
     #[serde(borrow)]
     pub types: Vec<&'data str>,
@@ -80,7 +82,11 @@ impl<'data> Manifest<'data> {
             postcard::take_from_bytes::<Self>(body).map_err(|_| Error::Manifest)?;
         let n_types = manifest.types.len();
         let types_exist = |&index: &u32| usize::try_from(index).is_ok_and(|index| index <= n_types);
-        if !rest.is_empty() || !manifest.symbol_types.iter().all(types_exist) {
+        let needs_unnumbered = manifest.required().contains(CpuFeatures::UNNUMBERED);
+        if !rest.is_empty()
+            || !manifest.symbol_types.iter().all(types_exist)
+            || needs_unnumbered != manifest.unnumbered_names().next().is_some()
+        {
             return Err(Error::Manifest);
         }
         Ok(manifest)
@@ -91,9 +97,17 @@ impl<'data> Manifest<'data> {
         self.cpus.split(',').filter(|name| !name.is_empty())
     }
 
-    /// The names in [`Manifest::requires`].
-    pub fn required_names(&self) -> impl Iterator<Item = &'data str> {
-        self.requires.split(',').filter(|name| !name.is_empty())
+    /// What a CPU must have to run the code, beyond the machine's baseline. It has
+    /// [`CpuFeatures::UNNUMBERED`] if there are [`Manifest::unnumbered_names`].
+    #[must_use]
+    pub fn required(&self) -> CpuFeatures {
+        CpuFeatures::from_bits(self.requires)
+    }
+
+    /// The names in [`Manifest::requires_unnumbered`]: features that the linker did not know.
+    pub fn unnumbered_names(&self) -> impl Iterator<Item = &'data str> {
+        let names = self.requires_unnumbered.split(',');
+        names.filter(|name| !name.is_empty())
     }
 
     /// The type of the dynamic symbol at `index`, in LLVM's syntax, if it is known.
@@ -113,5 +127,34 @@ impl<'data> Manifest<'data> {
             .binary_search_by_key(&index, by_symbol)
             .ok()?;
         self.referrers.get(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_without_a_number_have_a_name() {
+        let manifest = |requires: CpuFeatures, requires_unnumbered| Manifest {
+            producer: "",
+            cpus: "",
+            requires: requires.bits(),
+            requires_unnumbered,
+            types: Vec::new(),
+            symbol_types: Vec::new(),
+            referrers: Vec::new(),
+        };
+        let (none, unnumbered) = (CpuFeatures::NONE, CpuFeatures::UNNUMBERED);
+        for good in [manifest(none, ""), manifest(unnumbered, "one,other")] {
+            assert_eq!(Manifest::decode(&good.encode()).as_ref(), Ok(&good));
+        }
+        for bad in [
+            manifest(none, "one"),
+            manifest(unnumbered, ""),
+            manifest(unnumbered, ","),
+        ] {
+            assert_eq!(Manifest::decode(&bad.encode()), Err(Error::Manifest));
+        }
     }
 }

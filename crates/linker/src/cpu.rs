@@ -18,11 +18,13 @@ const TARGET: &[u8] = b".farcall.target";
 pub(crate) struct Cpus {
     /// The names of those that its objects were compiled for, with commas between, in the order of the objects.
     pub(crate) names: String,
-    /// The level and the further features that it requires, with commas between.
-    pub(crate) requires: String,
+    /// What it requires.
+    pub(crate) requires: CpuFeatures,
+    /// The names of required features that have no number, with commas between.
+    pub(crate) unnumbered: String,
 }
 
-/// What one object needs, and what its compiler knows and we do not.
+/// What one object needs; `others` are names that its compiler knows and we do not.
 #[derive(Debug, Default, Clone)]
 struct Needs<'a> {
     features: CpuFeatures,
@@ -54,9 +56,15 @@ pub(crate) fn cpus(machine: Machine, objects: &[Object<'_>], dispatches: bool) -
             (all, needs) => all.or(needs),
         };
     }
+    let all = all.unwrap_or_default();
+    let others: Vec<&str> = all.others.into_iter().collect();
     Cpus {
         names: names.join(","),
-        requires: all.unwrap_or_default().text(machine),
+        requires: match others.is_empty() {
+            true => all.features,
+            false => all.features.union(CpuFeatures::UNNUMBERED),
+        },
+        unnumbered: others.join(","),
     }
 }
 
@@ -82,19 +90,5 @@ impl<'a> Needs<'a> {
                 others: &self.others | &other.others,
             }
         }
-    }
-
-    /// The highest level that is needed whole, then what is needed beyond it.
-    fn text(&self, machine: Machine) -> String {
-        let level = machine.cpu_level(self.features);
-        let whole = level.map_or(CpuFeatures::NONE, |level| level.features);
-        let beyond = machine.cpu_feature_names(self.features.without(whole));
-        let known = level.iter().map(|level| level.name).chain(beyond);
-        let mut names = known.collect::<Vec<_>>().join(",");
-        for other in &self.others {
-            names.push_str(if names.is_empty() { "" } else { "," });
-            names.push_str(other);
-        }
-        names
     }
 }

@@ -47,7 +47,8 @@ pub(crate) fn manifest(
     let manifest = Manifest {
         producer: PRODUCER,
         cpus: &cpus.names,
-        requires: &cpus.requires,
+        requires: cpus.requires.bits(),
+        requires_unnumbered: &cpus.unnumbered,
         types,
         symbol_types,
         referrers: referrers.collect(),

@@ -9,7 +9,7 @@
 use std::sync::OnceLock;
 
 use farcall_arch::{CpuFeatures, Machine};
-use farcall_image::Image;
+use farcall_image::{Image, Manifest};
 
 use crate::sys;
 use crate::{Error, Result, TrustedImage, fork};
@@ -17,9 +17,9 @@ use crate::{Error, Result, TrustedImage, fork};
 /// What an image requires and this CPU lacks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Missing {
-    /// The features, by LLVM's names, sorted.
+    /// The features, by LLVM's names.
     pub features: Vec<&'static str>,
-    /// Names that this loader does not know: those of features that are newer than it.
+    /// What this loader does not know, because it is newer: names, or `feature` and its number.
     pub unknown: Vec<String>,
 }
 
@@ -33,38 +33,37 @@ impl Missing {
 
 /// All that an image requires and this CPU lacks; of an image for another machine all that it requires.
 ///
-/// Any thread may ask. Costs nothing for an image of the machine's baseline, else a search in a table for each
-/// name.
+/// Any thread may ask.
 #[must_use]
 pub fn missing(image: &Image<'_>) -> Missing {
-    let machine = image.machine();
-    let mut required = CpuFeatures::NONE;
-    let mut unknown = Vec::new();
-    for name in image.manifest().required_names() {
-        match machine.cpu_features(name) {
-            Some(features) => required = required.union(features),
-            None => unknown.push(name.to_owned()),
+    missing_in(here(image.machine()), image.machine(), image.manifest())
+}
+
+/// What a CPU of `machine` that has `features` lacks.
+fn missing_in(features: CpuFeatures, machine: Machine, manifest: &Manifest<'_>) -> Missing {
+    let mut missing = Missing::default();
+    for number in manifest.required().without(features).numbers() {
+        match machine.cpu_feature_name(number) {
+            Some(name) => missing.features.push(name),
+            None => missing.unknown.push(format!("feature {number}")),
         }
     }
-    let lacked = required.without(here(machine));
-    Missing {
-        features: machine.cpu_feature_names(lacked).collect(),
-        unknown,
-    }
+    let names = manifest.unnumbered_names();
+    missing.unknown.extend(names.map(str::to_owned));
+    missing
 }
 
 /// How much of this CPU an image uses, as the number of features that it requires; `None` when it cannot run
 /// here. Of several variants of one image that with the highest rank is the one made for most of this CPU.
 ///
-/// Any thread may ask. Costs as [`missing`], and allocates nothing.
+/// Any thread may ask. Costs a comparison of two sets.
 #[must_use]
 pub fn rank(image: &Image<'_>) -> Option<u32> {
     let machine = image.machine();
-    if Machine::host() != Some(machine) {
-        return None;
-    }
-    let required = required(image)?;
-    (required.is_empty() || here(machine).contains(required)).then(|| required.len())
+    let required = image.manifest().required();
+    let is_here = Machine::host() == Some(machine);
+    let runs = is_here && (required.is_empty() || here(machine).contains(required));
+    runs.then(|| required.len())
 }
 
 /// The highest level that this CPU has, of those that its ABI names, or the machine's baseline, as compilers take it:
@@ -80,7 +79,7 @@ pub fn level() -> &'static str {
 
 /// Refuses an image of this machine that requires what this CPU lacks.
 pub(crate) fn check(image: &TrustedImage<'_>) -> Result<()> {
-    if image.image().manifest().requires.is_empty() || rank(image.image()).is_some() {
+    if rank(image.image()).is_some() {
         return Ok(());
     }
     let names = image.image().manifest().cpu_names();
@@ -89,14 +88,6 @@ pub(crate) fn check(image: &TrustedImage<'_>) -> Result<()> {
         compiled_for: names.map(str::to_owned).collect(),
         missing: missing(image.image()),
         level: level(),
-    })
-}
-
-/// What an image requires; `None` when it has names that nobody here knows.
-fn required(image: &Image<'_>) -> Option<CpuFeatures> {
-    let mut names = image.manifest().required_names();
-    names.try_fold(CpuFeatures::NONE, |all, name| {
-        Some(all.union(image.machine().cpu_features(name)?))
     })
 }
 
@@ -113,4 +104,32 @@ fn here(machine: Machine) -> CpuFeatures {
     fork::watch();
     let _held = fork::hold_off();
     *HERE.get_or_init(sys::cpu::features)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_name_here_is_missing_by_its_number() {
+        let machine = Machine::X86_64;
+        let [avx, avx2] = ["avx", "avx2"].map(|name| machine.cpu_features(name).unwrap());
+        let newer = CpuFeatures::from_bits(1 << 126);
+        let all = [avx, avx2, newer, CpuFeatures::UNNUMBERED];
+        let manifest = Manifest {
+            producer: "",
+            cpus: "",
+            requires: all
+                .into_iter()
+                .fold(CpuFeatures::NONE, CpuFeatures::union)
+                .bits(),
+            requires_unnumbered: "warp",
+            types: Vec::new(),
+            symbol_types: Vec::new(),
+            referrers: Vec::new(),
+        };
+        let missing = missing_in(avx, machine, &manifest);
+        assert_eq!(missing.features, ["avx2"]);
+        assert_eq!(missing.unknown, ["feature 126", "warp"]);
+    }
 }

@@ -39,7 +39,7 @@ const fn mask(bits: &[u32]) -> u64 {
     mask
 }
 
-/// By name.
+/// By number: new ones come last.
 #[rustfmt::skip]
 pub(super) static FEATURES: &[Feature] = &[
     one("aes",          &[3, 4]),   // AES, PMULL

@@ -4,8 +4,8 @@
 //! tells a compiler only how fast something is, and instructions that only the system may use, that the
 //! system must be asked for first, or that do nothing where they are not known.
 //!
-//! To add a feature: its row in the machine's table, which is sorted by name, and its name in the compiler's
-//! list of those that it records.
+//! To add a feature: a row at the end of the machine's table, and its name in the compiler's list of those that
+//! it records. A feature's row is its number, by which images name it: rows stay where they are.
 
 mod aarch64;
 mod x86_64;
@@ -15,7 +15,7 @@ use crate::Machine;
 pub use aarch64::detect as detect_aarch64;
 pub use x86_64::detect as detect_x86_64;
 
-/// A set of a machine's features: one bit for each row of its table.
+/// A set of a machine's features, which are numbers below 127.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CpuFeatures(u128);
 
@@ -32,9 +32,31 @@ impl CpuFeatures {
     /// No feature: the baseline.
     pub const NONE: Self = Self(0);
 
+    /// What stands for features that have a name only. No processor has it.
+    pub const UNNUMBERED: Self = Self(1 << 127);
+
     /// The set of the feature in this row of a machine's table.
     const fn row(index: usize) -> Self {
+        assert!(index < 127);
         Self(1 << index)
+    }
+
+    /// The set of the features whose numbers are the bits set.
+    #[must_use]
+    pub const fn from_bits(bits: u128) -> Self {
+        Self(bits)
+    }
+
+    /// A bit for each feature: `1 << number`.
+    #[must_use]
+    pub const fn bits(self) -> u128 {
+        self.0
+    }
+
+    /// The numbers of its features, ascending.
+    pub fn numbers(self) -> impl Iterator<Item = usize> {
+        let numbered = self.without(Self::UNNUMBERED);
+        (0..127).filter(move |&number| numbered.contains(Self::row(number)))
     }
 
     /// Whether it is the baseline.
@@ -82,23 +104,25 @@ impl Machine {
             return Some(level.features);
         }
         let row = match self {
-            Self::X86_64 => x86_64::FEATURES.binary_search_by(|row| row.name.cmp(name)),
-            Self::Aarch64 => aarch64::FEATURES.binary_search_by(|row| row.name.cmp(name)),
+            Self::X86_64 => x86_64::FEATURES.iter().position(|row| row.name == name),
+            Self::Aarch64 => aarch64::FEATURES.iter().position(|row| row.name == name),
         };
-        row.ok().map(CpuFeatures::row)
+        row.map(CpuFeatures::row)
     }
 
-    /// The names of the features of a set, in order.
+    /// The name of the feature with this number; `None` when there is none here.
+    #[must_use]
+    pub fn cpu_feature_name(self, number: usize) -> Option<&'static str> {
+        match self {
+            Self::X86_64 => x86_64::FEATURES.get(number).map(|row| row.name),
+            Self::Aarch64 => aarch64::FEATURES.get(number).map(|row| row.name),
+        }
+    }
+
+    /// The names of the features of a set, by number.
     pub fn cpu_feature_names(self, features: CpuFeatures) -> impl Iterator<Item = &'static str> {
-        let rows = match self {
-            Self::X86_64 => x86_64::FEATURES.len(),
-            Self::Aarch64 => aarch64::FEATURES.len(),
-        };
-        let present = (0..rows).filter(move |&row| features.contains(CpuFeatures::row(row)));
-        present.map(move |row| match self {
-            Self::X86_64 => x86_64::FEATURES[row].name,
-            Self::Aarch64 => aarch64::FEATURES[row].name,
-        })
+        let numbers = features.numbers();
+        numbers.filter_map(move |number| self.cpu_feature_name(number))
     }
 
     /// The levels that the machine's ABI names, the lowest first, each with all of the one before; without the baseline.

@@ -87,7 +87,7 @@ const fn row(
     }
 }
 
-/// By name.
+/// By number: new ones come last.
 #[rustfmt::skip]
 pub(super) static FEATURES: &[Feature] = &[
     row("adx",                0, SEVEN,          Ebx, 19, NO),
