@@ -34,8 +34,11 @@ fn recorded(cpu: Option<&str>, features: &str, ir: &str) -> [String; 2] {
         Some(cpu) => builder.cpu(cpu),
         None => builder,
     };
-    let object = builder.build().unwrap().compile_ir("f.ll", ir.as_bytes());
-    let strings = tools::strings(&object.unwrap().bytes, TARGET_SECTION);
+    let compiler = builder.build().expect("a CPU of LLVM");
+    let object = compiler
+        .compile_ir("f.ll", ir.as_bytes())
+        .expect("valid IR");
+    let strings = tools::strings(&object.bytes, TARGET_SECTION);
     strings.try_into().expect("one record")
 }
 
