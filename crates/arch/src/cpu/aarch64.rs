@@ -3,6 +3,9 @@
 //! Source: Linux, "ARM64 ELF hwcaps"; which instructions a bit stands for: Arm ARM, "ID_AA64ISAR0_EL1" and
 //! its neighbours. The names are those of LLVM 22. Only the system can read the registers, and it
 //! leaves out what it does not let programs use.
+//!
+//! Left out, by the rule at the head of `mod.rs`: `bti`, whose landing pads do nothing elsewhere; `ssbs`, a switch that
+//! no code needs and that Linux hides on processors where it is faulty; and what is the system's (`pan`, `ras`, `vh`, …).
 
 use super::CpuFeatures;
 
@@ -84,7 +87,6 @@ pub(super) static FEATURES: &[Feature] = &[
     two("sme-fa64",     &[30]),     // SME_FA64
     two("sme-i16i64",   &[24]),     // SME_I16I64
     two("sme2",         &[37]),     // SME2
-    one("ssbs",         &[28]),     // SSBS
     one("sve",          &[22]),     // SVE
     two("sve-aes",      &[2, 3]),   // SVEAES, SVEPMULL
     two("sve-bitperm",  &[4]),      // SVEBITPERM
