@@ -216,16 +216,18 @@ mod tests {
         let words: Vec<U64<LE>> = [0x1000, 0b10100 << 1 | 1, 1, 1 << 63 | 1, u64::MAX - 1]
             .map(|word| U64::new(LE, word))
             .into();
-        let spans: Vec<Range<u64>> = relr_words(&words).map(RelrWord::span).collect();
-        let second = 0x1008 + 2 * 63 * 8;
+        let spans: Vec<(u64, u64)> = relr_words(&words)
+            .map(|word| (word.span().start, word.span().end))
+            .collect();
+        let second = 0x1008_u64 + 2 * 63 * 8;
         assert_eq!(
             spans,
             [
-                0x1000..0x1008,
-                0x1018..0x1030,
-                0x1008 + 63 * 8..0x1008 + 63 * 8,
-                second + 62 * 8..second + 63 * 8,
-                u64::MAX - 1..6,
+                (0x1000, 0x1008),
+                (0x1018, 0x1030),
+                (0x1008 + 63 * 8, 0x1008 + 63 * 8),
+                (second + 62 * 8, second + 63 * 8),
+                (u64::MAX - 1, 6),
             ]
         );
     }

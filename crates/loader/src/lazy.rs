@@ -271,7 +271,9 @@ impl LazyImport {
         });
         Manifest {
             producer: "",
-            targets: Vec::new(),
+            cpus: "",
+            requires: 0,
+            requires_unnumbered: "",
             types: self.value_type.as_deref().into_iter().collect(),
             symbol_types,
             referrers: referrer.into_iter().collect(),
