@@ -67,6 +67,13 @@ impl Memory {
     }
 }
 
+/// Whether a file has all bytes of the segments that would be mapped from it. What is zero in memory only would
+/// be what follows there.
+fn is_all_in_file(image: &Image<'_>) -> bool {
+    let mut mapped = image.segments().iter().filter(|segment| !segment.writable);
+    mapped.all(|segment| segment.file.len() as u64 == segment.memory.end - segment.memory.start)
+}
+
 /// The bytes of a segment that are in memory: their addresses in the image, and where the loader writes them.
 #[derive(Debug)]
 struct Part {
@@ -108,7 +115,7 @@ impl Draft {
         source: Option<Source<'_>>,
         pages: Pages,
     ) -> Result<Self, SystemError> {
-        let is_large = image.bytes().len() >= LARGE;
+        let is_large = image.bytes().len() >= LARGE && is_all_in_file(image);
         // One with a file needs no memory that is kept for it.
         let is_copied = is_large && source.is_none();
         let comes_again = is_copied && window::comes_again(image.digest());

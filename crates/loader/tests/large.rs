@@ -243,3 +243,36 @@ fn images_load_where_no_file_may_be_executable() {
     });
     assert_eq!(end, End::Well);
 }
+
+#[test]
+fn code_that_is_zeroed_is_zero_however_large_the_image_is() {
+    require_tools!("clang-22");
+    let source = r#"
+        const volatile char constants[200000] = { 1 };
+        extern const volatile char zeroed[20000] __attribute__((visibility("hidden")));
+        __asm__(".section .zeroed,\"ax\",@nobits\n.globl zeroed\nzeroed: .zero 20000\n.text\n");
+        int check(void) {
+            for (int i = 0; i < 20000; i++) if (zeroed[i]) return -1;
+            return constants[0];
+        }"#;
+    let bytes = image("zeroed.c", source);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("image");
+    std::fs::write(&path, &bytes).unwrap();
+    let loader = Loader::new();
+    // Alone, then where there is a window, then again where another one was.
+    for _ in 0..2 {
+        for _ in 0..3 {
+            let module = load_bytes(&loader, "zeroed", &bytes, &[]).unwrap();
+            assert_eq!(call(&module, "check"), 1);
+            // SAFETY: the file stays as it is.
+            let module = unsafe { loader.map_file(&path, &[]) }.unwrap();
+            assert_eq!(call(&module, "check"), 1);
+        }
+        let tiny = image("tiny.c", "int next(void) { return 6; }");
+        assert_eq!(
+            call(&load_bytes(&loader, "tiny", &tiny, &[]).unwrap(), "next"),
+            6
+        );
+    }
+}
