@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz`: what reads foreign bytes, under a fuzzer.
 //!
-//! The fuzzer starts from the linker's fixtures, assembled, and from images of some of them. What it finds that is new
-//! it keeps in `fuzz/corpus`, which is no part of the project, and what fails in `fuzz/artifacts`.
+//! The fuzzer starts from the linker's fixtures, assembled, from images of some of them, and from images that have what
+//! loading has to do with (`fuzz/seeds`). What it finds that is new it keeps in `fuzz/corpus`, which is no part of the project, and what fails in `fuzz/artifacts`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,53 +17,87 @@ use crate::setup;
 const SECONDS: u32 = 60;
 /// The argument that asks for a short run.
 pub(crate) const SMOKE: &str = "smoke";
-const SMOKE_RUNS: u32 = 300_000;
-const TARGETS: [&str; 2] = ["link", "image"];
+const TARGETS: [Target; 3] = [
+    Target::new("link", 300_000, 1 << 16),
+    Target::new("image", 300_000, 1 << 16),
+    // Loading makes system calls, and images are large from 128 KiB on.
+    Target::new("load", 20_000, 200_000),
+];
 /// One image for so many objects.
 const OBJECTS_AN_IMAGE: usize = 8;
-/// The fuzzer's limits: MiB in all and in one allocation, seconds for one input, bytes of an input.
-const LIMITS: [&str; 4] = [
-    "-rss_limit_mb=1024",
-    "-malloc_limit_mb=512",
-    "-timeout=10",
-    "-max_len=65536",
-];
+/// The fuzzer's limits: MiB in all and in one allocation, seconds for one input.
+const LIMITS: [&str; 3] = ["-rss_limit_mb=1024", "-malloc_limit_mb=512", "-timeout=10"];
 
-/// Runs each target for the seconds that the argument says, or with `smoke` so often as is soon done, the same each
-/// time: a test that fails by chance is none.
-pub(crate) fn run(args: &[String]) -> Result<()> {
-    let duration = match args {
-        [] => vec![format!("-max_total_time={SECONDS}")],
-        [smoke] if smoke == SMOKE => vec!["-seed=1".to_owned(), format!("-runs={SMOKE_RUNS}")],
-        [seconds] => {
-            let seconds: u32 = (seconds.parse())
-                .with_context(|| format!("{seconds}: not a number of seconds, nor `{SMOKE}`"))?;
-            vec![format!("-max_total_time={seconds}")]
+/// A file of `fuzz/fuzz_targets`.
+struct Target {
+    name: &'static str,
+    /// How many inputs a short run tries.
+    smoke_runs: u32,
+    /// The largest input in bytes.
+    max_len: u32,
+}
+
+impl Target {
+    const fn new(name: &'static str, smoke_runs: u32, max_len: u32) -> Self {
+        Self {
+            name,
+            smoke_runs,
+            max_len,
         }
-        [_, arg, ..] => bail!("{arg}: unexpected argument"),
+    }
+
+    /// The folder with what the fuzzer starts from.
+    fn corpus(&self) -> PathBuf {
+        workspace_root().join("fuzz/corpus").join(self.name)
+    }
+}
+
+/// Runs each target, or the one named, for the seconds that the argument says, or with `smoke` so often as is soon
+/// done, the same each time: a test that fails by chance is none.
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let (duration, only) = match args {
+        [] => (None, None),
+        [duration] => (Some(duration), None),
+        [duration, target] => (Some(duration), Some(target)),
+        [_, _, arg, ..] => bail!("{arg}: unexpected argument"),
     };
+    let is_smoke = duration.is_some_and(|it| it == SMOKE);
+    let seconds = match duration.filter(|_| !is_smoke) {
+        None => SECONDS,
+        Some(seconds) => (seconds.parse())
+            .with_context(|| format!("{seconds}: not a number of seconds, nor `{SMOKE}`"))?,
+    };
+    let is_wanted = |target: &&Target| only.is_none_or(|only| only == target.name);
+    let targets: Vec<_> = TARGETS.iter().filter(is_wanted).collect();
+    if let (Some(only), true) = (only, targets.is_empty()) {
+        bail!("{only}: no such target");
+    }
     setup::ensure()?;
     if tools::find("cargo-fuzz").is_err() {
         run_command(&mut cargo(["install", "--locked", "--quiet", "cargo-fuzz"]))?;
     }
     seed()?;
-    for target in TARGETS {
-        let mut fuzz = cargo(["fuzz", "run", "--sanitizer", "none", target, "--"]);
-        fuzz.args(&duration)
-            .args(LIMITS)
+    for target in targets {
+        let mut fuzz = cargo(["fuzz", "run", "--sanitizer", "none", target.name, "--"]);
+        match is_smoke {
+            true => fuzz.args(["-seed=1".to_owned(), format!("-runs={}", target.smoke_runs)]),
+            false => fuzz.arg(format!("-max_total_time={seconds}")),
+        };
+        fuzz.args(LIMITS)
+            .arg(format!("-max_len={}", target.max_len))
             .arg("-verbosity=0")
             // Coverage needs options of the compiler that are not stable.
             .env("RUSTC_BOOTSTRAP", "1");
-        run_command(&mut fuzz).with_context(|| format!("fuzzing `{target}` found something"))?;
+        run_command(&mut fuzz)
+            .with_context(|| format!("fuzzing `{}` found something", target.name))?;
     }
     Ok(())
 }
 
 /// Makes what the fuzzer starts from.
 fn seed() -> Result<()> {
-    let corpus = workspace_root().join("fuzz/corpus");
-    let [objects, images] = TARGETS.map(|target| corpus.join(target));
-    for folder in [&objects, &images] {
+    let [objects, images, loaded] = TARGETS.map(|target| target.corpus());
+    for folder in [&objects, &images, &loaded] {
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
     let mut n_objects = 0;
@@ -77,24 +111,61 @@ fn seed() -> Result<()> {
             };
             n_objects += 1;
             if n_objects % OBJECTS_AN_IMAGE == 0 {
-                make_image(&object, &images);
+                // A fixture of something that is refused makes no image, and that is all right.
+                make_image(
+                    &object,
+                    &images.join(object.file_stem().unwrap_or_default()),
+                )?;
             }
         }
     }
+    seed_loading(&loaded)
+}
+
+/// Makes an image of each source in `fuzz/seeds`, and of all that end in a digit one input of images that are
+/// loaded together.
+fn seed_loading(folder: &Path) -> Result<()> {
+    let mut together = b"together".to_vec();
+    for source in files(&workspace_root().join("fuzz/seeds"))? {
+        let name = source.file_stem().unwrap_or_default();
+        let object = folder.join(name).with_extension("o");
+        let mut compiler = command("clang-22", ["-fPIC", "-O1", "-c"]);
+        compiler.arg(&source).arg("-o").arg(&object);
+        run_command(&mut compiler)?;
+        let image = folder.join(name);
+        if !make_image(&object, &image)? {
+            bail!("{}: makes no image", source.display());
+        }
+        fs::remove_file(&object)?;
+        if name
+            .to_string_lossy()
+            .ends_with(|last: char| last.is_ascii_digit())
+        {
+            let bytes = fs::read(&image)?;
+            let size = u32::try_from(bytes.len()).context("a seed is small")?;
+            together.extend(size.to_le_bytes());
+            together.extend(bytes);
+        }
+    }
+    fs::write(folder.join("together"), together)?;
     Ok(())
 }
 
 fn fixtures(machine: &str) -> Result<Vec<PathBuf>> {
     let folder = workspace_root().join("crates/linker/tests").join(machine);
-    let mut fixtures = Vec::new();
-    for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "s") {
-            fixtures.push(path);
-        }
-    }
-    fixtures.sort();
+    let mut fixtures = files(&folder)?;
+    fixtures.retain(|path| path.extension().is_some_and(|extension| extension == "s"));
     Ok(fixtures)
+}
+
+/// The files of a folder, sorted.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        files.push(entry?.path());
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// Assembles a fixture's first object; `None` when it is none by itself.
@@ -120,9 +191,8 @@ fn assemble(fixture: &Path, target: &str, folder: &Path) -> Result<Option<PathBu
     Ok(output.status.success().then_some(object))
 }
 
-/// Links an object, if it links.
-fn make_image(object: &Path, folder: &Path) {
-    let image = folder.join(object.file_stem().unwrap_or_default());
+/// Links an object; gives whether it links.
+fn make_image(object: &Path, image: &Path) -> Result<bool> {
     let mut build = cargo([
         "run",
         "--quiet",
@@ -138,6 +208,6 @@ fn make_image(object: &Path, folder: &Path) {
         "-o".as_ref(),
         image.as_os_str(),
     ]);
-    // A fixture of something that is refused makes no image, and that is all right.
-    let _ = build.output();
+    let output = build.output().context("cargo: cannot start")?;
+    Ok(output.status.success())
 }

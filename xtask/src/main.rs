@@ -50,7 +50,7 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "fuzz",
-        summary: "fuzz the linker and the image reader; `fuzz SECONDS` for each, or `fuzz smoke`",
+        summary: "fuzz the linker, the image reader and the loader; `fuzz SECONDS [TARGET]`, or `fuzz smoke`",
         run: fuzz::run,
     },
     Task {

@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use common::child::{End, Numbers, SharedWord, in_child, time_limit};
+use common::harmless::harmless;
 use common::{call, image, image_with, load_bytes, system_loader};
 use farcall_arch::Expression;
 use farcall_image::{Image, Symbol, SymbolKind};
@@ -187,6 +188,10 @@ fn load_damaged(subject: &Subject, bytes: &[u8], machinery: &mut Machinery) {
         image.verify_digest().unwrap_err();
     }
     if runs_at_load(&image) {
+        if let Some(harmless) = harmless(bytes) {
+            // A module, or an error.
+            let _ = load_bytes(&machinery.with_host, "harmless", &harmless, &[]);
+        }
         return;
     }
     let intact = subject.intact(&image).is_some();

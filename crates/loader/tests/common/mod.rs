@@ -8,6 +8,7 @@
 )]
 
 pub(crate) mod child;
+pub(crate) mod harmless;
 
 use farcall_image::Image;
 use farcall_loader::{Error, Loader, Module, TrustedImage};
