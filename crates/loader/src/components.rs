@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_long_chain_takes_no_stack() {
-        const LENGTH: usize = 1_000_000;
+        const LENGTH: usize = if cfg!(miri) { 1000 } else { 1_000_000 };
         let mut edges: Vec<_> = (1..LENGTH).map(|next| vec![next]).collect();
         edges.push(vec![]);
         let chain = components(&edges);

@@ -32,6 +32,10 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(
+        miri,
+        ignore = "cpp_demangle compares addresses of vtables, of which Miri has several"
+    )]
     fn names_of_both_languages() {
         assert_eq!(demangle("_Z3addid").as_deref(), Some("add(int, double)"));
         assert_eq!(

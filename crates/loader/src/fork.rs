@@ -77,6 +77,10 @@ impl<T> DerefMut for Locked<'_, T> {
 
 /// Has the C library tell of forks from now on. Without memory for that they are not noticed.
 pub(crate) fn watch() {
+    // Which forks not.
+    if cfg!(miri) {
+        return;
+    }
     static WATCHED: Once = Once::new();
     WATCHED.call_once(|| {
         // SAFETY: the handlers may be called before and after any fork, on the thread that forks.

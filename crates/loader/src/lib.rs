@@ -63,6 +63,8 @@ mod libc_static;
 mod load;
 mod loaded;
 mod loader;
+#[cfg(test)]
+mod made_object;
 mod mapping;
 mod module;
 mod name;

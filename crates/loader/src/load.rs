@@ -461,3 +461,52 @@ pub(crate) fn pointer(address: u64) -> *mut c_void {
     let address = usize::try_from(address).expect("it is an address in this process");
     std::ptr::with_exposed_provenance_mut(address)
 }
+
+#[cfg(test)]
+mod tests {
+    use farcall_testkit::Linker;
+
+    use crate::made_object::{self, PLAIN, PLAIN_VALUE, TO_ABSENT, TO_ITSELF, TO_OTHER};
+    use crate::{Definition, Loader, TrustedImage};
+
+    use super::*;
+
+    #[test]
+    fn an_image_is_bound_and_its_data_is_written() {
+        let object = made_object::object(Machine::X86_64);
+        let bytes = Linker::new().add("made.o", &object).link().unwrap();
+        // SAFETY: it has no code that runs at load.
+        let image = unsafe { TrustedImage::assume_trusted(Image::parse(&bytes).unwrap()) };
+        let mut loader = Loader::new();
+        loader.host_exports(false);
+        let missing = loader.load(&image, &[]).unwrap_err().to_string();
+        assert!(missing.contains("missing symbol: other"), "{missing}");
+        let mut other = [0_u64; 2];
+        // SAFETY: the variable lives longer than the module.
+        let other_one = unsafe { Definition::data_at(other.as_mut_ptr().cast()) };
+        loader.define("other", other_one);
+        // The image, and one that imports its variable as `other`.
+        let first = loader.load(&image, &[]).unwrap();
+        loader.define("other", Definition::export(&first, "own").unwrap());
+        let second = loader.load(&image, &[&first]).unwrap();
+        for (module, imported) in [
+            (&first, other.as_mut_ptr().cast()),
+            (&second, first.address("own").unwrap()),
+        ] {
+            let own = module.address("own").unwrap().cast::<u8>();
+            // SAFETY: `own` has four words.
+            let word = |at| unsafe { own.wrapping_add(at).cast::<u64>().read() };
+            assert_eq!(word(TO_ITSELF), own.addr() as u64 + PLAIN as u64);
+            assert_eq!(word(TO_OTHER), imported.addr() as u64 + 4);
+            assert_eq!([word(TO_ABSENT), word(PLAIN)], [0, PLAIN_VALUE]);
+            let itself = pointer(word(TO_ITSELF)).cast::<u64>();
+            // SAFETY: it is the fourth word of `own`.
+            unsafe { itself.write(7) };
+            assert_eq!(word(PLAIN), 7);
+            assert!(module.address("local").is_err());
+            assert!(module.lookup::<unsafe extern "C" fn()>("function").is_ok());
+        }
+        first.unload().unwrap_err();
+        second.unload().unwrap();
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::ffi::c_void;
 use std::fmt;
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -76,8 +77,9 @@ pub(crate) struct Found {
 impl Loaded {
     /// The export named `name`. The result does not outlive the module, whatever its lifetime says.
     pub(crate) fn export(&self, name: &[u8]) -> Option<Found> {
-        let index = self.tables.exports.lookup(name)?;
-        let symbol = self.tables.exports.symbol(index)?;
+        let exports = self.tables.borrowed.get().exports;
+        let index = exports.lookup(name)?;
+        let symbol = exports.symbol(index)?;
         let value = self.value(&symbol)?;
         Some(Found {
             index,
@@ -107,7 +109,7 @@ impl Loaded {
     }
 
     pub(crate) fn export_names(&self) -> impl Iterator<Item = &[u8]> {
-        self.tables.exports.iter().map(|(_, symbol)| symbol.name)
+        self.tables.exports().iter().map(|(_, symbol)| symbol.name)
     }
 
     pub(crate) fn manifest(&self) -> &Manifest<'_> {
@@ -165,13 +167,35 @@ impl Drop for Loaded {
 /// The tables for looking up names and types: in the module's own first segment, or a copy.
 #[derive(Debug)]
 pub(crate) struct Tables {
-    /// Borrows from the copy, or from the mapping, which [`Loaded`] drops after this.
-    exports: Exports<'static>,
-    manifest_bytes: &'static [u8],
+    borrowed: MayDangle<Borrowed>,
     /// Decoded at the first question about a type.
     manifest: OnceLock<Box<Manifest<'static>>>,
     /// What the others borrow from, unless it is the mapping.
     copy: Option<NonNull<[u8]>>,
+}
+
+/// What borrows from the copy, or from the mapping, which [`Loaded`] drops after this.
+#[derive(Debug, Clone, Copy)]
+struct Borrowed {
+    exports: Exports<'static>,
+    manifest: &'static [u8],
+}
+
+/// A value with references to memory that may go before a function returns that it was given to: references
+/// that are arguments promise that it stays, but not those in this.
+struct MayDangle<T: Copy>(MaybeUninit<T>);
+
+impl<T: Copy> MayDangle<T> {
+    fn get(&self) -> T {
+        // SAFETY: there is always a value.
+        unsafe { self.0.assume_init() }
+    }
+}
+
+impl<T: Copy> fmt::Debug for MayDangle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MayDangle")
+    }
 }
 
 // SAFETY: the copy is this one's own, and nobody writes to it.
@@ -194,23 +218,26 @@ impl Tables {
             (None, None) => unreachable!("there is a copy of what is not in memory"),
         };
         let manifest = image.manifest_range();
-        Self {
+        let borrowed = Borrowed {
             exports: (image.exports_in(bytes)).expect("they are as long as in the file"),
-            manifest_bytes: &bytes[manifest.start - range.start..manifest.end - range.start],
+            manifest: &bytes[manifest.start - range.start..manifest.end - range.start],
+        };
+        Self {
+            borrowed: MayDangle(MaybeUninit::new(borrowed)),
             manifest: OnceLock::new(),
             copy,
         }
     }
 
     pub(crate) fn exports(&self) -> Exports<'_> {
-        self.exports
+        self.borrowed.get().exports
     }
 
     fn manifest(&self) -> &Manifest<'_> {
         if let Some(manifest) = self.manifest.get() {
             return manifest;
         }
-        let manifest = Manifest::decode(self.manifest_bytes);
+        let manifest = Manifest::decode(self.borrowed.get().manifest);
         let manifest = Box::new(manifest.expect("parsing the image has decoded it"));
         // A process that is forked off would wait for ever for a thread that is in the middle of it.
         let _forks = fork::hold_off();

@@ -232,3 +232,53 @@ impl Placed<'_> {
         executable(self.image.machine(), &segments, &symbols)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use farcall_testkit::Linker;
+
+    use super::*;
+    use crate::made_object;
+
+    /// The words of `own` and the initial value of `local`.
+    fn words(placed: &Placed<'_>) -> [u64; 5] {
+        let own = placed.symbols().find(|it| it.name == b"own").unwrap();
+        let word_at = |address: u64| {
+            let mut segments = placed.segments();
+            let segment = segments
+                .find(|it| (it.address..it.address + it.bytes.len() as u64).contains(&address));
+            let segment = segment.unwrap();
+            let at = usize::try_from(address - segment.address).unwrap();
+            u64::from_le_bytes(*segment.bytes[at..].first_chunk().unwrap())
+        };
+        let template = placed.base + placed.image.tls().unwrap().vaddr;
+        let [itself, other, absent, plain] =
+            [0, 8, 16, 24].map(|offset| word_at(own.address + offset));
+        assert_eq!(itself, own.address + made_object::PLAIN as u64);
+        assert_eq!(word_at(template), own.address);
+        [
+            itself - placed.base,
+            other,
+            absent,
+            plain,
+            own.address - placed.base,
+        ]
+    }
+
+    #[test]
+    fn an_image_is_the_same_wherever_it_is_but_for_its_addresses() {
+        for machine in [Machine::X86_64, Machine::Aarch64] {
+            let object = made_object::object(machine);
+            let image = Linker::new().add("made.o", &object).link().unwrap();
+            let image = Image::parse(&image).unwrap();
+            let define = |name: &[u8]| (name == b"other").then_some(0x7000_0000_1000);
+            let at = |base| words(&place(&image, base, define).unwrap());
+            let low = at(0);
+            assert_eq!(low[1..4], [0x7000_0000_1004, 0, made_object::PLAIN_VALUE]);
+            assert_eq!(low, at(0x5555_0000_0000));
+            let missing = place(&image, 0, |_| None).unwrap_err();
+            assert_eq!(missing.to_string(), "not defined: other");
+            assert!(place(&image, 1, define).is_err());
+        }
+    }
+}
