@@ -16,6 +16,7 @@ mod checks;
 mod command;
 mod demo;
 mod fuzz;
+mod nightly;
 mod packages;
 mod setup;
 mod test;
@@ -52,6 +53,16 @@ const TASKS: &[Task] = &[
         name: "fuzz",
         summary: "fuzz the linker, the image reader and the loader; `fuzz SECONDS [TARGET]`, or `fuzz smoke`",
         run: fuzz::run,
+    },
+    Task {
+        name: "miri",
+        summary: "run the form of images and the way to a module in Miri, two minutes, with nightly",
+        run: nightly::miri,
+    },
+    Task {
+        name: "tsan",
+        summary: "run the loader's tests of threads under ThreadSanitizer, with nightly",
+        run: nightly::tsan,
     },
     Task {
         name: "lint",
