@@ -141,6 +141,8 @@ impl UnwindIndex {
         let count = u32::try_from(self.n_entries).expect("the memory is smaller than that");
         // SAFETY: the table's memory stays as long as the table.
         unsafe { self.count.as_ref() }.store(count.to_le(), Ordering::Release);
+        #[cfg(test)]
+        tests::note_store(self);
     }
 
     /// Names the functions of the image that has these entries: pairs of a function and its record, by
@@ -209,6 +211,8 @@ impl UnwindIndex {
         let entry = unsafe { self.entries.add(index) };
         // SAFETY: the table's memory stays as long as the table, and is written atomically only.
         unsafe { entry.as_ref() }.store((function | record << 32).to_le(), Ordering::Release);
+        #[cfg(test)]
+        tests::note_store(self);
     }
 }
 
@@ -246,7 +250,173 @@ fn to_usize(value: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::collections::HashSet;
+
     use super::*;
+
+    /// What a search may see: the number of entries, and all that there are.
+    type Seen = (usize, Vec<(u64, u64)>);
+
+    thread_local! {
+        /// What was there after each store.
+        static STORES: RefCell<Vec<Seen>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub(super) fn note_store(index: &UnwindIndex) {
+        // SAFETY: the table's memory stays as long as the table.
+        let count = u32::from_le(unsafe { index.count.as_ref() }.load(Ordering::Relaxed));
+        let seen = (usize::try_from(count).unwrap(), entries(index));
+        STORES.with_borrow_mut(|stores| stores.push(seen));
+    }
+
+    /// How far a search is.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    enum Search {
+        Start,
+        First {
+            count: usize,
+        },
+        Last {
+            count: usize,
+        },
+        Middle {
+            low: usize,
+            high: usize,
+        },
+        Next {
+            low: usize,
+            high: usize,
+        },
+        Found {
+            at: usize,
+        },
+        /// The record, and where its function starts.
+        End(Option<(u64, u64)>),
+    }
+
+    impl Search {
+        /// The next word that libgcc reads (`unwind-dw2-fde-dip.c`): what it sees, and what it does then.
+        fn step(self, pc: u64, (n_entries, entries): &Seen) -> Self {
+            let start = |at: usize| entries.get(at).map_or(0, |entry| entry.0);
+            match self {
+                Self::Start if *n_entries == 0 => Self::End(None),
+                Self::Start => Self::First { count: *n_entries },
+                Self::First { .. } if pc < start(0) => Self::End(None),
+                Self::First { count } => Self::Last { count },
+                Self::Last { count } if pc < start(count - 1) => Self::Middle {
+                    low: 0,
+                    high: count - 1,
+                },
+                Self::Last { count } => Self::Found { at: count - 1 },
+                Self::Middle { low, high } => {
+                    assert!(low < high, "libgcc would end the process");
+                    let middle = usize::midpoint(low, high);
+                    match pc < start(middle) {
+                        true => Self::Middle { low, high: middle },
+                        false => Self::Next { low, high },
+                    }
+                }
+                Self::Next { low, high } => {
+                    let middle = usize::midpoint(low, high);
+                    match pc >= start(middle + 1) {
+                        true => Self::Middle {
+                            low: middle + 1,
+                            high,
+                        },
+                        false => Self::Found { at: middle },
+                    }
+                }
+                Self::Found { at } => Self::End(Some((entries[at].1, entries[at].0))),
+                Self::End(_) => self,
+            }
+        }
+    }
+
+    /// Searches for `pc` with the stores that `change` makes between any two words that are read: each way is
+    /// tried. All ways must find this function and its record.
+    fn search_meanwhile(
+        index: &mut UnwindIndex,
+        (pc, function, record): (u64, u64, u64),
+        change: impl FnOnce(&mut UnwindIndex),
+    ) {
+        STORES.take();
+        note_store(index);
+        change(index);
+        let stores = STORES.take();
+        assert!(stores.len() > 2, "something changes");
+        let mut ways: Vec<(Search, usize)> = vec![(Search::Start, 0)];
+        let mut known = HashSet::new();
+        let mut n_ends = 0;
+        while let Some((search, stored)) = ways.pop() {
+            if let Search::End(found) = search {
+                assert_eq!(found, Some((record, function)), "after store {stored}");
+                n_ends += 1;
+                continue;
+            }
+            for (now, seen) in stores.iter().enumerate().skip(stored) {
+                let next = (search.step(pc, seen), now);
+                if known.insert(next) {
+                    ways.push(next);
+                }
+            }
+        }
+        assert_eq!(
+            n_ends,
+            stores.len(),
+            "each state is the last one of some search"
+        );
+    }
+
+    #[test]
+    fn a_search_finds_what_stays_whatever_comes_and_goes_meanwhile() {
+        let mut memory = Memory::new();
+        let mut index = memory.index();
+        let start = index.header.next_multiple_of(1 << 12) + (1 << 16);
+        let line = |number: u64| start + number * GRANULE;
+        let lines = index.add_lines(line(0)..line(6), 2).unwrap();
+        // The images that stay: of two lines, and of one with two functions.
+        let stays = [
+            (line(1) + 100, line(1) + 8, start + 1),
+            (line(4) + 5, line(4), start + 2),
+            (line(4) + 50, line(4) + 40, start + 3),
+        ];
+        index.fill(
+            &lines,
+            line(1)..line(3),
+            [(line(1) + 8, start + 1)].into_iter(),
+        );
+        let two = [(line(4), start + 2), (line(4) + 40, start + 3)];
+        index.fill(&lines, line(4)..line(5), two.into_iter());
+        for stay in stays {
+            // Before, between and after those.
+            for (first, last) in [(0, 1), (3, 4), (5, 6)] {
+                let code = line(first)..line(last);
+                let functions = [(code.start + 1, start + 4), (code.start + 63, start + 5)];
+                search_meanwhile(&mut index, stay, |index| {
+                    index.fill(&lines, code.clone(), functions.into_iter());
+                });
+                search_meanwhile(&mut index, stay, |index| index.clear(&lines, code.clone()));
+                // One goes, and another one comes at once.
+                search_meanwhile(&mut index, stay, |index| {
+                    index.fill(&lines, code.clone(), functions.into_iter());
+                    index.clear(&lines, code.clone());
+                    index.fill(&lines, code.clone(), functions.into_iter().skip(1));
+                });
+                index.clear(&lines, code);
+            }
+        }
+        for (round, stay) in (0..).zip(stays) {
+            let code = line(6 + 4 * round);
+            search_meanwhile(&mut index, stay, |index| {
+                index.add_lines(code..code + GRANULE, 4).unwrap();
+                let large = code + GRANULE;
+                let entries = index.add_entries(large, 5).unwrap();
+                let functions = (0..4).map(|at| (large + 10 * at, start + at));
+                index.fill_entries(&entries, large, functions);
+            });
+        }
+    }
 
     struct Memory(Box<[u64]>);
 
