@@ -25,7 +25,7 @@ const NOT_IN_MIRI: [&str; 5] = [
 
 /// What has threads, by the file of tests and the tests of it.
 const THREADS: [(&str, &[&str]); 2] = [
-    ("stress", &["eight_threads_throw", "what_dlopen"]),
+    ("stress", &["eight_threads_throw"]),
     (
         "loading",
         &["threads::", "lifetime::", "thread_local_models::"],

@@ -276,3 +276,33 @@ fn code_that_is_zeroed_is_zero_however_large_the_image_is() {
         );
     }
 }
+
+#[test]
+fn a_file_that_is_overwritten_or_truncated_is_no_part_of_what_was_loaded() {
+    require_tools!("clang-22");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("image");
+    let loader = Loader::new();
+    for size in [10, 200_000] {
+        let source = format!(
+            "const volatile char constants[{size}] = {{ [0 ... {size} - 1] = 5 }};
+            static int (*volatile next)(void);
+            static int sum(void) {{ int all = 0; for (int i = 0; i < {size}; i++) all += constants[i]; return all; }}
+            int check(void) {{ next = sum; return next() == 5 * {size}; }}"
+        );
+        std::fs::write(&path, image("overwritten.c", &source)).unwrap();
+        let load = || {
+            // SAFETY: the file is the test's; what is read of it is an image.
+            unsafe { loader.load_file(&path, &[]) }
+        };
+        // The second time a large image comes another way.
+        drop(load().unwrap());
+        let module = load().unwrap();
+        std::fs::write(&path, vec![0xff; 2 * size]).unwrap();
+        assert_eq!(call(&module, "check"), 1);
+        std::fs::write(&path, []).unwrap();
+        assert_eq!(call(&module, "check"), 1);
+        load().unwrap_err();
+        module.unload().unwrap();
+    }
+}

@@ -10,6 +10,8 @@
 pub(crate) mod child;
 pub(crate) mod harmless;
 
+use std::path::Path;
+
 use farcall_image::Image;
 use farcall_loader::{Error, Loader, Module, TrustedImage};
 use farcall_testkit::{Linker, tools};
@@ -38,12 +40,23 @@ pub(crate) fn image_with(name: &str, source: &str, options: &[&str]) -> Vec<u8> 
 
 /// The image of one source and of what it needs of the compiler's own library.
 pub(crate) fn image_with_libgcc(name: &str, source: &str) -> Vec<u8> {
+    link_with_libgcc(&[object(name, source, &[])])
+}
+
+/// The same of sources that are files.
+pub(crate) fn image_of_files(sources: &[impl AsRef<Path>]) -> Vec<u8> {
+    let objects = sources.iter().map(|source| compiled(source.as_ref(), &[]));
+    link_with_libgcc(&objects.collect::<Vec<_>>())
+}
+
+fn link_with_libgcc(objects: &[Vec<u8>]) -> Vec<u8> {
     let output = tools::run("clang-22", &["--rtlib=libgcc", "-print-libgcc-file-name"]).unwrap();
     let path = String::from_utf8(output.stdout).unwrap();
     let library = std::fs::read(path.trim()).unwrap();
-    let object = object(name, source, &[]);
     let mut linker = Linker::new();
-    linker.add(object_name(name), &object);
+    for (index, object) in objects.iter().enumerate() {
+        linker.add(format!("{index}.o"), object);
+    }
     linker.library("libgcc.a", &library).link().unwrap()
 }
 
@@ -78,8 +91,13 @@ fn object_name(source: &str) -> String {
 fn object(name: &str, source: &str, options: &[&str]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let source_path = folder.path().join(name);
-    let object = folder.path().join("object.o");
     std::fs::write(&source_path, format!("{PRELUDE}{source}")).unwrap();
+    compiled(&source_path, options)
+}
+
+fn compiled(source_path: &Path, options: &[&str]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let object = folder.path().join("object.o");
     let args = [
         "-fPIC",
         "-O1",
