@@ -100,6 +100,9 @@ impl Module {
     /// Integers are extended to the register's width as the signature says, with their sign when
     /// it says nothing; an `i1` without.
     ///
+    /// Costs a look-up of the name, whose type is parsed and compared, and moving the arguments; it allocates and
+    /// locks no more than [`Module::lookup`]. Any thread may call it, several at a time, as far as the function may be.
+    ///
     /// # Safety
     ///
     /// The function has this type (which is checked where the manifest knows it), every pointer

@@ -10,6 +10,32 @@
 //! Loading runs code. Which image may run is the caller's decision, made in one place:
 //! [`TrustedImage::assume_trusted`].
 //!
+//! # Cost and threads
+//!
+//! *n* is the image's size in bytes, *i* the number of its imports, *s* that of modules in scope. Any thread may make any
+//! call, also from constructors, destructors and functions of images, several at a time, and a forked child goes on
+//! with the modules that it has. No lock of the loader's is held while code of images runs.
+//!
+//! | call | cost | locks |
+//! |---|---|---|
+//! | [`Loader::new`], `define…`, `host_exports`, … | an allocation | none: takes the loader alone |
+//! | [`TrustedImage::assume_trusted`], `named` | an allocation at most | none |
+//! | [`Loader::load`], small image | O(n + i·s), about 1 µs, no system call once there is a window | windows; for each import that the process or a library has, the dynamic linker's |
+//! | `load`, image of 128 KiB or more | as above and some system calls, about 1 µs a page of 4 KiB | the same |
+//! | [`Loader::load_all`] | the sum of its images', and a table of their exports | the same |
+//! | [`Loader::load_file`] | reading and parsing the file, then `load` | the same |
+//! | [`Loader::map_file`] | parsing, which reads the tables, then mapping: no copy of constants and code | the same |
+//! | [`Module::address`] | a hash look-up, O(1) | none |
+//! | [`Module::lookup`], [`Module::signature`], [`Module::exports`] | the same, O(1) an export, and at the first of them O(manifest) | none, but forks wait at the first |
+//! | [`Definition::export`] | as `lookup` | users of the module |
+//! | calling through [`Symbol`] | that of a call through a pointer | none |
+//! | [`Module::invoke`] | parsing the type, and O(arguments) | as `lookup` |
+//! | [`Module::unload`], dropping | destructors, then about 0.1 µs; O(modules that it imports from) | windows, users of those, the C library's for exit handlers |
+//! | [`place()`] | O(n), an allocation a segment | none |
+//!
+//! A signal handler may call functions of modules, and [`Module::address`] when the name is there; the rest allocates or
+//! locks. A function that uses thread-local variables allocates where a thread first uses its module's.
+//!
 //! # Examples
 //!
 //! ```no_run

@@ -100,7 +100,7 @@ impl Default for Loader {
 }
 
 impl Loader {
-    /// A loader with no definitions that looks among the host's exports.
+    /// A loader with no definitions that looks among the host's exports. It costs nothing.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -115,6 +115,8 @@ impl Loader {
 
     /// Says what `name` means. The last definition of a name wins; modules that are loaded already
     /// keep what they are bound to.
+    ///
+    /// Costs an entry in a table and its name's copy.
     pub fn define(&mut self, name: &str, definition: Definition) -> &mut Self {
         self.definitions.insert(name.into(), definition);
         self
@@ -124,12 +126,16 @@ impl Loader {
     ///
     /// An import of another type is an error at load. A function that may unwind, because a C++
     /// exception or a panic passes through it, is an `extern "C-unwind" fn`.
+    ///
+    /// Costs what [`Loader::define`] does, and the type's description.
     pub fn define_function<F: FunctionPointer>(&mut self, name: &str, function: F) -> &mut Self {
         self.define(name, Definition::function(function))
     }
 
     /// Whether names are looked for among what the host and its libraries export. They are unless
     /// this says otherwise.
+    ///
+    /// An import that is found there costs a `dlsym`, under the dynamic linker's lock.
     pub fn host_exports(&mut self, search: bool) -> &mut Self {
         self.host_exports = search;
         self
@@ -174,7 +180,8 @@ impl Loader {
     }
 
     /// Adds a system library, named as for `dlopen`: `libm.so.6`. It is opened by the first load that
-    /// needs it, which takes the dynamic linker's lock and runs the library's constructors.
+    /// needs it, which takes the dynamic linker's lock and runs the library's constructors. Adding it costs its name.
+    /// That it does not open is an error of loads that find a name nowhere, which say why.
     pub fn library(&mut self, name: &str) -> &mut Self {
         self.libraries.push(Arc::new(NamedLibrary {
             name: name.to_owned(),
@@ -199,9 +206,16 @@ impl Loader {
     ///
     /// Modules of `scope` whose exports it imports stay loaded as long as it does.
     ///
-    /// Any thread may call it, several at a time. No lock is held while constructors run, so that they
-    /// may load too. An import costs a search in each place until it is found; of the places the
-    /// process's exports and the system libraries take the dynamic linker's lock.
+    /// # Cost and threads
+    ///
+    /// Any thread may call it, several at a time, also from constructors, destructors and functions of images:
+    /// no lock is held while they run. A signal handler may not, nor a fork handler.
+    ///
+    /// O(size): a copy, the relocations, the functions that unwind. A small image is loaded with no system call
+    /// once there is a window; one of 128 KiB or more takes some. An import costs a search in each place until it is
+    /// found; of the places the process's exports and the system libraries take the dynamic linker's lock. The
+    /// lock of windows is held to find a place and to enter what unwinds; that of thread-local variables by images
+    /// that have some.
     ///
     /// # Errors
     ///
@@ -235,9 +249,11 @@ impl Loader {
     /// are unloaded when none has an owner and nothing else imports from any, their destructors in
     /// the reverse order of their constructors.
     ///
-    /// Any thread may call it, several at a time. The time is that of loading one after the other in
-    /// the right order, and of a table of what all of them export, so that finding an import among
-    /// them does not depend on how many they are.
+    /// # Cost and threads
+    ///
+    /// As [`Loader::load`]. The time is that of loading one after the other in the right order, and of a table of
+    /// what all of them export, so that finding an import among them does not depend on how many they are. Chains
+    /// and circles take no stack.
     ///
     /// # Errors
     ///
@@ -251,7 +267,11 @@ impl Loader {
         Ok(modules)
     }
 
-    /// Loads an image from a file, read into private memory first.
+    /// Loads an image from a file, read into private memory first: what happens to the file later is nothing to the
+    /// module.
+    ///
+    /// Costs the reading and [`Image::parse`], and is otherwise as [`Loader::load`]. The bytes that were read are
+    /// freed at the end.
     ///
     /// # Safety
     ///
@@ -278,7 +298,8 @@ impl Loader {
     /// Loads an image from a file that stays as it is: constants and code of a large one are mapped from
     /// it, so that all processes that load it share one copy, and what nobody uses is never read.
     ///
-    /// Costs no copy of a large file, unlike [`Loader::load_file`], and counts on it as `dlopen` does.
+    /// Costs no copy of a large file, unlike [`Loader::load_file`], and counts on it as `dlopen` does. A file of less
+    /// than 128 KiB is read. Otherwise as [`Loader::load`].
     ///
     /// # Safety
     ///
@@ -318,7 +339,7 @@ impl Loader {
     /// # Safety
     ///
     /// Call it on the main thread. Other threads of the process must bear that it exits and that its
-    /// signal actions change.
+    /// signal actions change. Locks that the caller holds are held for good.
     ///
     /// # Errors
     ///

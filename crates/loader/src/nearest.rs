@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 const MAX_NAMES: usize = 3;
 
 /// The candidates most like `name`, best first, at most three; those that differ in more than a
-/// third of it are not alike.
+/// third of it are not alike. O(candidates), and for each that is about as long the product of both lengths.
 pub fn nearest<'a>(name: &[u8], candidates: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
     let limit = (name.len() / 3).max(1);
     let mut best = BTreeSet::new();

@@ -64,6 +64,8 @@ const MAX_SPAN: u64 = 1 << 32;
 /// Places an image at `base`, its load bias. `define` gives the addresses of imports; weak ones that it
 /// does not give are null.
 ///
+/// It costs a copy of the image and its relocations, and takes no lock.
+///
 /// Thread-local variables get their places as in a program that is linked statically: they are the
 /// first module's.
 ///

@@ -12,7 +12,8 @@ pub struct TrustedImage<'data> {
 }
 
 impl<'data> TrustedImage<'data> {
-    /// Vouches for an image. It is named by its digest until [`TrustedImage::named`].
+    /// Vouches for an image. It is named by its digest until [`TrustedImage::named`]. Nothing is checked and no lock
+    /// taken; the digest is not verified.
     ///
     /// # Safety
     ///
