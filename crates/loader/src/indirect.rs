@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use farcall_image::{Image, SymbolKind};
 
 use crate::mapping::Callable;
-use crate::sys::noexcept;
+use crate::sys::{machine, noexcept};
 
 /// A word that gets the address of an indirect function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,13 +44,14 @@ impl IndirectFunctions {
         let exports = image.all_exports();
         let exports = exports.filter(|(_, symbol)| symbol.kind == SymbolKind::IndirectFunction);
         let exports = exports.map(|(_, symbol)| symbol.value);
+        let arguments = machine::resolver_arguments();
         let resolvers = words.iter().map(|word| word.resolver).chain(exports);
         for resolver in resolvers {
             chosen.0.entry(resolver).or_insert_with(|| {
                 let code = memory.bias().wrapping_add(resolver);
-                // SAFETY: the image's form says that this is code; it takes no arguments. The rest
-                // is the caller's contract.
-                unsafe { noexcept::call(code, [0; 3]) }
+                // SAFETY: the image's form says that this is code; it takes these arguments or none. The
+                // rest is the caller's contract.
+                unsafe { noexcept::call(code, arguments) }
             });
         }
         for word in words {

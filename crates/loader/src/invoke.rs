@@ -1,9 +1,7 @@
 //! Calling a function whose type is known only at run time.
 //!
-//! A calling convention that fills integer registers, floating-point registers and the stack each
-//! in order and independently can be served by one function type that fills them all: what a
-//! callee does not expect it does not look at. The System V convention of x86-64 is such (x86-64
-//! psABI, "Parameter Passing"), and the caller removes the stack arguments.
+//! What each register and stack slot holds is worked out here; [`registers`](crate::sys::registers) says
+//! why a call then is one for all types.
 
 use std::ffi::c_void;
 
@@ -11,15 +9,12 @@ use farcall_image::{Parameter, Signature, ValueType};
 
 use crate::demangle::demangle_type;
 use crate::sys::catch;
+use crate::sys::machine::calls::{INTEGER_REGISTERS, to_float, to_integer};
+use crate::sys::registers::{FLOAT_REGISTERS, STACK_SLOTS};
 use crate::{Error, Module, Result};
 
-#[cfg(target_arch = "x86_64")]
-const INTEGER_REGISTERS: usize = 6;
-#[cfg(target_arch = "x86_64")]
-const FLOAT_REGISTERS: usize = 8;
-
 /// The most arguments that a dynamic call passes on the stack, after those in registers.
-pub const MAX_STACK_ARGUMENTS: usize = 16;
+pub const MAX_STACK_ARGUMENTS: usize = STACK_SLOTS;
 
 /// An argument of a dynamic call.
 #[derive(Debug)]
@@ -160,60 +155,6 @@ impl Attempt<'_> {
     }
 }
 
-macro_rules! filling_function {
-    ($result:ty) => {
-        unsafe extern "C-unwind" fn(
-            // Integer registers.
-            u64, u64, u64, u64, u64, u64,
-            // Floating-point registers.
-            f64, f64, f64, f64, f64, f64, f64, f64,
-            // Stack slots.
-            u64, u64, u64, u64, u64, u64, u64, u64,
-            u64, u64, u64, u64, u64, u64, u64, u64,
-        ) -> $result
-    };
-}
-
-/// A function that gives an integer or nothing.
-#[cfg(target_arch = "x86_64")]
-type ToInteger = filling_function!(u64);
-/// A function that gives a floating-point number.
-#[cfg(target_arch = "x86_64")]
-type ToFloat = filling_function!(f64);
-
-/// Calls `$function` with what a [`Call`] has for each register and slot.
-macro_rules! spread {
-    ($call:expr, $function:expr) => {{
-        let [i0, i1, i2, i3, i4, i5] = $call.integers.values;
-        let [f0, f1, f2, f3, f4, f5, f6, f7] = $call.floats.values.map(f64::from_bits);
-        let [
-            s0,
-            s1,
-            s2,
-            s3,
-            s4,
-            s5,
-            s6,
-            s7,
-            s8,
-            s9,
-            sa,
-            sb,
-            sc,
-            sd,
-            se,
-            sf,
-        ] = $call.stack.values;
-        // SAFETY: the contract of `Call::make`.
-        unsafe {
-            $function(
-                i0, i1, i2, i3, i4, i5, f0, f1, f2, f3, f4, f5, f6, f7, s0, s1, s2, s3, s4, s5, s6,
-                s7, s8, s9, sa, sb, sc, sd, se, sf,
-            )
-        }
-    }};
-}
-
 /// What registers and stack hold at a call.
 #[derive(Debug)]
 struct Call<'a> {
@@ -289,12 +230,12 @@ impl<'a> Call<'a> {
     ///
     /// A function of the call's signature is at `function`, and the arguments are what it wants.
     unsafe fn make(&self, function: *const c_void) -> Value {
+        let (integers, floats) = (self.integers.values, self.floats.values);
+        let stack = self.stack.values;
         match *self.result {
             ValueType::Float | ValueType::Double => {
-                // SAFETY: a function takes its arguments from the registers and stack slots that
-                // its own type says, which this type fills among others.
-                let function = unsafe { std::mem::transmute::<*const c_void, ToFloat>(function) };
-                let bits = spread!(self, function).to_bits();
+                // SAFETY: the caller's contract.
+                let bits = unsafe { to_float(function, integers, floats, stack) };
                 if *self.result == ValueType::Float {
                     // A `float` is the low half of the register.
                     let [b0, b1, b2, b3, ..] = bits.to_le_bytes();
@@ -302,25 +243,19 @@ impl<'a> Call<'a> {
                 }
                 Value::Double(f64::from_bits(bits))
             }
-            ValueType::Void => {
-                // SAFETY: as above; the result register holds nothing of meaning.
-                let function = unsafe { std::mem::transmute::<*const c_void, ToInteger>(function) };
-                spread!(self, function);
-                Value::Void
-            }
-            ValueType::Int(bits) => {
-                // SAFETY: as above.
-                let function = unsafe { std::mem::transmute::<*const c_void, ToInteger>(function) };
-                Value::Int {
-                    bits,
-                    value: spread!(self, function) & mask(bits),
-                }
-            }
             // `new` has refused all others.
-            ValueType::Ptr | ValueType::Other(_) => {
-                // SAFETY: as above.
-                let function = unsafe { std::mem::transmute::<*const c_void, ToInteger>(function) };
-                Value::Pointer(spread!(self, function))
+            ValueType::Void | ValueType::Int(_) | ValueType::Ptr | ValueType::Other(_) => {
+                // SAFETY: the caller's contract.
+                let value = unsafe { to_integer(function, integers, floats, stack) };
+                match *self.result {
+                    // The register holds nothing of meaning.
+                    ValueType::Void => Value::Void,
+                    ValueType::Int(bits) => Value::Int {
+                        bits,
+                        value: value & mask(bits),
+                    },
+                    _ => Value::Pointer(value),
+                }
             }
         }
     }
@@ -602,8 +537,9 @@ mod tests {
         ] {
             assert_eq!(error(signature, arguments), expected, "{signature}");
         }
-        let many = format!("void ({})", vec!["i64"; 23].join(", "));
-        let mut arguments: Vec<_> = (0..23).map(Int).collect();
+        let count = INTEGER_REGISTERS + MAX_STACK_ARGUMENTS + 1;
+        let many = format!("void ({})", vec!["i64"; count].join(", "));
+        let mut arguments: Vec<_> = (0..count).map(|it| Int(it as u64)).collect();
         assert_eq!(
             error(&many, &mut arguments),
             "17 arguments go on the stack, but a dynamic call has room for 16"

@@ -67,8 +67,13 @@
 )]
 #![deny(clippy::multiple_unsafe_ops_per_block)]
 
-#[cfg(not(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64")))]
-compile_error!("the loader runs on x86-64 Linux with glibc");
+#[cfg(not(all(
+    target_os = "linux",
+    target_env = "gnu",
+    target_endian = "little",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+compile_error!("the loader runs on x86-64 and AArch64 Linux with glibc");
 
 mod components;
 pub mod cpu;

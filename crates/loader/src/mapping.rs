@@ -16,6 +16,7 @@ use crate::load::pointer;
 use crate::relocate::SegmentBytes;
 use crate::reservation::{Reservation, SystemError};
 use crate::source::{MappedFile, MemoryFile, Source};
+use crate::sys::machine::code;
 use crate::sys::memory::Protection;
 use crate::window::{self, Slot};
 
@@ -65,6 +66,26 @@ impl Memory {
             Self::Shared(slot) => slot.bias(),
         }
     }
+
+    /// Makes what has been written into a part the code that runs there.
+    fn publish_code(&self, part: &Part) -> Result<(), SystemError> {
+        let written = part.writable.as_ptr();
+        let length = part.length();
+        match self {
+            Self::Own(_) => {
+                // SAFETY: the bytes are readable where they were written, which is where they run.
+                unsafe { code::publish(written, written, length) };
+                Ok(())
+            }
+            Self::Shared(slot) => {
+                slot.publish_code(&part.addresses)
+                    .map_err(|source| SystemError {
+                        call: format!("mmap of {length} bytes of code"),
+                        source,
+                    })
+            }
+        }
+    }
 }
 
 /// Whether a file has all bytes of the segments that would be mapped from it. What is zero in memory only would
@@ -87,10 +108,14 @@ unsafe impl Send for Part {}
 unsafe impl Sync for Part {}
 
 impl Part {
+    fn length(&self) -> usize {
+        let length = usize::try_from(self.addresses.end - self.addresses.start);
+        length.expect("they are in memory")
+    }
+
     /// The bytes. No code runs that uses them.
     fn bytes_mut(&mut self) -> &mut [u8] {
-        let length = usize::try_from(self.addresses.end - self.addresses.start);
-        let length = length.expect("they are in memory");
+        let length = self.length();
         // SAFETY: who makes a part has found these bytes writable; they are initialised, as all memory of
         // the system is, no other part has them, and the result borrows this one mutably.
         unsafe { std::slice::from_raw_parts_mut(self.writable.as_ptr(), length) }
@@ -251,6 +276,14 @@ impl Draft {
                 };
                 // SAFETY: the draft is consumed, so that no reference to its bytes is left.
                 unsafe { reservation.protect(&segment.memory, protection) }?;
+            }
+        }
+        let code = image.segments().iter().filter(|it| it.executable);
+        for segment in code {
+            let mut parts = self.parts.iter();
+            // What is mapped from a file the system has made code.
+            if let Some(part) = parts.find(|it| segment.memory.contains(&it.addresses.start)) {
+                self.memory.publish_code(part)?;
             }
         }
         Ok(Callable {

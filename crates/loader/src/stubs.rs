@@ -22,8 +22,9 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use farcall_arch::Machine;
 
 use crate::fork;
+use crate::sys::machine::{code, first_call};
+use crate::sys::memory;
 use crate::sys::memory::Protection;
-use crate::sys::{first_call, memory};
 
 /// A stub of one's own. Dropping it gives its place to the next.
 ///
@@ -156,8 +157,8 @@ fn take_slot() -> io::Result<NonNull<Slot>> {
 
 /// The slots of a new block.
 fn new_block() -> io::Result<impl DoubleEndedIterator<Item = FreeSlot>> {
-    let code = Reserved(memory::reserve(2 * BLOCK_SIZE)?);
-    let start = code.0.as_ptr();
+    let block = Reserved(memory::reserve(2 * BLOCK_SIZE)?);
+    let start = block.0.as_ptr();
     let slots = start.wrapping_add(BLOCK_SIZE);
     // SAFETY: the pages are new, and nothing refers to them.
     unsafe { memory::protect(start, 2 * BLOCK_SIZE, Protection::ReadWrite) }?;
@@ -170,10 +171,11 @@ fn new_block() -> io::Result<impl DoubleEndedIterator<Item = FreeSlot>> {
         let fits = machine.write_stub(stub, address, address + BLOCK_SIZE as u64);
         assert!(fits, "a block is smaller than the distance may be");
     }
-    first_call::make_code_visible(bytes);
+    // SAFETY: the bytes are readable where they were written, which is where they run.
+    unsafe { code::publish(start, start, BLOCK_SIZE) };
     // SAFETY: the pages are this function's, and the reference to them is not used any more.
     unsafe { memory::protect(start, BLOCK_SIZE, Protection::ReadExecute) }?;
-    std::mem::forget(code);
+    std::mem::forget(block);
     let offsets = (0..BLOCK_SIZE).step_by(size_of::<Slot>());
     Ok(offsets.map(move |offset| {
         let slot = slots.wrapping_add(offset).cast();

@@ -12,12 +12,12 @@ mod common;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use common::{image, system_loader};
 use farcall_image::Image;
 use farcall_loader::TrustedImage;
-use farcall_testkit::require_tools;
+use farcall_testkit::{require_tools, tools};
 
 /// Names the image that this process is to run.
 const IMAGE: &str = "FARCALL_TEST_IMAGE";
@@ -54,7 +54,7 @@ const CASES: &[(&str, fn())] = &[
 fn output(name: &str, source: &str, args: &[&str]) -> Output {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), image(name, source)).unwrap();
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = tools::start(std::env::current_exe().unwrap());
     command.env(IMAGE, file.path()).args(args).output().unwrap()
 }
 

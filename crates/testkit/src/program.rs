@@ -228,6 +228,7 @@ fn is_cpp(source: &Path) -> bool {
 
 fn clang(driver: &str, args: &[OsString], output: &Path) -> Result<(), Error> {
     let mut args = args.to_vec();
+    args.extend(tools::CLANG_TARGET.iter().map(OsString::from));
     args.extend([OsString::from("-o"), output.into()]);
     tools::run(driver, &args).map(drop)
 }
@@ -244,6 +245,7 @@ fn digest<'a>(args: &[OsString], files: impl IntoIterator<Item = &'a Path>) -> R
     };
     let mut hasher = DefaultHasher::new();
     compiler.hash(&mut hasher);
+    tools::CLANG_TARGET.hash(&mut hasher);
     args.hash(&mut hasher);
     for file in files {
         fs::read(file)
@@ -255,8 +257,6 @@ fn digest<'a>(args: &[OsString], files: impl IntoIterator<Item = &'a Path>) -> R
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
     use super::*;
 
     #[test]
@@ -286,7 +286,7 @@ mod tests {
             }
             assert_eq!(bitcode, program.bitcode(level).unwrap(), "made once");
             let native = program.executable(level).unwrap();
-            assert_eq!(Command::new(native).status().unwrap().code(), Some(42));
+            assert_eq!(tools::start(native).status().unwrap().code(), Some(42));
         }
         let other = program.clone().flag("-DOTHER");
         assert_ne!(

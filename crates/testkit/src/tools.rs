@@ -31,6 +31,49 @@ macro_rules! require_tools {
     };
 }
 
+/// What makes clang compile for the machine that the tests run on, which may be an emulated one.
+///
+/// The compiler's own library is not linked to what tests load, so that code may not call it for what
+/// processors have instructions for.
+pub const CLANG_TARGET: &[&str] = if cfg!(target_arch = "aarch64") {
+    &["--target=aarch64-linux-gnu", "-mno-outline-atomics"]
+} else {
+    &[]
+};
+
+/// The words that start a program of the machine that the tests run on: those by which cargo was told to
+/// start the tests, none where the machine is the real one.
+#[must_use]
+pub fn emulator() -> Vec<String> {
+    let machine = env::consts::ARCH.to_uppercase();
+    let words = env::var(format!("CARGO_TARGET_{machine}_UNKNOWN_LINUX_GNU_RUNNER"));
+    let words = words.unwrap_or_default();
+    words.split_whitespace().map(str::to_owned).collect()
+}
+
+/// A command that starts a program of the machine that the tests run on.
+#[must_use]
+pub fn start(program: impl AsRef<OsStr>) -> Command {
+    let words = emulator();
+    let Some((emulator, options)) = words.split_first() else {
+        return Command::new(program);
+    };
+    let mut command = Command::new(emulator);
+    command.args(options).arg(program);
+    command
+}
+
+/// Whether the calling test, which says why it needs a real machine, has to be skipped because this one is
+/// emulated.
+#[must_use]
+pub fn skips_emulated(why: &str) -> bool {
+    let is_emulated = !emulator().is_empty();
+    if is_emulated {
+        say_skipped(&format!("needs a machine that is not emulated: {why}"));
+    }
+    is_emulated
+}
+
 /// The full path of a program on `PATH`.
 ///
 /// # Errors
@@ -87,15 +130,16 @@ pub fn skips_without(tools: &[&str]) -> bool {
         env::var_os(REQUIRE_ALL).is_none(),
         "{missing}: not installed, and {REQUIRE_ALL} is set"
     );
+    say_skipped(&format!("not installed: {missing}"));
+    true
+}
+
+fn say_skipped(why: &str) {
     let thread = thread::current();
     let test = thread.name().unwrap_or("a test");
     // Written to the stream itself: the test harness shows what the print macros print only for a test that fails.
     // A lost line is no reason to fail either.
-    let _ = writeln!(
-        std::io::stderr(),
-        "skipped: {test}: not installed: {missing}"
-    );
-    true
+    let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
 }
 
 #[cfg(test)]

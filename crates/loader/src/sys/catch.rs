@@ -1,43 +1,14 @@
 //! A frame that stops exceptions of other languages.
 //!
 //! Rust cannot catch an exception that it has not thrown: it aborts. So what must not unwind further
-//! is called from a frame of our own, with a personality that stops everything but Rust's panics and
-//! the forced unwinding of a thread that ends. Source: Itanium C++ ABI, "Exception Handling", Level I.
+//! is called from a frame of our own, which each machine's folder has, with a personality that stops
+//! everything but Rust's panics and the forced unwinding of a thread that ends. Source: Itanium C++ ABI,
+//! "Exception Handling", Level I.
 
-use std::arch::global_asm;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
 
-#[cfg(target_arch = "x86_64")]
-global_asm!(
-    ".pushsection .text.farcall_call_catching,\"ax\",@progbits",
-    ".hidden farcall_call_catching",
-    ".globl farcall_call_catching",
-    ".type farcall_call_catching, @function",
-    ".p2align 4",
-    "farcall_call_catching:",
-    ".cfi_startproc",
-    ".cfi_personality 0x1b, {personality}", // PC-relative, 32 bits.
-    "push rbp",
-    ".cfi_def_cfa_offset 16",
-    ".cfi_offset rbp, -16",
-    "mov rbp, rsp",
-    ".cfi_def_cfa_register rbp",
-    "mov rax, rdi", // The function.
-    "mov rdi, rsi", // Its argument.
-    "call rax",
-    "xor eax, eax", // No exception.
-    "farcall_call_caught:", // Or here, with the exception in rax.
-    ".hidden farcall_call_caught",
-    ".globl farcall_call_caught",
-    "pop rbp",
-    ".cfi_def_cfa rsp, 8",
-    "ret",
-    ".cfi_endproc",
-    ".size farcall_call_catching, . - farcall_call_catching",
-    ".popsection",
-    personality = sym personality,
-);
+use super::machine::calls::EXCEPTION_REGISTER;
 
 unsafe extern "C-unwind" {
     fn farcall_call_catching(
@@ -55,7 +26,7 @@ unsafe extern "C" {
 
 /// The header of an exception, of which the class says whose it is.
 #[repr(C)]
-struct UnwindException {
+pub(super) struct UnwindException {
     class: u64,
     rest: [usize; 3],
 }
@@ -114,7 +85,7 @@ impl Drop for Exception {
 }
 
 /// Decides for the frame above what becomes of an exception that reaches it.
-extern "C" fn personality(
+pub(super) extern "C" fn personality(
     version: c_int,
     actions: c_int,
     class: u64,
@@ -128,8 +99,6 @@ extern "C" fn personality(
     const HANDLER_FOUND: c_int = 6;
     const INSTALL_CONTEXT: c_int = 7;
     const CONTINUE: c_int = 8;
-    /// The register that carries the exception to a landing pad: `rax`.
-    const DATA_REGISTER: c_int = 0;
     if version != 1 {
         return FATAL_ERROR;
     }
@@ -145,7 +114,7 @@ extern "C" fn personality(
     let landing_pad = ptr::addr_of!(farcall_call_caught).addr();
     // SAFETY: the context is the one that the unwinder passed; the landing pad expects the exception
     // in this register.
-    unsafe { _Unwind_SetGR(context, DATA_REGISTER, exception.addr()) };
+    unsafe { _Unwind_SetGR(context, EXCEPTION_REGISTER, exception.addr()) };
     // SAFETY: as above; the landing pad is in the frame that this personality is for.
     unsafe { _Unwind_SetIP(context, landing_pad) };
     INSTALL_CONTEXT

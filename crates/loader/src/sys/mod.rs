@@ -1,16 +1,31 @@
-//! The system: one call each, with the system's own types.
+//! The system and the machine: one call each, with their own types.
 //!
 //! To add a system, write its `memory` and `dynamic`; nothing above names a system call.
 //!
 //! Miri is one that has memory, but no pages and no files in memory: all that is above runs in it with an image in
 //! memory of its own, as long as no code of an image is called.
+//!
+//! To add a machine, write its folder with the same interface; nothing above names a register:
+//!
+//! - `calls`: the frames that [`noexcept`] and [`catch`] call from, and [`registers`]' calls;
+//! - `code`: what makes written bytes code;
+//! - `first_call`: where a stub leads that has not been called yet;
+//! - `tls_descriptor`: the functions that TLS descriptors name, and the thread pointer;
+//! - `resolver_arguments`: what the code that chooses an indirect function is given.
 
 pub(crate) mod catch;
 pub(crate) mod cpu;
 pub(crate) mod dynamic;
-pub(crate) mod first_call;
 #[cfg_attr(miri, path = "memory_miri.rs")]
 pub(crate) mod memory;
 pub(crate) mod noexcept;
+pub(crate) mod registers;
 pub(crate) mod runtime;
 pub(crate) mod tls_descriptor;
+
+#[cfg(target_arch = "aarch64")]
+#[path = "aarch64/mod.rs"]
+pub(crate) mod machine;
+#[cfg(target_arch = "x86_64")]
+#[path = "x86_64/mod.rs"]
+pub(crate) mod machine;

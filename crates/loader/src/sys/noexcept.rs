@@ -2,30 +2,8 @@
 //!
 //! A constructor, a destructor or `main` that throws has no frame that could catch: a program ends
 //! by `std::terminate`, which prints the exception. An unwinder decides that when the search for a
-//! handler comes to a frame without unwind tables. So the frame that calls has none.
-
-use std::arch::global_asm;
-
-#[cfg(target_arch = "x86_64")]
-global_asm!(
-    ".pushsection .text.farcall_call_noexcept,\"ax\",@progbits",
-    ".hidden farcall_call_noexcept",
-    ".globl farcall_call_noexcept",
-    ".type farcall_call_noexcept, @function",
-    ".p2align 4",
-    "farcall_call_noexcept:",
-    "push rbp", // Aligns the stack, and makes the frame one that a profiler can follow.
-    "mov rbp, rsp", //
-    "mov rax, rdi", // The function.
-    "mov rdi, rsi", // Its three arguments.
-    "mov rsi, rdx", //
-    "mov rdx, rcx", //
-    "call rax", //
-    "pop rbp",  //
-    "ret",      //
-    ".size farcall_call_noexcept, . - farcall_call_noexcept",
-    ".popsection",
-);
+//! handler comes to a frame without unwind tables. So the frame that calls, which each
+//! machine's folder has, has none.
 
 unsafe extern "C" {
     fn farcall_call_noexcept(function: u64, a: u64, b: u64, c: u64) -> u64;

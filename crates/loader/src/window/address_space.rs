@@ -11,20 +11,20 @@ use farcall_arch::Machine;
 use farcall_image::ARENA_STRIDE;
 
 use super::host::{self, INDEX_SIZE};
+use super::probe;
 use super::space::{self, CHUNK, GRANULE, N_ARENAS};
 use super::state::{self, Extent, Site, State};
 use super::{MAPPED, Request, Slot, TEXT, is_mapped, pointer, to_usize};
 use crate::fork;
 use crate::host_object::{self, HostObject, HostObjectError};
+use crate::sys::machine::code;
 use crate::sys::memory::{self, Protection};
 
 /// The arenas whose memory is the window's file: the first ones.
 const N_SHARED: usize = 3;
 
-/// Memory is taken from the system in steps of this many bytes.
+/// Memory is taken from the system in steps of this many bytes, or of a page if that is more.
 const STEP: u64 = 1 << 14;
-/// What an empty chunk keeps of each arena, so that an image that comes and goes costs no system call.
-const KEPT: u64 = 1 << 12;
 /// Zeroes that are written where there was an image; more of them come from the system.
 pub(super) const FEW_ZEROES: u64 = 1 << 16;
 
@@ -41,6 +41,8 @@ pub(super) struct Window {
     /// The file, and what tells it from others: programs close files that they do not know.
     file: ManuallyDrop<OwnedFd>,
     identity: (u64, u64),
+    /// Whether new code is seen only in new mappings.
+    maps_code_again: bool,
     /// Keeps the addresses, and tells the host of them.
     #[expect(dead_code, reason = "held open")]
     object: HostObject,
@@ -93,7 +95,7 @@ impl Window {
             .map_err(system("mprotect"))?;
         let alias = memory::reserve(to_usize(size)).map_err(system("mmap"))?;
         // From here on dropping the window returns it.
-        let window = Self {
+        let mut window = Self {
             arenas: NonNull::new(pointer(arenas)).expect("the object is not at null"),
             alias,
             generation: fork::generation(),
@@ -101,6 +103,7 @@ impl Window {
             state: Mutex::new(State::new(unsafe { host::index(start, bias) })),
             file: ManuallyDrop::new(file),
             identity,
+            maps_code_again: false,
             object,
         };
         // SAFETY: nobody uses the addresses.
@@ -117,7 +120,39 @@ impl Window {
         // SAFETY: a child does not allocate in this window.
         unsafe { memory::keep_from_children(alias.as_ptr(), to_usize(size)) }
             .map_err(system("madvise"))?;
+        let code = pointer(window.code());
+        // SAFETY: they are the arena of code, in which there is no image yet.
+        let is_seen = unsafe { probe::runs_what_is_written(window.writable(TEXT, 0), code) };
+        window.maps_code_again = !is_seen;
         Ok(window)
+    }
+
+    /// Makes what has been written at these offsets of the arena of code the code that runs there.
+    pub(super) fn publish_code(&self, bytes: &Range<u64>) -> io::Result<()> {
+        let written = self.writable(TEXT, bytes.start);
+        let executed = pointer(self.address(TEXT, bytes.start));
+        // SAFETY: the window has both mappings of the arena, and both are readable.
+        unsafe { code::publish(written, executed, to_usize(bytes.end - bytes.start)) };
+        if !self.maps_code_again {
+            return Ok(());
+        }
+        if !self.has_file() {
+            return Err(io::Error::from(io::ErrorKind::NotFound));
+        }
+        let pages = state::pages(bytes);
+        let address = pointer(self.address(TEXT, pages.start));
+        let length = to_usize(pages.end - pages.start);
+        let offset = ARENA_STRIDE * TEXT as u64 + pages.start;
+        // SAFETY: the pages stay what they are, also for those who run other code of them.
+        unsafe {
+            memory::map_shared(
+                address,
+                length,
+                Protection::ReadExecute,
+                &*self.file,
+                offset,
+            )
+        }
     }
 
     pub(super) fn take(self: &Arc<Self>, request: &Request<'_>) -> Option<Slot> {
@@ -133,7 +168,7 @@ impl Window {
             let end = shape.granules(arena, place).end as u64 * GRANULE;
             let populated = part.populated[arena];
             if shape.is_in(arena) && end > populated {
-                let end = end.next_multiple_of(STEP).min(CHUNK);
+                let end = end.next_multiple_of(STEP.max(page_size())).min(CHUNK);
                 if let Err(error) = self.populate(arena, start + populated..start + end) {
                     tracing::debug!(%error, "no memory for a window");
                     part.chunk.give_back(shape, place);
@@ -216,9 +251,11 @@ impl Window {
         }
         if let Some(part) = state.give_back(site) {
             let start = CHUNK * u64::from(part.number);
+            // So that an image that comes and goes costs no system call.
+            let kept = page_size();
             for (arena, populated) in part.populated.iter_mut().enumerate() {
-                if *populated > KEPT && self.discard(arena, start + KEPT..start + *populated) {
-                    *populated = KEPT;
+                if *populated > kept && self.discard(arena, start + kept..start + *populated) {
+                    *populated = kept;
                 }
             }
         }
@@ -376,4 +413,9 @@ impl Drop for Window {
             tracing::warn!(%error, "munmap");
         }
     }
+}
+
+/// The size of a page in bytes, of which a chunk is a multiple.
+fn page_size() -> u64 {
+    memory::page_size() as u64
 }

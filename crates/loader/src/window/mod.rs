@@ -18,11 +18,13 @@
 
 mod address_space;
 mod host;
+mod probe;
 mod space;
 mod state;
 mod unwind_index;
 
 use std::any::Any;
+use std::io;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
@@ -249,6 +251,12 @@ impl Slot {
     /// If the address is not the image's in this arena.
     pub(crate) fn writable(&self, segment: PackedSegment, address: u64) -> NonNull<u8> {
         let arena = segment.arena();
+        let memory = self.window.writable(arena, self.offset(arena, address));
+        NonNull::new(memory).expect("a window is not at null")
+    }
+
+    /// Where `address` of the image is in an arena.
+    fn offset(&self, arena: usize, address: u64) -> u64 {
         let start = self.window.address(arena, 0);
         let offset = self.bias.wrapping_add(address).wrapping_sub(start);
         let own = self.window.state().range(&self.site, arena);
@@ -256,8 +264,18 @@ impl Slot {
             own.start <= offset && offset <= own.end,
             "an image is written where it is"
         );
-        let memory = self.window.writable(arena, offset);
-        NonNull::new(memory).expect("a window is not at null")
+        offset
+    }
+
+    /// Makes what has been written at these addresses of the image the code that runs there.
+    ///
+    /// # Panics
+    ///
+    /// If they are not the image's in the arena of code.
+    pub(crate) fn publish_code(&self, addresses: &Range<u64>) -> io::Result<()> {
+        let start = self.offset(TEXT, addresses.start);
+        let end = self.offset(TEXT, addresses.end);
+        self.window.publish_code(&(start..end))
     }
 
     /// Whether the segment is mapped from the image's file, whole and with its final protection.

@@ -50,7 +50,8 @@ pub(crate) fn image_of_files(sources: &[impl AsRef<Path>]) -> Vec<u8> {
 }
 
 fn link_with_libgcc(objects: &[Vec<u8>]) -> Vec<u8> {
-    let output = tools::run("clang-22", &["--rtlib=libgcc", "-print-libgcc-file-name"]).unwrap();
+    let asks = ["--rtlib=libgcc", "-print-libgcc-file-name"];
+    let output = tools::run("clang-22", &[tools::CLANG_TARGET, &asks].concat()).unwrap();
     let path = String::from_utf8(output.stdout).unwrap();
     let library = std::fs::read(path.trim()).unwrap();
     let mut linker = Linker::new();
@@ -106,7 +107,7 @@ fn compiled(source_path: &Path, options: &[&str]) -> Vec<u8> {
         "-o",
         object.to_str().unwrap(),
     ];
-    tools::run("clang-22", &[&args, options].concat()).unwrap();
+    tools::run("clang-22", &[tools::CLANG_TARGET, &args, options].concat()).unwrap();
     std::fs::read(object).unwrap()
 }
 

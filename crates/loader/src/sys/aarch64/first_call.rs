@@ -4,7 +4,6 @@
 //! this: it keeps the 128 bits of each vector register that all functions know.
 
 use std::arch::global_asm;
-use std::ffi::c_void;
 
 use crate::stubs::first_call;
 
@@ -90,19 +89,9 @@ global_asm!(
 
 unsafe extern "C" {
     fn farcall_first_call();
-    /// Cleans the data cache to where instructions are fetched from, and empties the instruction cache
-    /// (libgcc and compiler-rt).
-    fn __clear_cache(start: *const c_void, end: *const c_void);
 }
 
 /// The address of the code, ready to be jumped to.
 pub(crate) fn entry() -> u64 {
     (farcall_first_call as unsafe extern "C" fn() as *const ()).expose_provenance() as u64
-}
-
-/// Has code that was written to memory be what runs there.
-pub(crate) fn make_code_visible(code: &[u8]) {
-    let range = code.as_ptr_range();
-    // SAFETY: the addresses are those of readable memory.
-    unsafe { __clear_cache(range.start.cast(), range.end.cast()) };
 }

@@ -2,8 +2,8 @@
 
 use std::arch::global_asm;
 
+use super::tls_descriptor::{STATE_PARTS, STATE_SIZE, prepare};
 use crate::stubs::first_call;
-use crate::sys::tls_descriptor::{STATE_PARTS, STATE_SIZE, know_saved_state};
 
 global_asm!(
     ".pushsection .text.farcall_first_call,\"ax\",@progbits",
@@ -83,9 +83,6 @@ unsafe extern "C" {
 
 /// The address of the code, ready to be jumped to.
 pub(crate) fn entry() -> u64 {
-    know_saved_state();
+    prepare();
     (farcall_first_call as unsafe extern "C" fn() as *const ()).expose_provenance() as u64
 }
-
-/// Has code that was written to memory be what runs there. The processor sees to it itself.
-pub(crate) fn make_code_visible(_code: &[u8]) {}
