@@ -21,6 +21,7 @@ use farcall_arch::Machine;
 
 use crate::host_object::{self, Header, HostObject, HostObjectError, Output};
 use crate::sys::dynamic;
+use crate::sys::machine::STATIC_BLOCK_UNIT;
 
 /// The thread-local variables of one image, in every thread. Dropping it ends them.
 #[derive(Debug)]
@@ -95,11 +96,6 @@ fn opened() -> MutexGuard<'static, Vec<Opened>> {
     OPENED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Blocks are aligned to this many bytes, and as large or a multiple. The C library takes back a
-/// block's size, not what aligned it, and then the block before only if nothing is between them. It
-/// never aligns to more than this, unless the program does.
-const BLOCK_UNIT: u64 = 64;
-
 // The object's parts by address, which is the offset in the file too. It has one segment.
 const SYMBOLS: u64 = host_object::contents_start(2, 8);
 const STRINGS: u64 = SYMBOLS + 24;
@@ -112,7 +108,7 @@ const CONTENTS_END: u64 = MODULE_WORD + 8;
 /// block's offset from the thread pointer, which makes the block a static one, and its identity.
 fn shared_object(machine: Machine, initial: Initial<'_>) -> Vec<u8> {
     let bytes = initial.bytes;
-    let align = initial.align.max(BLOCK_UNIT);
+    let align = initial.align.max(STATIC_BLOCK_UNIT);
     let memory_size = initial.size.max(1).next_multiple_of(align);
     let start = CONTENTS_END.next_multiple_of(align);
     let file_size = start + bytes.len() as u64;

@@ -63,15 +63,32 @@ pub fn start(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// Whether the machine that the tests run on is emulated.
+#[must_use]
+pub fn is_emulated() -> bool {
+    !emulator().is_empty()
+}
+
+/// How often a test does what shows an error only when it is done often: so many times, or a twentieth of
+/// that where the machine is emulated, which is slower by more.
+#[must_use]
+pub fn rounds(count: usize) -> usize {
+    if is_emulated() {
+        count.div_ceil(20)
+    } else {
+        count
+    }
+}
+
 /// Whether the calling test, which says why it needs a real machine, has to be skipped because this one is
 /// emulated.
 #[must_use]
 pub fn skips_emulated(why: &str) -> bool {
-    let is_emulated = !emulator().is_empty();
-    if is_emulated {
+    if is_emulated() {
         say_skipped(&format!("needs a machine that is not emulated: {why}"));
+        return true;
     }
-    is_emulated
+    false
 }
 
 /// The full path of a program on `PATH`.

@@ -11,6 +11,7 @@
 //! - `code`: what makes written bytes code;
 //! - `first_call`: where a stub leads that has not been called yet;
 //! - `tls_descriptor`: the functions that TLS descriptors name, and the thread pointer;
+//! - `STATIC_BLOCK_UNIT`: how static blocks of thread-local variables lie side by side;
 //! - `resolver_arguments`: what the code that chooses an indirect function is given.
 
 pub(crate) mod catch;

@@ -24,6 +24,21 @@ const PRELUDE: &str = r#"
 #line 1
 "#;
 
+/// What makes compilers ask for thread-local variables by `__tls_get_addr`.
+pub(crate) const TRADITIONAL: &[&str] = match cfg!(target_arch = "aarch64") {
+    true => &["-mtls-dialect=trad"],
+    false => &[],
+};
+
+/// What makes them ask by descriptors.
+pub(crate) const DESCRIPTORS: &[&str] = match cfg!(target_arch = "aarch64") {
+    true => &[],
+    false => &["-mtls-dialect=gnu2"],
+};
+
+/// What makes them count on a variable's distance from the thread pointer.
+pub(crate) const INITIAL_EXEC: &[&str] = &["-ftls-model=initial-exec"];
+
 /// The image of one source. `name` ends in `.c` or `.cpp`.
 pub(crate) fn image(name: &str, source: &str) -> Vec<u8> {
     image_with(name, source, &[])
@@ -107,7 +122,12 @@ fn compiled(source_path: &Path, options: &[&str]) -> Vec<u8> {
         "-o",
         object.to_str().unwrap(),
     ];
-    tools::run("clang-22", &[tools::CLANG_TARGET, &args, options].concat()).unwrap();
+    // Clang has descriptors only for AArch64.
+    match cfg!(target_arch = "aarch64") && options.contains(&TRADITIONAL[0]) {
+        true => tools::run("aarch64-linux-gnu-gcc", &[&args, options].concat()),
+        false => tools::run("clang-22", &[tools::CLANG_TARGET, &args, options].concat()),
+    }
+    .unwrap();
     std::fs::read(object).unwrap()
 }
 

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use farcall_loader::Loader;
-use farcall_testkit::require_tools;
+use farcall_testkit::{require_tools, tools};
 
 use crate::common::{call, load};
 
@@ -27,11 +27,17 @@ std::arch::global_asm!(
     ".pushsection .text.farcall_test,\"axR\",@progbits",
     ".type farcall_test_local, @function",
     "farcall_test_local:",
+    #[cfg(target_arch = "x86_64")]
     "mov eax, 3",
+    #[cfg(target_arch = "aarch64")]
+    "mov w0, #3",
     "ret",
     ".type farcall_test_ifunc, @gnu_indirect_function",
     "farcall_test_ifunc:",
+    #[cfg(target_arch = "x86_64")]
     "lea rax, [rip + farcall_test_local]",
+    #[cfg(target_arch = "aarch64")]
+    "adr x0, farcall_test_local",
     "ret",
     ".popsection",
     ".pushsection .tdata.farcall_test,\"awTR\",@progbits",
@@ -110,22 +116,35 @@ fn run_in(host: &mut Command, test: &str) {
 
 #[test]
 fn a_stripped_host_says_so() {
-    require_tools!("clang-22", "objcopy");
+    let objcopy = match cfg!(target_arch = "aarch64") {
+        true => "aarch64-linux-gnu-objcopy",
+        false => "objcopy",
+    };
+    require_tools!("clang-22", objcopy);
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("host");
     let own = std::env::current_exe().unwrap();
-    let mut strip = Command::new("objcopy");
+    let mut strip = Command::new(objcopy);
     let status = strip.arg("--strip-all").arg(own).arg(&copy).status();
     assert!(status.unwrap().success());
-    run_in(&mut Command::new(copy), "binding_host::in_a_stripped_host");
+    run_in(&mut tools::start(copy), "binding_host::in_a_stripped_host");
 }
 
 #[test]
 fn a_host_whose_file_is_not_known_says_so() {
     require_tools!("clang-22");
     let own = std::env::current_exe().unwrap();
+    // A cross compiler's system has its own folder.
+    let linkers: &[&str] = match cfg!(target_arch = "aarch64") {
+        true => &[
+            "/lib/ld-linux-aarch64.so.1",
+            "/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1",
+        ],
+        false => &["/lib64/ld-linux-x86-64.so.2"],
+    };
+    let linker = linkers.iter().find(|path| std::fs::exists(path).unwrap());
     run_in(
-        Command::new("/lib64/ld-linux-x86-64.so.2").arg(own),
+        tools::start(linker.unwrap()).arg(own),
         "binding_host::in_a_host_that_the_dynamic_linker_was_told_to_run",
     );
 }

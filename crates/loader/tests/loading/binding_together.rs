@@ -368,7 +368,7 @@ fn aliases_and_absolute_symbols_pass_between_images() {
     let provider = "int one(void) { return 1; } int same(void) __attribute__((alias(\"one\")));
         int variable = 5; extern int other __attribute__((alias(\"variable\")));
         __asm__(\".globl forty\\n.set forty, 40\"); int back(void); int go(void) { return back(); }";
-    let user = "int one(void), same(void); extern int variable, other; extern char forty[];
+    let user = "int one(void), same(void); extern volatile int variable, other; extern char forty[];
         int (*volatile first)(void) = one, (*volatile second)(void) = same;
         int back(void) { other++; return variable + (int)(long)forty + same() + (first == second ? 100 : 0); }";
     // Bound in a circle, after another, and to a module that is there.

@@ -3,10 +3,11 @@
 use farcall_image::Image;
 use farcall_testkit::require_tools;
 
-use crate::common::{image, image_with};
+use crate::common::{DESCRIPTORS, image, image_with};
 
-const IRELATIVE: u32 = 37;
-const TLSDESC: u32 = 36;
+const IS_AARCH64: bool = cfg!(target_arch = "aarch64");
+const IRELATIVE: u32 = if IS_AARCH64 { 1032 } else { 37 };
+const TLSDESC: u32 = if IS_AARCH64 { 1031 } else { 36 };
 
 /// The offset of the first relocation of this type: of 24 bytes whose second word says it.
 fn relocation(bytes: &[u8], r_type: u32) -> usize {
@@ -66,7 +67,7 @@ fn what_chooses_a_function_is_code() {
 fn a_descriptor_is_whole() {
     require_tools!("clang-22");
     let source = "__thread int v; int f(void) { return v; }";
-    let good = image_with("f.c", source, &["-mtls-dialect=gnu2"]);
+    let good = image_with("f.c", source, DESCRIPTORS);
     let at = relocation(&good, TLSDESC);
     let end = {
         let image = Image::parse(&good).unwrap();

@@ -5,7 +5,11 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use farcall_loader::Loader;
 use farcall_testkit::require_tools;
 
-use crate::common::{call, image_with, image_with_libgcc, load, load_bytes, system_loader};
+#[cfg(target_arch = "x86_64")]
+use crate::common::image_with_libgcc;
+use crate::common::{
+    DESCRIPTORS, INITIAL_EXEC, TRADITIONAL, call, image_with, load, load_bytes, system_loader,
+};
 
 static ASKED: AtomicI32 = AtomicI32::new(0);
 
@@ -51,6 +55,7 @@ fn a_function_is_chosen_once_for_everyone() {
 }
 
 #[test]
+#[cfg(target_arch = "x86_64")]
 fn clones_for_processors_are_chosen_by_the_processor() {
     require_tools!("clang-22");
     let source = r#"
@@ -62,6 +67,25 @@ fn clones_for_processors_are_chosen_by_the_processor() {
 }
 
 #[test]
+#[cfg(target_arch = "aarch64")]
+fn code_that_chooses_is_told_of_the_processor() {
+    require_tools!("clang-22");
+    let source = r#"
+        #include <sys/auxv.h>
+        #include <sys/ifunc.h>
+        static int right(void) { return 1; }
+        static int wrong(void) { return 0; }
+        static int (*resolve(unsigned long hwcap, const __ifunc_arg_t *more))(void) {
+            int is_right = hwcap == (getauxval(AT_HWCAP) | _IFUNC_ARG_HWCAP) && more->_size >= 24 &&
+                (more->_hwcap | _IFUNC_ARG_HWCAP) == hwcap && more->_hwcap2 == getauxval(AT_HWCAP2);
+            return is_right ? right : wrong;
+        }
+        int f(void) __attribute__((ifunc("resolve")));"#;
+    let module = load(&system_loader(), "f.c", source, &[]).unwrap();
+    assert_eq!(call(&module, "f"), 1);
+}
+
+#[test]
 fn code_that_chooses_has_thread_local_variables() {
     require_tools!("clang-22");
     let source = r#"
@@ -70,7 +94,7 @@ fn code_that_chooses_has_thread_local_variables() {
         static int f4(void) { return 4 + v; }
         static int (*resolve(void))(void) { return v++ == 3 ? f3 : f4; }
         int f(void) __attribute__((ifunc("resolve")));"#;
-    let models: [&[&str]; 3] = [&[], &["-mtls-dialect=gnu2"], &["-ftls-model=initial-exec"]];
+    let models: [&[&str]; 3] = [TRADITIONAL, DESCRIPTORS, INITIAL_EXEC];
     for options in models {
         let bytes = image_with("f.c", source, options);
         let module = load_bytes(&Loader::new(), "f.c", &bytes, &[]).unwrap();

@@ -6,19 +6,23 @@ use std::sync::{Barrier, OnceLock};
 use farcall_loader::{Error, Loader};
 use farcall_testkit::require_tools;
 
-use crate::common::{call, image, image_with, load_bytes, system_loader};
-
-const DESCRIPTORS: &[&str] = &["-mtls-dialect=gnu2"];
-const INITIAL_EXEC: &[&str] = &["-ftls-model=initial-exec"];
+use crate::common::{
+    DESCRIPTORS, INITIAL_EXEC, TRADITIONAL, call, image, image_with, load_bytes, system_loader,
+};
 
 /// Values that need each kind of relocation in the initial bytes, and some that are zero.
 const COUNTERS: &str = "
+    #ifdef __x86_64__
+    #define ALIGNMENT 64
+    #else
+    #define ALIGNMENT 32 // The C library has no more.
+    #endif
     static int shared = 100;
     static __thread int zero; static __thread int start = 40;
     __thread int *pointer = &shared;
-    __thread char aligned[3] __attribute__((aligned(64))) = \"ab\";
+    __thread char aligned[3] __attribute__((aligned(ALIGNMENT))) = \"ab\";
     int next(void) { zero++; return start++ + zero + *pointer; }
-    int is_aligned(void) { return (long)aligned % 64 == 0 && aligned[1] == 'b'; }";
+    int is_aligned(void) { return (long)aligned % ALIGNMENT == 0 && aligned[1] == 'b'; }";
 
 /// Uses the image's variables in threads from before the load, from after it, and in this one.
 fn check_threads(bytes: &[u8]) {
@@ -81,11 +85,16 @@ fn descriptors_leave_vector_registers() {
             double values[] = {1, 2, 3, 4};
             return (int)sum(values);
         }";
-    let options = ["-mtls-dialect=gnu2", "-O2", "-mavx2"];
-    if !std::arch::is_x86_feature_detected!("avx2") {
-        return;
-    }
-    let bytes = image_with("sum.c", source, &options);
+    #[cfg(target_arch = "x86_64")]
+    let wide = {
+        if !std::arch::is_x86_feature_detected!("avx2") {
+            return;
+        }
+        "-mavx2"
+    };
+    #[cfg(target_arch = "aarch64")]
+    let wide = "-march=armv8-a";
+    let bytes = image_with("sum.c", source, &[DESCRIPTORS, &["-O2", wide]].concat());
     let module = load_bytes(&Loader::new(), "sum.c", &bytes, &[]).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -102,7 +111,7 @@ fn modules_share_variables_in_every_model() {
     require_tools!("clang-22");
     let provider = "__thread int v = 5; int own(void) { return v; }";
     let user = "extern __thread int v; int add(void) { return v += 10; }";
-    let models: [&[&str]; 3] = [&[], DESCRIPTORS, INITIAL_EXEC];
+    let models = [TRADITIONAL, DESCRIPTORS, INITIAL_EXEC];
     for (index, provides) in models.iter().enumerate() {
         for uses in models {
             let loader = Loader::new();
@@ -156,7 +165,7 @@ fn the_hosts_variables_at_one_distance_are_used_in_every_model() {
     // The C library's own, in the static block of every process.
     let source = "extern __thread int errno; int close(int);
         int fails(void) { errno = 0; return close(-1) == -1 && errno == 9; }";
-    for options in [DESCRIPTORS, INITIAL_EXEC, &[]] {
+    for options in [DESCRIPTORS, INITIAL_EXEC, TRADITIONAL] {
         let bytes = image_with("errno.c", source, options);
         let module = load_bytes(&system_loader(), "errno.c", &bytes, &[]).unwrap();
         assert_eq!(call(&module, "fails"), 1);
@@ -180,7 +189,10 @@ fn what_finds_no_room_is_refused() {
         assert!(message.starts_with(&start), "{message}");
         assert!(message.contains("optional_static_tls"), "{message}");
     };
-    refused("[100000]", "100000 bytes, aligned to 16");
+    refused(
+        "[100000] __attribute__((aligned(16)))",
+        "100000 bytes, aligned to 16",
+    );
     refused(
         "[1] __attribute__((aligned(4096)))",
         "1 bytes, aligned to 4096",

@@ -7,6 +7,12 @@ pub(crate) mod code;
 pub(crate) mod first_call;
 pub(crate) mod tls_descriptor;
 
+/// Static blocks of thread-local variables are aligned to what they ask for.
+///
+/// They lie behind the thread pointer, each behind the one that came before it, and the C library takes back
+/// what aligned a block too. It aligns to no more than 32 bytes, unless the program does.
+pub(crate) const STATIC_BLOCK_UNIT: u64 = 1;
+
 /// What the code that chooses an indirect function is given: the processor's features.
 ///
 /// Source: "System V ABI for the Arm 64-bit Architecture", "GNU C Library IFUNC interface", in which a bit of
