@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use common::child::{End, Numbers, SharedWord, fork, in_child, wait};
 use common::{call, image, load_bytes, system_loader};
 use farcall_loader::{Loader, Module, Redirect};
-use farcall_testkit::require_tools;
+use farcall_testkit::{require_tools, tools};
 
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
@@ -84,7 +84,7 @@ fn check_all(modules: &[Module]) {
 /// Lets modules come and go, those that are there and others.
 fn churn(images: &Images, loader: &Loader, modules: &mut Vec<Module>, seed: u64, count: usize) {
     let mut numbers = Numbers::new(seed);
-    for _ in 0..count {
+    for _ in 0..tools::rounds(count) {
         modules.push(images.load(loader, numbers.below(8)));
         if modules.len() > 60 {
             let module = modules.swap_remove(numbers.below(modules.len()));
@@ -157,7 +157,7 @@ fn children_of_children_go_on_loading() {
         check_all(inherited);
         let mut own = Vec::new();
         churn(images, loader, &mut own, depth, 100);
-        if depth < 6 {
+        if depth < if tools::is_emulated() { 3 } else { 6 } {
             let children = [0, 1].map(|_| {
                 fork(SECONDS, || {
                     check_all(inherited);
@@ -224,7 +224,7 @@ fn a_child_of_a_process_whose_other_threads_load_goes_on_loading() {
 /// How many forks are tried; `FARCALL_FORKS` says another number.
 fn n_forks() -> u64 {
     let number = std::env::var("FARCALL_FORKS").ok();
-    number.map_or(100, |number| number.parse().unwrap())
+    number.map_or(tools::rounds(100) as u64, |number| number.parse().unwrap())
 }
 
 #[test]

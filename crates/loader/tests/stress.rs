@@ -15,7 +15,7 @@ use std::time::Duration;
 use common::child::{Numbers, n_mappings};
 use common::{call, image, load_bytes, system_loader};
 use farcall_loader::{Loader, Module};
-use farcall_testkit::require_tools;
+use farcall_testkit::{require_tools, tools};
 
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
@@ -100,7 +100,7 @@ fn eight_threads_throw_while_others_load_and_unload() {
     run(Duration::from_secs(4));
     let after = n_mappings();
     assert!(after <= before + 16, "{after} mappings, {before} before");
-    assert!(n_calls.load(Ordering::Relaxed) > 10_000);
+    assert!(n_calls.load(Ordering::Relaxed) > tools::rounds(10_000));
     stay.iter().for_each(check);
 }
 
@@ -112,7 +112,7 @@ fn a_chain_of_a_hundred_thousand_modules_is_called_through_and_dropped() {
         image("odd.c", "int a(void); int b(void) { return a() + 1; }"),
         image("even.c", "int b(void); int a(void) { return b() + 1; }"),
     ];
-    let length = 100_000;
+    let length = tools::rounds(100_000);
     let loader = Loader::new();
     let mut last = common::load(&loader, "base.c", "int a(void) { return 1; }", &[]).unwrap();
     let before = n_mappings();

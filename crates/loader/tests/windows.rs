@@ -376,7 +376,7 @@ fn loading_goes_on_without_what_windows_need() {
     without("files", false, || limit(libc::RLIMIT_NOFILE, 3));
     without("large files", false, || limit(libc::RLIMIT_FSIZE, 1 << 20));
     without("any file", false, || limit(libc::RLIMIT_FSIZE, 0));
-    if tools::skips_emulated("it does not pass filters of system calls on") {
+    if tools::skips_emulated("an emulator passes no filters of system calls on") {
         return;
     }
     without("files in memory", false, || forbid(libc::SYS_memfd_create));
