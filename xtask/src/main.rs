@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+mod aarch64;
 mod bench;
 mod checks;
 mod command;

@@ -1,18 +1,19 @@
 //! `cargo xtask test`: everything that has to pass.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use farcall_testkit::tools::REQUIRE_ALL;
 
 use crate::command::{cargo, run as run_command, shown};
-use crate::{checks, fuzz, setup};
+use crate::{aarch64, checks, fuzz, setup};
 
 /// One command of the run.
 struct Step {
     name: &'static str,
-    command: Command,
+    /// Or why it cannot be run here.
+    command: Result<Command, String>,
 }
 
 /// Runs all steps, or with `-- ARGS` the tests alone, with `ARGS` for `cargo test`.
@@ -32,25 +33,35 @@ fn all_steps() -> Vec<Step> {
     let mut steps = vec![
         Step {
             name: "format",
-            command: checks::formatting(),
+            command: Ok(checks::formatting()),
         },
         Step {
             name: "clippy",
-            command: checks::clippy(),
+            command: Ok(checks::clippy()),
         },
         Step {
             name: "doc",
-            command: checks::documentation(),
+            command: Ok(checks::documentation()),
         },
         Step {
             name: "build, release",
-            command: cargo(["build", "--workspace", "--release"]),
+            command: Ok(cargo(["build", "--workspace", "--release"])),
         },
     ];
     steps.extend(test_steps(&[]));
+    if !cfg!(target_arch = "aarch64") {
+        steps.push(Step {
+            name: "clippy, aarch64",
+            command: aarch64::clippy(),
+        });
+        steps.push(Step {
+            name: "test, aarch64",
+            command: aarch64::tests(),
+        });
+    }
     steps.push(Step {
         name: "fuzz",
-        command: cargo(["xtask", "fuzz", fuzz::SMOKE]),
+        command: Ok(cargo(["xtask", "fuzz", fuzz::SMOKE])),
     });
     steps
 }
@@ -67,36 +78,44 @@ fn test_steps(args: &[String]) -> Vec<Step> {
     vec![
         Step {
             name: "test, dev",
-            command: tests(&[]),
+            command: Ok(tests(&[])),
         },
         Step {
             name: "test, release",
-            command: tests(&["--release"]),
+            command: Ok(tests(&["--release"])),
         },
     ]
 }
 
 fn run_steps(steps: Vec<Step>) -> Result<()> {
-    let mut times: Vec<(&str, Duration)> = Vec::new();
-    for Step { name, mut command } in steps {
+    let mut ends: Vec<(&str, String)> = Vec::new();
+    for Step { name, command } in steps {
+        let mut command = match command {
+            Ok(command) => command,
+            Err(reason) => {
+                println!("==> {name}: NOT RUN: {reason}");
+                ends.push((name, format!("NOT RUN: {reason}")));
+                continue;
+            }
+        };
         println!("==> {name}: {}", shown(&command));
         let start = Instant::now();
         let result = run_command(&mut command);
-        let time = start.elapsed();
+        let time = start.elapsed().as_secs_f64();
+        let end = if result.is_ok() { "ok" } else { "FAILED" };
+        ends.push((name, format!("{time:>8.1} s  {end}")));
         if result.is_err() {
-            print_times(&times);
-            println!("{name:<16} {:>8.1} s  FAILED", time.as_secs_f64());
+            print_ends(&ends);
         }
         result.with_context(|| format!("step `{name}` failed"))?;
-        times.push((name, time));
     }
-    println!("==> all steps passed");
-    print_times(&times);
+    println!("==> all steps that were run passed");
+    print_ends(&ends);
     Ok(())
 }
 
-fn print_times(times: &[(&str, Duration)]) {
-    for (name, time) in times {
-        println!("{name:<16} {:>8.1} s  ok", time.as_secs_f64());
+fn print_ends(ends: &[(&str, String)]) {
+    for (name, end) in ends {
+        println!("{name:<16} {end}");
     }
 }

@@ -181,8 +181,6 @@ pub(crate) fn thread_pointer() -> u64 {
 pub(crate) mod tests {
     use std::arch::global_asm;
 
-    use super::*;
-
     // Fills every register but sp, calls `[x0]`'s function with x0, and stores the result, the other
     // general registers and the vector registers from x1 on. The vector registers are loaded from x2 on.
     global_asm!(
