@@ -12,8 +12,15 @@ const TARGET: &str = "aarch64-unknown-linux-gnu";
 /// The command that runs the tests, or why there is none.
 pub(crate) fn tests() -> Result<Command, String> {
     ensure_target()?;
-    let mut tests = cargo(["test", "--package", "farcall-loader", "--target", TARGET]);
+    let mut tests = cargo([
+        "test",
+        "--package",
+        "farcall-loader",
+        "--package",
+        "farcall-executor",
+    ]);
     tests
+        .args(["--target", TARGET])
         .env(
             "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER",
             "aarch64-linux-gnu-gcc",
@@ -30,8 +37,14 @@ pub(crate) fn tests() -> Result<Command, String> {
 /// The command that runs clippy over what only that machine compiles, or why there is none.
 pub(crate) fn clippy() -> Result<Command, String> {
     ensure_target()?;
-    let mut clippy = cargo(["clippy", "--package", "farcall-loader", "--all-targets"]);
-    clippy.args(["--target", TARGET, "--", "-D", "warnings"]);
+    let mut clippy = cargo([
+        "clippy",
+        "--package",
+        "farcall-loader",
+        "--package",
+        "farcall-executor",
+    ]);
+    clippy.args(["--all-targets", "--target", TARGET, "--", "-D", "warnings"]);
     Ok(clippy)
 }
 

@@ -6,7 +6,7 @@ mod common;
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use common::{assert_fails, controller, ended, hello, image, int, number, small_s
 use farcall_executor::{Argument, ErrorKind, Executor, Value};
 use farcall_image::Image;
 use farcall_protocol::{Request, encode};
-use farcall_testkit::require_tools;
+use farcall_testkit::{require_tools, tools};
 
 #[test]
 fn arguments_and_results_of_every_kind() {
@@ -196,7 +196,7 @@ fn what_shipped_code_prints_is_not_in_the_protocol() {
          static void bye(void) { puts(\"destroyed\"); fflush(stdout); }
          __attribute__((destructor)) static void fini(void) { bye(); }",
     );
-    let mut child = Command::new(env!("CARGO_BIN_EXE_farcall-executor"))
+    let mut child = tools::start(env!("CARGO_BIN_EXE_farcall-executor"))
         .arg("--stdio")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

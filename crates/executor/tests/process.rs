@@ -8,10 +8,11 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use common::{command, ended, start};
 use farcall_executor::{Address, Executor};
+use farcall_testkit::tools;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -184,7 +185,7 @@ fn a_tcp_port_is_found_and_an_open_one_warned_of() {
 
 #[test]
 fn standard_input_and_output_are_a_connection() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_farcall-executor"))
+    let mut child = tools::start(env!("CARGO_BIN_EXE_farcall-executor"))
         .arg("--stdio")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -219,7 +220,7 @@ fn a_process_survives_what_its_connections_bring() {
 #[test]
 fn it_says_what_it_takes() {
     let run = |args: &[&str]| {
-        Command::new(env!("CARGO_BIN_EXE_farcall-executor"))
+        tools::start(env!("CARGO_BIN_EXE_farcall-executor"))
             .args(args)
             .output()
             .unwrap()

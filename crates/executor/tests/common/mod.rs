@@ -19,7 +19,7 @@ use farcall_executor::{
     Address, Error, ErrorKind, Executor, Failure, ModuleName, Options, Service, Value,
 };
 use farcall_protocol::{Hello, Response, decode};
-use farcall_testkit::Linker;
+use farcall_testkit::{Linker, tools};
 
 /// The end of a controller and the thread that serves the other one.
 pub struct Served {
@@ -121,7 +121,7 @@ pub fn object(source: &str) -> Vec<u8> {
     fs::write(&c, source).unwrap();
     let [c_arg, object_arg] = [&c, &object].map(|path| path.to_str().unwrap());
     let args = ["-O1", "-fPIC", "-c", c_arg, "-o", object_arg];
-    farcall_testkit::tools::run("clang-22", &args).unwrap();
+    tools::run("clang-22", &[tools::CLANG_TARGET, &args].concat()).unwrap();
     fs::read(object).unwrap()
 }
 
@@ -166,7 +166,7 @@ pub struct Process {
 }
 
 pub fn command(listen: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_farcall-executor"));
+    let mut command = tools::start(env!("CARGO_BIN_EXE_farcall-executor"));
     command
         .args(["--listen", listen])
         .stdout(Stdio::piped())
