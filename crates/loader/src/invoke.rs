@@ -1,7 +1,7 @@
 //! Calling a function whose type is known only at run time.
 //!
-//! What each register and stack slot holds is worked out here; [`registers`](crate::sys::registers) says
-//! why a call then is one for all types.
+//! What each register and stack slot holds is worked out here. One call serves all types: it fills all
+//! registers, and a function looks only at those that its own type says (`sys/registers.rs`).
 
 use std::ffi::c_void;
 
