@@ -330,6 +330,13 @@ impl<'data> Image<'data> {
         Some(self.unwind.as_ref()?.records.clone())
     }
 
+    /// The addresses of the table that finds them by function, `.eh_frame_hdr`.
+    #[must_use]
+    pub fn eh_frame_hdr(&self) -> Option<Range<u64>> {
+        let entries = &self.unwind.as_ref()?.entries;
+        Some(crate::unwind::header_start(entries)..entries.end as u64)
+    }
+
     /// The functions with unwind records, as pairs of addresses, the function's and its FDE's, by the
     /// function's address. Each FDE is one of [`Image::eh_frame`].
     pub fn unwind_functions(&self) -> impl ExactSizeIterator<Item = (u64, u64)> + '_ {

@@ -32,7 +32,7 @@ pub(crate) fn functions(
     entries: &[u8],
     range: Range<usize>,
 ) -> impl ExactSizeIterator<Item = (u64, u64)> + '_ {
-    let header = range.start.saturating_sub(HEADER_SIZE) as u64;
+    let header = header_start(&range);
     entries.chunks_exact(ENTRY_SIZE).map(move |entry| {
         let address = |bytes: &[u8]| {
             let distance = bytes.first_chunk().copied().unwrap_or_default();
@@ -40,6 +40,11 @@ pub(crate) fn functions(
         };
         (address(&entry[..4]), address(&entry[4..]))
     })
+}
+
+/// Where the header of a checked table with these entries starts.
+pub(crate) fn header_start(entries: &Range<usize>) -> u64 {
+    entries.start.saturating_sub(HEADER_SIZE) as u64
 }
 
 /// Checks the records that the header at `header` points to, and the header's table.
