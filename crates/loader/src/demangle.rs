@@ -1,6 +1,7 @@
-//! Names as their source language writes them.
+//! Names as their source language writes them, with the feature `demangle`; without it there are none.
 
 /// The name in C++ or Rust; `None` when it is not mangled.
+#[cfg(feature = "demangle")]
 pub(crate) fn demangle(name: &str) -> Option<String> {
     if let Ok(rust) = rustc_demangle::try_demangle(name) {
         return Some(format!("{rust:#}"));
@@ -9,6 +10,12 @@ pub(crate) fn demangle(name: &str) -> Option<String> {
         return None;
     }
     cpp_demangle::Symbol::new(name).ok()?.demangle().ok()
+}
+
+/// No name.
+#[cfg(not(feature = "demangle"))]
+pub(crate) fn demangle(_name: &str) -> Option<String> {
+    None
 }
 
 /// A type in C++ from the mangled name in its `std::type_info`.
@@ -20,7 +27,7 @@ pub(crate) fn demangle_type(name: &str) -> String {
     own.unwrap_or(name).to_owned()
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "demangle"))]
 mod tests {
     use super::{demangle, demangle_type};
 
