@@ -7,6 +7,7 @@ use farcall_image::Signature;
 use crate::cpu::Missing;
 use crate::demangle::demangle;
 use crate::invoke;
+use crate::sys::host;
 
 /// The result of loading and looking up.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -90,8 +91,8 @@ pub enum Error {
     /// There is no room for thread-local variables that code uses in the initial-exec model.
     #[error(
         "{image}: no room for its thread-local variables ({size} bytes, aligned to {align}), which its code uses in the \
-         initial-exec model: {reason}: compile with -fPIC and without -ftls-model, or start the process with more room: \
-         GLIBC_TUNABLES=glibc.rtld.optional_static_tls=BYTES"
+         initial-exec model: {reason}: compile with -fPIC and without -ftls-model{more}",
+        more = host::MORE_STATIC_TLS
     )]
     NoStaticTls {
         /// The image's name.

@@ -13,7 +13,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
-use crate::{static_tls, thread_exit, tls, window};
+use crate::sys::host;
+use crate::{thread_exit, tls, window};
 
 /// Counts the forks that this process is the child of.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
@@ -91,7 +92,7 @@ pub(crate) fn watch() {
 unsafe extern "C" fn before() {
     // In the order in which loading and unloading nest them.
     let locks: [Box<dyn Any>; 5] = [
-        Box::new(static_tls::lock()),
+        Box::new(host::lock()),
         Box::new(thread_exit::lock()),
         Box::new(tls::lock()),
         Box::new(window::lock()),

@@ -17,7 +17,7 @@ use object::read::{ReadCache, StringTable};
 
 use crate::kind::Kind;
 use crate::relocate::Value;
-use crate::sys::dynamic::{self, Program};
+use crate::sys::host::{self, Program};
 use crate::sys::noexcept;
 
 /// The names of the host's symbol table.
@@ -60,7 +60,7 @@ impl HostSymbols {
         if let Some(table) = *table {
             return Ok(table);
         }
-        let program = dynamic::program().ok_or(Unreadable::OtherProgram)?;
+        let program = host::program().ok_or(Unreadable::OtherProgram)?;
         let file = File::open("/proc/self/exe").map_err(Unreadable::System)?;
         let read: &'static Self = Box::leak(Box::new(read(file, &program)?));
         *table = Some(read);
@@ -100,7 +100,7 @@ fn read(file: File, program: &Program) -> Result<HostSymbols, Unreadable> {
     let header = FileHeader64::<LE>::parse(&data).map_err(Unreadable::Malformed)?;
     let headers = header.program_headers(LE, &data);
     let headers = headers.map_err(Unreadable::Malformed)?.iter();
-    let segments = headers.map(|header| dynamic::Segment {
+    let segments = headers.map(|header| host::Segment {
         kind: header.p_type(LE).0,
         address: header.p_vaddr(LE),
         size: header.p_memsz(LE),

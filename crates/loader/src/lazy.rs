@@ -18,7 +18,7 @@ use crate::kind::Kind;
 use crate::relocate::Value;
 use crate::resolve::{LateResolution, resolve_late};
 use crate::stubs::Stub;
-use crate::sys::dynamic::Library;
+use crate::sys::host::Library;
 use crate::{Definition, FunctionPointer, Loader, Module};
 
 /// Where functions are looked for at their first call: see [`Loader::bind_lazily`].

@@ -36,6 +36,14 @@
 //! A signal handler may call functions of modules, and [`Module::address`] when the name is there; the rest allocates or
 //! locks. A function that uses thread-local variables allocates where a thread first uses its module's.
 //!
+//! # Static programs
+//!
+//! A fully static program (`-C target-feature=+crt-static` with glibc, or musl) loads as any other. Names come
+//! from definitions, other images and, if asked for, the program's own symbol table. It cannot open libraries, and
+//! images whose code uses thread-local variables of their own in the initial-exec model are refused. With musl
+//! this crate defines `dl_iterate_phdr`, by which unwinders find the images' code. Without the feature `demangle`,
+//! which is on, errors have names as linkers see them, and a program is 0.35 MB smaller.
+//!
 //! # Examples
 //!
 //! ```no_run
@@ -69,11 +77,22 @@
 
 #[cfg(not(all(
     target_os = "linux",
-    target_env = "gnu",
     target_endian = "little",
-    any(target_arch = "x86_64", target_arch = "aarch64")
+    any(
+        all(
+            target_env = "gnu",
+            any(target_arch = "x86_64", target_arch = "aarch64")
+        ),
+        all(
+            target_env = "musl",
+            target_feature = "crt-static",
+            target_arch = "x86_64"
+        )
+    )
 )))]
-compile_error!("the loader runs on x86-64 and AArch64 Linux with glibc");
+compile_error!(
+    "the loader runs on x86-64 and AArch64 Linux with glibc, and on x86-64 with musl in static programs"
+);
 
 mod components;
 pub mod cpu;
@@ -83,14 +102,12 @@ mod error;
 mod fork;
 mod function;
 mod held;
-mod host_object;
 mod host_symbols;
 mod indirect;
 pub mod invoke;
 mod kept;
 mod kind;
 mod lazy;
-mod libc_static;
 mod load;
 mod loaded;
 mod loader;
@@ -100,7 +117,6 @@ mod mapping;
 mod module;
 mod name;
 mod nearest;
-mod permanent;
 mod place;
 mod program;
 mod redirect;
@@ -108,7 +124,6 @@ mod relocate;
 mod reservation;
 mod resolve;
 mod source;
-mod static_tls;
 mod stubs;
 mod sys;
 mod thread_exit;

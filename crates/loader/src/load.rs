@@ -13,12 +13,13 @@ use farcall_image::{Image, Symbol, SymbolKind};
 use crate::error::{Error, Result};
 use crate::held::{Held, Kept, WeakHeld};
 use crate::indirect::{IndirectFunctions, IndirectWord};
-use crate::loaded::{Attachments, ExitHandlers, Loaded, Tables, UnwindTables};
+use crate::loaded::{Attachments, ExitHandlers, Loaded, Tables};
 use crate::mapping::{Draft, Pages};
 use crate::relocate::{self, RelocationError, ThreadLocalValues, Values};
 use crate::reservation::SystemError;
 use crate::resolve::Resolution;
 use crate::source::Source;
+use crate::sys::host::{self, UnwindTable, UnwindTables};
 use crate::sys::tls_descriptor::descriptor_functions;
 use crate::sys::{memory, noexcept, runtime};
 use crate::thread_exit::{self, Registration};
@@ -214,13 +215,11 @@ impl Bound<'_, '_> {
         // SAFETY: what is made of them is in `Loaded`, which drops the memory last.
         let in_memory = unsafe { memory.lookup_tables(form) };
         let tables = Tables::new(form, in_memory);
-        let is_known = memory.name_functions(form);
-        let unwind = form
-            .eh_frame()
-            .filter(|records| !records.is_empty() && !is_known);
-        let unwind = unwind.map(|records| {
+        let is_known = memory.name_functions(form) && host::UNWINDS_SPACES;
+        let unwind = unwind_table(form, bias).filter(|_| !is_known);
+        let unwind = unwind.map(|table| {
             // SAFETY: parsing has walked the records; `Loaded` drops this before the memory.
-            unsafe { UnwindTables::register(bias.wrapping_add(records.start)) }
+            unsafe { UnwindTables::register(&table) }
         });
         let dso_handle = bias.wrapping_add(form.dso_handle());
         let wants_thread_exit = imports_any(form, &thread_exit::NAMES);
@@ -419,6 +418,20 @@ fn functions(
         functions.push(address);
     }
     Ok(functions)
+}
+
+/// The unwind table of an image that is at `bias`, if it has one.
+fn unwind_table(image: &Image<'_>, bias: u64) -> Option<UnwindTable> {
+    let at = |range: Range<u64>| bias.wrapping_add(range.start)..bias.wrapping_add(range.end);
+    let records = image.eh_frame().filter(|records| !records.is_empty())?;
+    let code = image.segments().iter().filter(|it| it.executable);
+    let code = code.map(|it| it.memory.clone());
+    let code = code.reduce(|all, it| all.start.min(it.start)..all.end.max(it.end))?;
+    Some(UnwindTable {
+        records: at(records),
+        header: at(image.eh_frame_hdr()?),
+        code: at(code),
+    })
 }
 
 /// What each thread's block starts as, once the image is at `bias`.

@@ -15,7 +15,7 @@ use crate::lazy::LazyImports;
 use crate::mapping::Published;
 use crate::name::Name;
 use crate::relocate::Value;
-use crate::sys::dynamic::Library;
+use crate::sys::host::{Library, UnwindTables};
 use crate::sys::{noexcept, runtime};
 use crate::thread_exit::Registration;
 use crate::tls::{ThreadLocals, TlsIndex};
@@ -321,40 +321,5 @@ unsafe extern "C" fn run_destructors(argument: *mut c_void) {
     for &destructor in destructors.0.iter().rev() {
         // SAFETY: loading has found the entry to be code; it takes no arguments.
         unsafe { noexcept::call(destructor, [0; 3]) };
-    }
-}
-
-/// Unwind tables that the unwinder knows, until this is dropped.
-#[derive(Debug)]
-pub(crate) struct UnwindTables {
-    begin: u64,
-}
-
-impl UnwindTables {
-    /// Makes the records at `begin` known.
-    ///
-    /// # Safety
-    ///
-    /// The records are well formed, end in a zero word, and stay as long as this.
-    pub(crate) unsafe fn register(begin: u64) -> Self {
-        let tables = Self { begin };
-        // The unwinder has a lock of its own.
-        let _forks = fork::hold_off();
-        // SAFETY: the caller's contract.
-        unsafe { runtime::__register_frame(tables.begin()) };
-        tables
-    }
-
-    fn begin(&self) -> *const c_void {
-        let address = usize::try_from(self.begin).expect("it is an address in this process");
-        std::ptr::with_exposed_provenance(address)
-    }
-}
-
-impl Drop for UnwindTables {
-    fn drop(&mut self) {
-        let _forks = fork::hold_off();
-        // SAFETY: `register` registered them.
-        unsafe { runtime::__deregister_frame(self.begin()) };
     }
 }

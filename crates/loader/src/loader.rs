@@ -13,7 +13,7 @@ use crate::load::{self, Arguments};
 use crate::mapping::Pages;
 use crate::resolve::resolve;
 use crate::source::{FileBytes, Source};
-use crate::sys::dynamic::{self, Library};
+use crate::sys::host::{self, Library};
 use crate::{
     Definition, Error, FunctionPointer, LazyScope, Module, Result, TrustedImage, fork, program,
     together,
@@ -66,7 +66,7 @@ impl NamedLibrary {
         if let Some(library) = opened {
             return Ok(library);
         }
-        let name = dynamic::c_string(self.name.as_bytes());
+        let name = host::c_string(self.name.as_bytes());
         let name = name.ok_or_else(|| "its name has a zero byte".to_owned())?;
         // Not under the lock: the host's dynamic linker has locks of its own, and runs code of others. A
         // library that two threads open is one, opened twice.
@@ -135,7 +135,11 @@ impl Loader {
     /// Whether names are looked for among what the host and its libraries export. They are unless
     /// this says otherwise.
     ///
-    /// An import that is found there costs a `dlsym`, under the dynamic linker's lock.
+    /// An import that is found there costs a `dlsym`, under the dynamic linker's lock; one of the C library or the
+    /// program that this process has asked for before, a look-up without a lock.
+    ///
+    /// A fully static program exports nothing. There these are the functions that compilers call on their
+    /// own: `memcpy` and its like, `__cxa_atexit`, `_Unwind_Resume`.
     pub fn host_exports(&mut self, search: bool) -> &mut Self {
         self.host_exports = search;
         self
@@ -182,6 +186,8 @@ impl Loader {
     /// Adds a system library, named as for `dlopen`: `libm.so.6`. It is opened by the first load that
     /// needs it, which takes the dynamic linker's lock and runs the library's constructors. Adding it costs its name.
     /// That it does not open is an error of loads that find a name nowhere, which say why.
+    ///
+    /// A fully static program cannot open libraries: there it is never found, and errors say so.
     pub fn library(&mut self, name: &str) -> &mut Self {
         self.libraries.push(Arc::new(NamedLibrary {
             name: name.to_owned(),

@@ -18,10 +18,10 @@ use crate::kind::Kind;
 use crate::lazy::{LazyImport, LazyImports};
 use crate::nearest::nearest;
 use crate::relocate::{self, Value};
-use crate::sys::dynamic::{self, Library};
+use crate::sys::host::{self, Library};
 use crate::together::{Fellow, Group};
 use crate::unbound::Unbound;
-use crate::{Loader, Module, TrustedImage, libc_static, permanent, thread_exit, tls};
+use crate::{Loader, Module, TrustedImage, thread_exit, tls};
 
 /// What the imports of an image are bound to, and what must stay for that.
 #[derive(Debug, Default)]
@@ -329,24 +329,10 @@ impl<'a> Search<'a> {
     /// What an import is that was not given.
     fn find_elsewhere(&mut self, import: &Import<'_>) -> Result<Option<Value>, Box<TypeMismatch>> {
         let name = import.symbol.name;
-        // What is thread-local is never there: each thread has its own.
         if self.loader.host_exports
-            && !import.thread_local
-            && let Some(address) = permanent::find(name)
+            && let Some(address) = host::exported(name)
         {
-            return Ok(Some(Value::Address(address)));
-        }
-        let Some(c_name) = dynamic::c_string(name) else {
-            return Ok(None);
-        };
-        if self.loader.host_exports {
-            let found = dynamic::global_symbol(&c_name);
-            if let Some(address) = found {
-                permanent::note(name, address);
-            }
-            if let Some(address) = found.or_else(|| libc_static::function(name)) {
-                return self.host_value(import, address, &"the host").map(Some);
-            }
+            return self.host_value(import, address, &"the host").map(Some);
         }
         if self.loader.host_symbols
             && let Some(value) =
@@ -354,6 +340,9 @@ impl<'a> Search<'a> {
         {
             return Ok(Some(value));
         }
+        let Some(c_name) = host::c_string(name) else {
+            return Ok(None);
+        };
         match self.in_libraries(&c_name, import.symbol.binding == Binding::Global) {
             Some((library, address)) => self.host_value(import, address, &library).map(Some),
             None => Ok(None),
@@ -467,7 +456,7 @@ impl<'a> Search<'a> {
         }
         // The dynamic linker gives the address of this thread's copy; its identity and offset are
         // what holds for all threads.
-        let Some(tls) = dynamic::host_tls_at(address) else {
+        let Some(tls) = host::host_tls_at(address) else {
             return Err(self.mismatch(import, &Kind::Variable, place));
         };
         Ok(Value::ThreadLocal {
@@ -577,7 +566,7 @@ impl<'a> Search<'a> {
             modules => places.push(format!("modules {}", listed(modules))),
         }
         if self.loader.host_exports {
-            places.push("the host's exports".to_owned());
+            places.push(host::EXPORTS.to_owned());
         }
         if self.loader.host_symbols {
             places.push(match self.host_symbols.get() {

@@ -8,12 +8,10 @@ use farcall_image::{Image, TlsTemplate};
 
 use crate::TrustedImage;
 use crate::error::{Error, Result};
-use crate::host_object::HostObjectError;
 use crate::indirect::IndirectWord;
 use crate::load::unsupported;
 use crate::relocate::{self, SegmentBytes, Value};
-use crate::static_tls::{Initial, StaticBlock};
-use crate::sys::dynamic;
+use crate::sys::host::{self, HostError, Initial, StaticBlock};
 use crate::tls::{Slot, ThreadLocals, is_ours};
 
 /// Finds a place for the image's thread-local variables: at one distance from every thread's pointer
@@ -56,8 +54,8 @@ pub(crate) fn provide(
         align: template.align,
     };
     let block = StaticBlock::new(form.machine(), initial).map_err(|error| match error {
-        HostObjectError::System(call, source) => system_error(call, source),
-        HostObjectError::Refused(reason) => Error::NoStaticTls {
+        HostError::System(call, source) => system_error(call, source),
+        HostError::Refused(reason) => Error::NoStaticTls {
             image: image.name().to_owned(),
             size: initial.size,
             align: initial.align,
@@ -112,7 +110,7 @@ pub(crate) fn static_blocks(
         .collect();
     hosts.sort_unstable();
     hosts.dedup();
-    let mut blocks = dynamic::static_blocks(&hosts);
+    let mut blocks = host::static_blocks(&hosts);
     if let Some(ThreadLocals::Static(block)) = own {
         blocks.insert(block.module, block.offset);
     }

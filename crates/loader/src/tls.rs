@@ -11,7 +11,7 @@
 //! lock for all.
 //!
 //! Code of the initial-exec model knows no pairs. The variables of an image that has such code are
-//! the host's to keep, see `static_tls`.
+//! the host's to keep, see `sys::host`.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::any::Any;
@@ -21,8 +21,7 @@ use std::io;
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::static_tls::StaticBlock;
-use crate::sys::runtime;
+use crate::sys::host::{self, StaticBlock};
 use crate::sys::tls_descriptor::{ThreadBlocks, thread_blocks};
 
 /// Set in the identities that are ours. The host numbers its libraries from 1.
@@ -204,7 +203,7 @@ pub(crate) unsafe extern "C" fn tls_get_addr(pair: *const TlsIndex) -> *mut c_vo
     let TlsIndex { module, offset } = unsafe { *pair };
     if !is_ours(module) {
         // SAFETY: the identity is the host's.
-        return unsafe { runtime::__tls_get_addr(pair) };
+        return unsafe { host::tls_get_addr(pair) };
     }
     let (slot, tag) = split(module);
     let block = match cached(slot, tag) {

@@ -1,6 +1,6 @@
 //! The system and the machine: one call each, with their own types.
 //!
-//! To add a system, write its `memory` and `dynamic`; nothing above names a system call.
+//! To add a system, write its `memory` and `host`; nothing above names a system call.
 //!
 //! Miri is one that has memory, but no pages and no files in memory: all that is above runs in it with an image in
 //! memory of its own, as long as no code of an image is called.
@@ -16,7 +16,9 @@
 
 pub(crate) mod catch;
 pub(crate) mod cpu;
-pub(crate) mod dynamic;
+#[cfg(target_env = "musl")]
+mod handlers;
+pub(crate) mod host;
 #[cfg_attr(miri, path = "memory_miri.rs")]
 pub(crate) mod memory;
 pub(crate) mod noexcept;

@@ -140,19 +140,26 @@ mod tests {
 
     #[test]
     fn the_hosts_variables_are_found_through_the_host() {
-        // The C library's `errno`, wherever it is in its block.
+        // One of this program's, and the C library's `errno` where that is a thread-local variable.
+        let own = thread_blocks().expose_provenance() as u64;
         // SAFETY: it takes nothing and always succeeds.
         let errno = unsafe { libc::__errno_location() }.expose_provenance() as u64;
-        let tls = crate::sys::dynamic::host_tls_at(errno).unwrap();
-        let pair = TlsIndex {
-            module: tls.module,
-            offset: errno - tls.block.start,
+        let variables = match cfg!(target_env = "musl") {
+            true => vec![own],
+            false => vec![own, errno],
         };
         let functions = descriptor_functions();
-        let address = (&raw const pair).expose_provenance() as u64;
-        let distance = call([functions.hosts, address]);
-        assert_eq!(thread_pointer().wrapping_add(distance), errno);
-        let blocks = crate::sys::dynamic::static_blocks(&[tls.module]);
-        assert_eq!(blocks[&tls.module].wrapping_add(pair.offset), distance);
+        for variable in variables {
+            let tls = crate::sys::host::host_tls_at(variable).unwrap();
+            let pair = TlsIndex {
+                module: tls.module,
+                offset: variable - tls.block.start,
+            };
+            let address = (&raw const pair).expose_provenance() as u64;
+            let distance = call([functions.hosts, address]);
+            assert_eq!(thread_pointer().wrapping_add(distance), variable);
+            let blocks = crate::sys::host::static_blocks(&[tls.module]);
+            assert_eq!(blocks[&tls.module].wrapping_add(pair.offset), distance);
+        }
     }
 }

@@ -16,7 +16,7 @@ use super::space::{self, CHUNK, GRANULE, N_ARENAS};
 use super::state::{self, Extent, Site, State};
 use super::{MAPPED, Request, Slot, TEXT, is_mapped, pointer, to_usize};
 use crate::fork;
-use crate::host_object::{self, HostObject, HostObjectError};
+use crate::sys::host::{HostError, UnwoundSpace};
 use crate::sys::machine::code;
 use crate::sys::memory::{self, Protection};
 
@@ -45,7 +45,7 @@ pub(super) struct Window {
     maps_code_again: bool,
     /// Keeps the addresses, and tells the host of them.
     #[expect(dead_code, reason = "held open")]
-    object: HostObject,
+    space: UnwoundSpace,
 }
 
 // SAFETY: the memory belongs to no thread; who may touch which part is said by `Slot` and the lock.
@@ -57,22 +57,20 @@ unsafe impl Sync for Window {}
 #[derive(Debug)]
 #[expect(dead_code, reason = "for people who read logs")]
 pub(super) enum WindowError {
-    Object(HostObjectError),
+    Space(HostError),
     System(&'static str, io::Error),
 }
 
 impl Window {
     pub(super) fn new(machine: Machine) -> Result<Self, WindowError> {
         let system = |call| move |error| WindowError::System(call, error);
-        let page = machine.max_page_size();
-        let object =
-            host_object::open(&host::shared_object(machine)).map_err(WindowError::Object)?;
-        let bias = object.load_bias().map_err(WindowError::Object)?;
-        let start = bias + page;
+        let space = host::space(machine).map_err(WindowError::Space)?;
+        let start = space.room().map_err(WindowError::Space)?;
+        let records = space.contents().map_err(WindowError::Space)?;
         let arenas = host::arenas_from(start);
         let stride = to_usize(ARENA_STRIDE);
 
-        // SAFETY: the object has these addresses, and nobody uses them.
+        // SAFETY: the space has these addresses, and nobody uses them.
         unsafe { memory::protect(pointer(start), INDEX_SIZE, Protection::ReadWrite) }
             .map_err(system("mprotect"))?;
         let size = ARENA_STRIDE * N_SHARED as u64;
@@ -96,15 +94,15 @@ impl Window {
         let alias = memory::reserve(to_usize(size)).map_err(system("mmap"))?;
         // From here on dropping the window returns it.
         let mut window = Self {
-            arenas: NonNull::new(pointer(arenas)).expect("the object is not at null"),
+            arenas: NonNull::new(pointer(arenas)).expect("no space is at null"),
             alias,
             generation: fork::generation(),
-            // SAFETY: the memory is this table's, was made writable, and goes with the object.
-            state: Mutex::new(State::new(unsafe { host::index(start, bias) })),
+            // SAFETY: the memory is this table's, was made writable, and goes with the space.
+            state: Mutex::new(State::new(unsafe { host::index(start, records) })),
             file: ManuallyDrop::new(file),
             identity,
             maps_code_again: false,
-            object,
+            space,
         };
         // SAFETY: nobody uses the addresses.
         unsafe {

@@ -1,5 +1,4 @@
-//! What the host's dynamic linker takes a window for: a shared object with unwind records for no code, and
-//! room.
+//! What the host is told of a window: address space with one unwind table, and records for no code.
 
 use std::ptr::NonNull;
 
@@ -9,7 +8,7 @@ use farcall_image::ARENA_STRIDE;
 use super::pointer;
 use super::space::{CHUNK, N_ARENAS};
 use super::unwind_index::UnwindIndex;
-use crate::host_object::{self, Header};
+use crate::sys::host::{HostError, SpaceLayout, UnwoundSpace};
 
 /// Bytes of the unwind table's memory.
 pub(super) const INDEX_SIZE: usize = 16 << 20;
@@ -19,55 +18,18 @@ pub(super) fn arenas_from(index: u64) -> u64 {
     (index + INDEX_SIZE as u64).next_multiple_of(CHUNK)
 }
 
-/// The object. Behind its headers, from the next page on, are the table and the arenas.
-pub(super) fn shared_object(machine: Machine) -> Vec<u8> {
-    let page = machine.max_page_size();
-    let room = INDEX_SIZE as u64 + CHUNK + ARENA_STRIDE * N_ARENAS as u64;
-    let contents = [&[0; STRINGS_SIZE + SYMBOLS_SIZE][..], &NO_RECORDS].concat();
-    let file_size = CONTENTS + contents.len() as u64;
-    let index = page + UnwindIndex::header_start() as u64;
-    let header = |kind, flags, start, file_size, memory_size, align| Header {
-        kind,
-        flags,
-        start,
-        file_size,
-        memory_size,
-        align,
+/// Takes the address space: the table, then the arenas.
+pub(super) fn space(machine: Machine) -> Result<UnwoundSpace, HostError> {
+    let layout = SpaceLayout {
+        contents: &NO_RECORDS,
+        room: INDEX_SIZE as u64 + CHUNK + ARENA_STRIDE * N_ARENAS as u64,
+        table: UnwindIndex::header_start() as u64..INDEX_SIZE as u64,
     };
-    let headers = [
-        header(
-            host_object::PT_LOAD,
-            host_object::READ_WRITE,
-            0,
-            file_size,
-            file_size,
-            page,
-        ),
-        // Nothing may be done with it until it is given memory.
-        header(host_object::PT_LOAD, 0, page, 0, room, page),
-        header(
-            host_object::PT_GNU_EH_FRAME,
-            host_object::READ,
-            index,
-            0,
-            INDEX_SIZE as u64 - UnwindIndex::header_start() as u64,
-            4,
-        ),
-    ];
-    let dynamic = [
-        (5, CONTENTS + SYMBOLS_SIZE as u64), // DT_STRTAB
-        (6, CONTENTS),                       // DT_SYMTAB
-        (10, 1),                             // DT_STRSZ
-        (11, 24),                            // DT_SYMENT
-    ];
-    host_object::file(machine, &headers, &dynamic, &contents)
+    UnwoundSpace::new(machine, &layout)
 }
 
-const CONTENTS: u64 = host_object::contents_start(3, 4);
-const SYMBOLS_SIZE: usize = 24;
-const STRINGS_SIZE: usize = 8;
-const RECORDS: u64 = CONTENTS + (SYMBOLS_SIZE + STRINGS_SIZE) as u64;
-const NO_RECORD: u64 = RECORDS + 20;
+/// Where the record for no code is in [`NO_RECORDS`], and where they end.
+const NO_RECORD: u64 = 20;
 const RECORDS_END: u64 = NO_RECORD + 20;
 
 /// Unwind records (LSB Core 5.0, "The .eh_frame section"): one for no code, as table entries have it
@@ -82,14 +44,14 @@ const NO_RECORDS: [u8; 44] = [
     0, 0, 0, 0, // the end
 ];
 
-/// The unwind table of the window whose object has this bias.
+/// The unwind table at `start`, of the window whose space has its contents at `records`.
 ///
 /// # Safety
 ///
 /// As [`UnwindIndex::new`], for the memory at `start`.
-pub(super) unsafe fn index(start: u64, bias: u64) -> UnwindIndex {
-    let memory = NonNull::new(pointer(start)).expect("the object is not at null");
+pub(super) unsafe fn index(start: u64, records: u64) -> UnwindIndex {
+    let memory = NonNull::new(pointer(start)).expect("no space is at null");
     let memory = NonNull::slice_from_raw_parts(memory, INDEX_SIZE);
-    // SAFETY: the caller's contract; the object is smaller than 2 GiB.
-    unsafe { UnwindIndex::new(memory, bias + NO_RECORD, bias + RECORDS_END) }
+    // SAFETY: the caller's contract; the space is smaller than 2 GiB.
+    unsafe { UnwindIndex::new(memory, records + NO_RECORD, records + RECORDS_END) }
 }

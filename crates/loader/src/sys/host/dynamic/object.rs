@@ -4,23 +4,15 @@
 //! They are files in memory, with no name and no code.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use farcall_arch::Machine;
 
-use crate::sys::dynamic::{self, Library};
+use super::Library;
+use crate::sys::host::{self, HostError};
 use crate::sys::memory;
-
-/// Why an object was not opened.
-#[derive(Debug)]
-pub(crate) enum HostObjectError {
-    /// A system call failed.
-    System(&'static str, io::Error),
-    /// The C library's reason.
-    Refused(String),
-}
 
 /// A program header. Addresses are offsets in the file where there are bytes.
 #[derive(Debug, Clone, Copy)]
@@ -120,8 +112,8 @@ pub(crate) struct HostObject {
 
 impl HostObject {
     /// What is added to an address of the object.
-    pub(crate) fn load_bias(&self) -> Result<u64, HostObjectError> {
-        self.library.load_bias().map_err(HostObjectError::Refused)
+    pub(crate) fn load_bias(&self) -> Result<u64, HostError> {
+        self.library.load_bias().map_err(HostError::Refused)
     }
 }
 
@@ -135,17 +127,17 @@ impl Drop for HostObject {
 }
 
 /// Has the host's dynamic linker open an object.
-pub(crate) fn open(object: &[u8]) -> Result<HostObject, HostObjectError> {
-    let system = |call| move |error| HostObjectError::System(call, error);
+pub(crate) fn open(object: &[u8]) -> Result<HostObject, HostError> {
+    let system = |call| move |error| HostError::System(call, error);
     let file = memory::memory_file(c"farcall-object", false, object.len() as u64)
         .map_err(system("memfd_create"))?;
     let mut file = File::from(file);
     file.write_all(object).map_err(system("write"))?;
-    let path = dynamic::c_string(unique_path(&file).as_bytes());
+    let path = host::c_string(unique_path(&file).as_bytes());
     let path = path.expect("the path is made of digits, dots and slashes");
-    let library = Library::open(&path).map_err(HostObjectError::Refused)?;
+    let library = Library::open(&path).map_err(HostError::Refused)?;
     // SAFETY: the name is static, and dropping the object gives the old one back.
-    let name = unsafe { library.rename(c"".as_ptr()) }.map_err(HostObjectError::Refused)?;
+    let name = unsafe { library.rename(c"".as_ptr()) }.map_err(HostError::Refused)?;
     let name = name.expose_provenance();
     Ok(HostObject { library, name })
 }

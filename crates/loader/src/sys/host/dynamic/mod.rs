@@ -1,12 +1,20 @@
-//! The host's own dynamic linker.
+//! A host with a dynamic linker.
+
+mod libc_static;
+mod object;
+mod permanent;
+mod static_tls;
+mod unwound_space;
 
 use std::collections::HashMap;
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::ops::Range;
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::thread;
 
-use crate::sys::runtime;
+pub(crate) use self::static_tls::{StaticBlock, lock};
+pub(crate) use self::unwound_space::UnwoundSpace;
+pub(crate) use super::frames::UnwindTables;
+use super::{HostTls, Program, Segment, c_string};
 use crate::sys::tls_descriptor::thread_pointer;
 use crate::tls::TlsIndex;
 
@@ -90,17 +98,6 @@ struct LinkMap {
     l_name: *mut c_char,
 }
 
-/// The word at an address.
-///
-/// # Safety
-///
-/// It is readable, aligned, and nobody writes to it now.
-pub(crate) unsafe fn read_word(address: u64) -> u64 {
-    let address = usize::try_from(address).expect("it is an address in this process");
-    // SAFETY: the caller's contract.
-    unsafe { std::ptr::with_exposed_provenance::<u64>(address).read() }
-}
-
 impl Drop for Library {
     fn drop(&mut self) {
         // SAFETY: `open` made the handle, and nothing is bound to the library any more. A failure
@@ -109,8 +106,30 @@ impl Drop for Library {
     }
 }
 
-/// The address of a symbol that the program or a library loaded with it exports.
-pub(crate) fn global_symbol(name: &CStr) -> Option<u64> {
+/// How the host's exports are called among the places that were searched.
+pub(crate) const EXPORTS: &str = "the host's exports";
+
+/// Whether the unwinder finds code by the table of an [`UnwoundSpace`].
+pub(crate) const UNWINDS_SPACES: bool = true;
+
+/// What else to do where there is no room for a [`StaticBlock`].
+pub(crate) const MORE_STATIC_TLS: &str =
+    ", or start the process with more room: GLIBC_TUNABLES=glibc.rtld.optional_static_tls=BYTES";
+
+/// The address of a symbol that the program or a library loaded with it exports, or that the C library
+/// gives each program a copy of.
+pub(crate) fn exported(name: &[u8]) -> Option<u64> {
+    if let Some(address) = permanent::find(name) {
+        return Some(address);
+    }
+    let found = global_symbol(&c_string(name)?);
+    if let Some(address) = found {
+        permanent::note(name, address);
+    }
+    found.or_else(|| libc_static::function(name))
+}
+
+fn global_symbol(name: &CStr) -> Option<u64> {
     symbol(libc::RTLD_DEFAULT, name)
 }
 
@@ -137,15 +156,6 @@ fn last_error() -> String {
     // SAFETY: a message is a C string.
     let message = unsafe { CStr::from_ptr(message) };
     message.to_string_lossy().into_owned()
-}
-
-/// The thread-local variables of a library of the host's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct HostTls {
-    /// The identity of the library, as the host's `__tls_get_addr` knows it.
-    pub(crate) module: u64,
-    /// The addresses of this thread's copy.
-    pub(crate) block: Range<u64>,
 }
 
 /// The library of the host's whose thread-local variable is at `address` in this thread.
@@ -211,7 +221,7 @@ pub(crate) fn static_blocks(modules: &[u64]) -> HashMap<u64, u64> {
         let distance = |&module| {
             let pair = TlsIndex { module, offset: 0 };
             // SAFETY: the caller has the identities from the host, which keeps them.
-            let block = unsafe { runtime::__tls_get_addr(&raw const pair) };
+            let block = unsafe { tls_get_addr(&raw const pair) };
             (block.expose_provenance() as u64).wrapping_sub(thread_pointer())
         };
         modules.iter().map(distance).collect()
@@ -228,38 +238,6 @@ pub(crate) fn static_blocks(modules: &[u64]) -> HashMap<u64, u64> {
         .filter(|(_, (here, there))| here == there);
     same.map(|(&module, (distance, _))| (module, distance))
         .collect()
-}
-
-/// The C string with these bytes; `None` when one of them is zero.
-pub(crate) fn c_string(bytes: &[u8]) -> Option<CString> {
-    CString::new(bytes).ok()
-}
-
-/// The program that the process runs, where it is in memory.
-#[derive(Debug)]
-pub(crate) struct Program {
-    /// What is added to an address of its file: 0 unless it is position-independent.
-    pub(crate) bias: u64,
-    /// Its program headers, in the order of its file.
-    pub(crate) segments: Vec<Segment>,
-    /// The identity of its thread-local variables, if it has any.
-    pub(crate) thread_locals: Option<u64>,
-}
-
-/// A program header. Addresses are those of the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Segment {
-    pub(crate) kind: u32,
-    pub(crate) address: u64,
-    pub(crate) size: u64,
-}
-
-impl Segment {
-    /// Whether the address is in the segment, or the first one after it, where the symbols that end
-    /// sections stand.
-    pub(crate) fn contains(&self, address: u64) -> bool {
-        (address.checked_sub(self.address)).is_some_and(|offset| offset <= self.size)
-    }
 }
 
 /// The program that the process runs.
@@ -300,60 +278,8 @@ pub(crate) fn program() -> Option<Program> {
     program
 }
 
-/// Where the program and the C library are, which stay as long as the process.
-#[derive(Debug, Default)]
-pub(crate) struct Permanent(Vec<Range<u64>>);
-
-impl Permanent {
-    pub(crate) fn find() -> Self {
-        struct Search {
-            is_program: bool,
-            found: Permanent,
-        }
-
-        unsafe extern "C" fn visit(
-            info: *mut libc::dl_phdr_info,
-            size: usize,
-            search: *mut c_void,
-        ) -> c_int {
-            if size < size_of::<libc::dl_phdr_info>() {
-                return 1;
-            }
-            // SAFETY: the dynamic linker gives a whole record, as its size says.
-            let info = unsafe { &*info };
-            // SAFETY: `dl_iterate_phdr` hands on the pointer that it was given below.
-            let search = unsafe { &mut *search.cast::<Search>() };
-            // SAFETY: the record's table has this many entries.
-            let headers =
-                unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
-            let loaded = headers
-                .iter()
-                .filter(|header| header.p_type == libc::PT_LOAD);
-            let ranges = loaded.map(|header| {
-                let start = info.dlpi_addr.wrapping_add(header.p_vaddr);
-                start..start.saturating_add(header.p_memsz)
-            });
-            let ranges: Vec<Range<u64>> = ranges.collect();
-            let c_library = (libc::gnu_get_libc_version as *const ()).expose_provenance() as u64;
-            if search.is_program || ranges.iter().any(|range| range.contains(&c_library)) {
-                search.found.0.extend(ranges);
-            }
-            // The program's record is the first.
-            search.is_program = false;
-            0
-        }
-
-        let mut search = Search {
-            is_program: true,
-            found: Self::default(),
-        };
-        // SAFETY: `visit` treats its arguments as the interface says and does not unwind.
-        unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut search).cast()) };
-        search.found
-    }
-
-    /// Whether the address is in one of them.
-    pub(crate) fn has(&self, address: u64) -> bool {
-        self.0.iter().any(|range| range.contains(&address))
-    }
+unsafe extern "C" {
+    /// The address in this thread of a thread-local variable of the host's: psABI, "Thread-Local Storage".
+    #[link_name = "__tls_get_addr"]
+    pub(crate) fn tls_get_addr(index: *const TlsIndex) -> *mut c_void;
 }

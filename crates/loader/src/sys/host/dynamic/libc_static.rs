@@ -38,7 +38,7 @@ extern "C" fn stack_overwritten() -> ! {
 mod tests {
     use std::ffi::CString;
 
-    use crate::sys::dynamic;
+    use super::super::global_symbol;
 
     #[test]
     fn they_are_those_of_the_c_library_where_it_exports_them() {
@@ -46,11 +46,7 @@ mod tests {
             let own = super::function(name.as_bytes()).unwrap();
             let name = CString::new(name).unwrap();
             // Before glibc 2.33 there is none to compare with.
-            assert_eq!(
-                dynamic::global_symbol(&name).unwrap_or(own),
-                own,
-                "{name:?}"
-            );
+            assert_eq!(global_symbol(&name).unwrap_or(own), own, "{name:?}");
         }
         assert!(super::function(b"__stack_chk_fail_local").is_some());
         assert_eq!(super::function(b"printf"), None);

@@ -19,8 +19,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use farcall_arch::Machine;
 
-use crate::host_object::{self, Header, HostObject, HostObjectError, Output};
-use crate::sys::dynamic;
+use super::object::{self, Header, HostObject, Output};
+use crate::sys::host::{HostError, Initial};
 use crate::sys::machine::STATIC_BLOCK_UNIT;
 
 /// The thread-local variables of one image, in every thread. Dropping it ends them.
@@ -45,27 +45,16 @@ struct Opened {
     is_over: bool,
 }
 
-/// What each copy starts as.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Initial<'a> {
-    /// Its first bytes; the rest is zero.
-    pub(crate) bytes: &'a [u8],
-    /// Its size in bytes, at least that of `bytes`.
-    pub(crate) size: u64,
-    /// Its alignment in bytes, a power of two.
-    pub(crate) align: u64,
-}
-
 impl StaticBlock {
     /// Gives every thread a copy.
-    pub(crate) fn new(machine: Machine, initial: Initial<'_>) -> Result<Self, HostObjectError> {
-        let object = shared_object(machine, initial);
+    pub(crate) fn new(machine: Machine, initial: Initial<'_>) -> Result<Self, HostError> {
+        let bytes = shared_object(machine, initial);
         // Held over the opening, so that the order is that of the C library.
         let mut opened = opened();
-        let library = host_object::open(&object)?;
+        let library = object::open(&bytes)?;
         let start = library.load_bias()?;
         // SAFETY: the object that was opened has these words there, which nobody writes any more.
-        let word = |address| unsafe { dynamic::read_word(start.wrapping_add(address)) };
+        let word = |address| unsafe { read_word(start.wrapping_add(address)) };
         let (module, offset) = (word(MODULE_WORD), word(OFFSET_WORD));
         opened.push(Opened {
             library,
@@ -87,6 +76,17 @@ impl Drop for StaticBlock {
     }
 }
 
+/// The word at an address.
+///
+/// # Safety
+///
+/// It is readable, aligned, and nobody writes to it now.
+unsafe fn read_word(address: u64) -> u64 {
+    let address = usize::try_from(address).expect("it is an address in this process");
+    // SAFETY: the caller's contract.
+    unsafe { std::ptr::with_exposed_provenance::<u64>(address).read() }
+}
+
 /// Holds the lock of all objects.
 pub(crate) fn lock() -> impl Any {
     opened()
@@ -97,7 +97,7 @@ fn opened() -> MutexGuard<'static, Vec<Opened>> {
 }
 
 // The object's parts by address, which is the offset in the file too. It has one segment.
-const SYMBOLS: u64 = host_object::contents_start(2, 8);
+const SYMBOLS: u64 = object::contents_start(2, 8);
 const STRINGS: u64 = SYMBOLS + 24;
 const RELOCATIONS: u64 = STRINGS + 8;
 const OFFSET_WORD: u64 = RELOCATIONS + 2 * 24;
@@ -115,16 +115,16 @@ fn shared_object(machine: Machine, initial: Initial<'_>) -> Vec<u8> {
     let types = machine.dynamic_types();
     let headers = [
         Header {
-            kind: host_object::PT_LOAD,
-            flags: host_object::READ_WRITE,
+            kind: object::PT_LOAD,
+            flags: object::READ_WRITE,
             start: 0,
             file_size,
             memory_size: file_size,
             align: machine.max_page_size(),
         },
         Header {
-            kind: host_object::PT_TLS,
-            flags: host_object::READ,
+            kind: object::PT_TLS,
+            flags: object::READ,
             start,
             file_size: bytes.len() as u64,
             memory_size,
@@ -151,5 +151,5 @@ fn shared_object(machine: Machine, initial: Initial<'_>) -> Vec<u8> {
     let padding = usize::try_from(start - CONTENTS_END).expect("it is less than the alignment");
     contents.0.resize(contents.0.len() + padding, 0);
     contents.0.extend_from_slice(bytes);
-    host_object::file(machine, &headers, &dynamic, &contents.0)
+    object::file(machine, &headers, &dynamic, &contents.0)
 }

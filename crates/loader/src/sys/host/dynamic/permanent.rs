@@ -6,13 +6,13 @@
 //! before, under a lock. The table takes no lock: an entry never changes once it is there, and a name for
 //! which there is no place is asked for each time.
 
+use std::ffi::{c_int, c_void};
+use std::ops::Range;
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use farcall_image::gnu_hash;
-
-use crate::sys::dynamic;
 
 /// Small, because every process that loads something has a copy.
 const N_ENTRIES: usize = 256;
@@ -31,14 +31,14 @@ struct Table([AtomicPtr<Entry>; N_ENTRIES]);
 static TABLE: Table = Table([const { AtomicPtr::new(ptr::null_mut()) }; N_ENTRIES]);
 
 /// The address that a name is known to have.
-pub(crate) fn find(name: &[u8]) -> Option<u64> {
+pub(super) fn find(name: &[u8]) -> Option<u64> {
     TABLE.find(name)
 }
 
 /// Notes what the host's dynamic linker found, if that is for good.
-pub(crate) fn note(name: &[u8], address: u64) {
-    static PERMANENT: OnceLock<dynamic::Permanent> = OnceLock::new();
-    if PERMANENT.get_or_init(dynamic::Permanent::find).has(address) {
+pub(super) fn note(name: &[u8], address: u64) {
+    static PERMANENT: OnceLock<Permanent> = OnceLock::new();
+    if PERMANENT.get_or_init(Permanent::find).has(address) {
         TABLE.note(name, address);
     }
 }
@@ -82,6 +82,64 @@ impl Table {
     }
 }
 
+/// Where the program and the C library are, which stay as long as the process.
+#[derive(Debug, Default)]
+struct Permanent(Vec<Range<u64>>);
+
+impl Permanent {
+    fn find() -> Self {
+        struct Search {
+            is_program: bool,
+            found: Permanent,
+        }
+
+        unsafe extern "C" fn visit(
+            info: *mut libc::dl_phdr_info,
+            size: usize,
+            search: *mut c_void,
+        ) -> c_int {
+            if size < size_of::<libc::dl_phdr_info>() {
+                return 1;
+            }
+            // SAFETY: the dynamic linker gives a whole record, as its size says.
+            let info = unsafe { &*info };
+            // SAFETY: `dl_iterate_phdr` hands on the pointer that it was given below.
+            let search = unsafe { &mut *search.cast::<Search>() };
+            // SAFETY: the record's table has this many entries.
+            let headers =
+                unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
+            let loaded = headers
+                .iter()
+                .filter(|header| header.p_type == libc::PT_LOAD);
+            let ranges = loaded.map(|header| {
+                let start = info.dlpi_addr.wrapping_add(header.p_vaddr);
+                start..start.saturating_add(header.p_memsz)
+            });
+            let ranges: Vec<Range<u64>> = ranges.collect();
+            let c_library = (libc::gnu_get_libc_version as *const ()).expose_provenance() as u64;
+            if search.is_program || ranges.iter().any(|range| range.contains(&c_library)) {
+                search.found.0.extend(ranges);
+            }
+            // The program's record is the first.
+            search.is_program = false;
+            0
+        }
+
+        let mut search = Search {
+            is_program: true,
+            found: Self::default(),
+        };
+        // SAFETY: `visit` treats its arguments as the interface says and does not unwind.
+        unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut search).cast()) };
+        search.found
+    }
+
+    /// Whether the address is in one of them.
+    fn has(&self, address: u64) -> bool {
+        self.0.iter().any(|range| range.contains(&address))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,10 +173,10 @@ mod tests {
 
     #[test]
     fn the_c_library_is_for_good_and_what_a_thread_has_is_not() {
-        let permanent = dynamic::Permanent::find();
-        let puts = dynamic::global_symbol(c"puts").unwrap();
+        let permanent = Permanent::find();
+        let puts = super::super::global_symbol(c"puts").unwrap();
         assert!(permanent.has(puts));
-        let errno = dynamic::global_symbol(c"errno");
+        let errno = super::super::global_symbol(c"errno");
         assert!(!errno.is_some_and(|errno| permanent.has(errno)));
         let allocated = Box::new(0_u8);
         assert!(!permanent.has((&raw const *allocated).expose_provenance() as u64));
