@@ -91,6 +91,17 @@ pub fn skips_emulated(why: &str) -> bool {
     false
 }
 
+/// Returns from the calling test when the standard library for one of the targets named is not installed, as
+/// [`require_tools!`](crate::require_tools) does for programs.
+#[macro_export]
+macro_rules! require_targets {
+    ($($target:expr),+ $(,)?) => {
+        if $crate::tools::skips_without_targets(&[$($target),+]) {
+            return;
+        }
+    };
+}
+
 /// The full path of a program on `PATH`.
 ///
 /// # Errors
@@ -139,6 +150,31 @@ pub fn skips_without(tools: &[&str]) -> bool {
         .copied()
         .filter(|tool| find(tool).is_err())
         .collect();
+    skips(&missing)
+}
+
+/// Whether the calling test has to be skipped because a target's standard library is missing;
+/// [`require_targets!`](crate::require_targets) is the way to ask.
+///
+/// # Panics
+///
+/// When one is missing and [`REQUIRE_ALL`] is set.
+#[must_use]
+pub fn skips_without_targets(targets: &[&str]) -> bool {
+    let is_missing = |target: &&str| !has_target(target);
+    let missing: Vec<&str> = targets.iter().copied().filter(is_missing).collect();
+    skips(&missing)
+}
+
+/// Whether the Rust compiler has a standard library for a target: `x86_64-unknown-linux-musl`.
+#[must_use]
+pub fn has_target(target: &str) -> bool {
+    let folder = run("rustc", &["--print", "target-libdir", "--target", target]);
+    let folder = folder.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    folder.is_ok_and(|folder| PathBuf::from(folder).is_dir())
+}
+
+fn skips(missing: &[&str]) -> bool {
     if missing.is_empty() {
         return false;
     }
@@ -167,6 +203,11 @@ mod tests {
     fn a_program_of_every_system_is_found() {
         assert!(find("sh").unwrap().is_absolute());
         assert_eq!(run("sh", &["-c", "echo out"]).unwrap().stdout, b"out\n");
+    }
+
+    #[test]
+    fn a_target_that_there_is_not_is_missing() {
+        assert!(has_target("x86_64-unknown-linux-gnu") && !has_target("no-such-target"));
     }
 
     #[test]

@@ -55,6 +55,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         "farcall-benches",
         &["farcall-image", "farcall-loader", TESTKIT],
     ),
+    // Nor this: it is what a test of the loader starts.
+    ("farcall-static-host", &["farcall-image", "farcall-loader"]),
     ("xtask", &[TESTKIT]),
 ];
 
@@ -94,6 +96,7 @@ const UNSAFE: &[(&str, Unsafe)] = &[
     ("farcall-compiler", Unsafe::In(&["src/llvm.rs"])),
     ("farcall-cli", Unsafe::In(&["src/trusted.rs"])),
     ("farcall-benches", Unsafe::Anywhere),
+    ("farcall-static-host", Unsafe::Anywhere),
 ];
 
 enum Unsafe {

@@ -104,7 +104,8 @@ fn object_name(source: &str) -> String {
     source.replace(".cpp", ".o").replace(".c", ".o")
 }
 
-fn object(name: &str, source: &str, options: &[&str]) -> Vec<u8> {
+/// The object of one source.
+pub(crate) fn object(name: &str, source: &str, options: &[&str]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let source_path = folder.path().join(name);
     std::fs::write(&source_path, format!("{PRELUDE}{source}")).unwrap();
