@@ -29,7 +29,8 @@ pub(crate) fn ensure() -> Result<()> {
     }
 }
 
-/// Formatting and clippy are part of the tests, and rustup's minimal profile has neither.
+/// Formatting and clippy are part of the tests, and rustup's minimal profile has neither. Programs for other
+/// targets are part of them too.
 fn rust_components() -> Result<()> {
     for (component, subcommand) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
         if !is_there(&mut crate::command::cargo([subcommand, "--version"])) {
@@ -37,6 +38,12 @@ fn rust_components() -> Result<()> {
                 "setup: installing the Rust component {component}, which `cargo xtask test` runs"
             );
             run_command(&mut command("rustup", ["component", "add", component]))?;
+        }
+    }
+    for target in ["x86_64-unknown-linux-musl"] {
+        if !tools::has_target(target) {
+            println!("setup: installing the Rust target {target}, for which tests build programs");
+            run_command(&mut command("rustup", ["target", "add", target]))?;
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
+use farcall_testkit::paths::target_dir;
 use farcall_testkit::tools::REQUIRE_ALL;
 
 use crate::command::{cargo, run as run_command, shown};
@@ -59,6 +60,7 @@ fn all_steps() -> Vec<Step> {
             command: aarch64::tests(),
         });
     }
+    steps.extend(static_steps());
     steps.push(Step {
         name: "fuzz",
         command: Ok(cargo(["xtask", "fuzz", fuzz::SMOKE])),
@@ -85,6 +87,25 @@ fn test_steps(args: &[String]) -> Vec<Step> {
             command: Ok(tests(&["--release"])),
         },
     ]
+}
+
+/// The loader's own tests as fully static programs. Its other tests load what wants a dynamic linker.
+fn static_steps() -> impl Iterator<Item = Step> {
+    let targets = [
+        ("test, musl", "x86_64-unknown-linux-musl"),
+        ("test, static", "x86_64-unknown-linux-gnu"),
+    ];
+    targets.into_iter().map(|(name, target)| {
+        let mut command = cargo(["test", "--package", "farcall-loader", "--lib"]);
+        // A folder of their own: other flags for the same target would have all built again.
+        command.args(["--target", target, "--target-dir"]);
+        command.arg(target_dir().join("static-host"));
+        command.env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
+        Step {
+            name,
+            command: Ok(command),
+        }
+    })
 }
 
 fn run_steps(steps: Vec<Step>) -> Result<()> {
