@@ -28,13 +28,10 @@ pub(crate) struct Source<'a> {
 pub(crate) struct MemoryFile(File);
 
 impl MemoryFile {
-    /// A file with the bytes of the image that are in its segments.
+    /// A file with the bytes of the image that are mapped: those up to the last of its constants and code.
     pub(crate) fn new(image: &Image<'_>) -> io::Result<Self> {
-        let end = image
-            .segments()
-            .iter()
-            .map(|segment| segment.file.end)
-            .max();
+        let mapped = image.segments().iter().filter(|segment| !segment.writable);
+        let end = mapped.map(|segment| segment.file.end).max();
         let bytes = &image.bytes()[..end.unwrap_or(0)];
         let file = memory::memory_file(c"farcall-image", true, bytes.len() as u64)?;
         let mut file = File::from(file);
