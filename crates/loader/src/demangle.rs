@@ -1,7 +1,8 @@
-//! Names as their source language writes them, with the feature `demangle`; without it there are none.
+//! Names as their source language writes them. Fully static programs have none without the feature `demangle`: they
+//! are to be small.
 
 /// The name in C++ or Rust; `None` when it is not mangled.
-#[cfg(feature = "demangle")]
+#[cfg(any(feature = "demangle", not(target_feature = "crt-static")))]
 pub(crate) fn demangle(name: &str) -> Option<String> {
     if let Ok(rust) = rustc_demangle::try_demangle(name) {
         return Some(format!("{rust:#}"));
@@ -13,7 +14,7 @@ pub(crate) fn demangle(name: &str) -> Option<String> {
 }
 
 /// No name.
-#[cfg(not(feature = "demangle"))]
+#[cfg(not(any(feature = "demangle", not(target_feature = "crt-static"))))]
 pub(crate) fn demangle(_name: &str) -> Option<String> {
     None
 }
@@ -27,7 +28,7 @@ pub(crate) fn demangle_type(name: &str) -> String {
     own.unwrap_or(name).to_owned()
 }
 
-#[cfg(all(test, feature = "demangle"))]
+#[cfg(all(test, any(feature = "demangle", not(target_feature = "crt-static"))))]
 mod tests {
     use super::{demangle, demangle_type};
 

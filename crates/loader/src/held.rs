@@ -4,7 +4,6 @@
 //! go of; so the modules of a circle have no hold of each other, and whoever keeps one of them keeps
 //! the [`Cycle`], which has them all.
 
-use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::{Arc, Weak};
 
@@ -120,8 +119,8 @@ impl Held {
 
     /// The names of those that import from it or from another of its cycle, and of the others of
     /// its cycle that have an owner; and the number of thread-local objects of all of them.
-    pub(crate) fn users_of_all(&self) -> (BTreeSet<String>, usize) {
-        let mut names = BTreeSet::new();
+    pub(crate) fn users_of_all(&self) -> (Vec<String>, usize) {
+        let mut names = Vec::new();
         let mut thread_destructors = 0;
         let mut collect = |module: &Loaded| {
             let users = module.users();
@@ -138,6 +137,8 @@ impl Held {
                 names.extend(owned.map(|(_, (module, _))| module.name.as_str().to_owned()));
             }
         }
+        names.sort_unstable();
+        names.dedup();
         (names, thread_destructors)
     }
 }

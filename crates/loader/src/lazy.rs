@@ -52,6 +52,8 @@ pub struct LazyScope {
 struct Shared {
     rules: Mutex<Rules>,
     handler: Handler,
+    /// [`make_stub`]. Programs without a scope do not refer to it, and are smaller for that.
+    make_stub: fn(Arc<LazyImage>, LazyImport) -> io::Result<Stub>,
 }
 
 /// What is searched. Whoever searches has a copy, because nothing may be locked meanwhile.
@@ -93,6 +95,7 @@ impl LazyScope {
         let shared = Shared {
             rules: Mutex::new(rules),
             handler: Box::new(handler),
+            make_stub,
         };
         Self {
             shared: Arc::new(shared),
@@ -219,8 +222,7 @@ impl LazyImports {
         };
         self.stubs.reserve_exact(self.waiting.len());
         for (index, import) in self.waiting.drain(..) {
-            let image = Arc::clone(image);
-            let stub = Stub::on_first_call(Box::new(move || image.bind(&import)))?;
+            let stub = (image.scope.shared.make_stub)(Arc::clone(image), import)?;
             set(index, stub.address());
             self.stubs.push(stub);
         }
@@ -234,6 +236,11 @@ impl LazyImports {
             std::mem::take(&mut fork::lock(&image.bound).providers)
         })
     }
+}
+
+/// The stub of an import of an image.
+fn make_stub(image: Arc<LazyImage>, import: LazyImport) -> io::Result<Stub> {
+    Stub::on_first_call(Box::new(move || image.bind(&import)))
 }
 
 impl LazyImport {

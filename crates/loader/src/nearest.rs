@@ -1,7 +1,5 @@
 //! The names most like one that was not found.
 
-use std::collections::BTreeSet;
-
 /// How many names are given.
 const MAX_NAMES: usize = 3;
 
@@ -9,17 +7,18 @@ const MAX_NAMES: usize = 3;
 /// third of it are not alike. O(candidates), and for each that is about as long the product of both lengths.
 pub fn nearest<'a>(name: &[u8], candidates: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
     let limit = (name.len() / 3).max(1);
-    let mut best = BTreeSet::new();
+    // Ascending, each once.
+    let mut best: Vec<(usize, &[u8])> = Vec::new();
     for candidate in candidates {
         if candidate.len().abs_diff(name.len()) > limit {
             continue;
         }
         let distance = distance(name, candidate);
-        if distance <= limit {
-            best.insert((distance, candidate));
-            if best.len() > MAX_NAMES {
-                best.pop_last();
-            }
+        if distance <= limit
+            && let Err(place) = best.binary_search(&(distance, candidate))
+        {
+            best.insert(place, (distance, candidate));
+            best.truncate(MAX_NAMES);
         }
     }
     let text = |(_, name)| String::from_utf8_lossy(name).into_owned();

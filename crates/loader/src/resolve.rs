@@ -1,7 +1,7 @@
 //! What an image's imports are bound to.
 
 use std::cell::OnceCell;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::ffi::CStr;
 use std::fmt;
 use std::io;
@@ -82,7 +82,7 @@ pub(crate) fn resolve_in(
         });
     }
     let thread_local = relocate::thread_local_imports(image.image());
-    let mut missing = BTreeSet::new();
+    let mut missing = HashSet::new();
     let mut mismatched = Vec::new();
     // Strong ones first: they decide which libraries are open when weak ones are looked for.
     for binding in [Binding::Global, Binding::Weak] {
@@ -239,7 +239,7 @@ struct Search<'a> {
     scope: &'a [&'a Held],
     group: Option<&'a Group<'a>>,
     /// The positions of the modules of the scope that something was found in.
-    used: BTreeSet<usize>,
+    used: Vec<usize>,
     /// What definitions found keep, each once.
     defined: Vec<Arc<Provider>>,
     fellows: Vec<Fellow>,
@@ -265,7 +265,7 @@ impl<'a> Search<'a> {
             loader,
             scope,
             group,
-            used: BTreeSet::new(),
+            used: Vec::new(),
             defined: Vec::new(),
             fellows: Vec::new(),
             host_symbols: OnceCell::new(),
@@ -401,7 +401,9 @@ impl<'a> Search<'a> {
             let found = Kind::of_export(export.symbol.kind, value_type);
             let place = format_args!("module {}", module.name.as_str());
             self.check(import, &found, &place)?;
-            self.used.insert(position);
+            if let Err(place) = self.used.binary_search(&position) {
+                self.used.insert(place, position);
+            }
             return Ok(Some(export.value));
         }
         Ok(None)

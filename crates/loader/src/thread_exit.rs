@@ -5,7 +5,6 @@
 //! our images, so this does it: a pending destructor keeps its module.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,11 +12,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::held::{Held, WeakHeld};
 use crate::sys::runtime;
 
-/// The modules that register destructors, by where each of their segments starts. They do not overlap.
-static MODULES: Mutex<BTreeMap<u64, Entry>> = Mutex::new(BTreeMap::new());
+/// The segments of modules that register destructors, by where they start. They do not overlap.
+static MODULES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
 #[derive(Debug)]
 struct Entry {
+    start: u64,
     /// The first address after the segment.
     end: u64,
     module: WeakHeld,
@@ -38,7 +38,8 @@ impl Registration {
         let mut modules = modules();
         for &Range { start, end } in segments.iter().filter(|segment| !segment.is_empty()) {
             let module = module.clone();
-            modules.insert(start, Entry { end, module });
+            let place = modules.partition_point(|entry| entry.start < start);
+            modules.insert(place, Entry { start, end, module });
         }
         Self { segments }
     }
@@ -48,7 +49,8 @@ impl Drop for Registration {
     fn drop(&mut self) {
         let mut modules = modules();
         for segment in self.segments.iter().filter(|segment| !segment.is_empty()) {
-            modules.remove(&segment.start);
+            let place = modules.binary_search_by_key(&segment.start, |entry| entry.start);
+            place.map(|place| modules.remove(place)).ok();
         }
     }
 }
@@ -104,7 +106,8 @@ pub(crate) unsafe extern "C" fn thread_atexit(
 /// place of a pointer to it.
 fn find(address: u64) -> Option<WeakHeld> {
     let modules = modules();
-    let (_, entry) = modules.range(..=address).next_back()?;
+    let after = modules.partition_point(|entry| entry.start <= address);
+    let entry = modules.get(after.checked_sub(1)?)?;
     (address < entry.end).then(|| entry.module.clone())
 }
 
@@ -127,6 +130,6 @@ pub(crate) fn lock() -> impl Any {
     modules()
 }
 
-fn modules() -> MutexGuard<'static, BTreeMap<u64, Entry>> {
+fn modules() -> MutexGuard<'static, Vec<Entry>> {
     MODULES.lock().unwrap_or_else(PoisonError::into_inner)
 }

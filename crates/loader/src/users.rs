@@ -1,13 +1,17 @@
 //! Who keeps a module that its owner has dropped.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 /// Who keeps a module that its owner has dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Users {
-    /// How many modules of each name import from it. A module that many import from finds each in
-    /// logarithmic time when it goes, and one that nobody imports from has allocated nothing.
-    importers: BTreeMap<String, usize>,
+    /// How many modules of each name import from it. A module that many import from finds each at once
+    /// when it goes; one that nobody imports from has no map, because there may be very many of those.
+    #[expect(
+        clippy::box_collection,
+        reason = "a pointer is a sixth of a map, and mostly there is none"
+    )]
+    importers: Option<Box<HashMap<String, usize>>>,
     /// The number of thread-local objects whose destructor has not run.
     pub(crate) thread_destructors: usize,
 }
@@ -15,24 +19,29 @@ pub(crate) struct Users {
 impl Users {
     /// Notes one more importer of this name.
     pub(crate) fn add_importer(&mut self, name: &str) {
-        match self.importers.get_mut(name) {
+        let importers = self.importers.get_or_insert_default();
+        match importers.get_mut(name) {
             Some(count) => *count += 1,
-            None => drop(self.importers.insert(name.to_owned(), 1)),
+            None => drop(importers.insert(name.to_owned(), 1)),
         }
     }
 
     /// Forgets one importer of this name.
     pub(crate) fn remove_importer(&mut self, name: &str) {
-        if let Some(count) = self.importers.get_mut(name) {
+        let Some(importers) = &mut self.importers else {
+            return;
+        };
+        if let Some(count) = importers.get_mut(name) {
             *count -= 1;
             if *count == 0 {
-                self.importers.remove(name);
+                importers.remove(name);
             }
         }
     }
 
-    /// The names of the importers, each once.
+    /// The names of the importers, each once, in no order.
     pub(crate) fn importers(&self) -> impl Iterator<Item = &str> {
-        self.importers.keys().map(String::as_str)
+        let importers = self.importers.iter();
+        importers.flat_map(|importers| importers.keys().map(String::as_str))
     }
 }
