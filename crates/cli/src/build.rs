@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use farcall::Linker;
 use farcall::linker::{DebugInfo, ExportList, Member, Split, archive_members, is_bitcode};
+use farcall::{Linker, Machine};
 
+use crate::cache::CacheOptions;
 use crate::compile_process::{CompileOptions, compile};
 use crate::input::{Input, Kind, is_elf};
 use crate::libraries;
+use crate::recipe::{Recipe, cached};
 use crate::timings::Timings;
 
 /// What `farcall build` was asked.
@@ -25,6 +27,8 @@ pub(crate) struct Build {
     options: CompileOptions,
     #[command(flatten)]
     link_options: LinkOptions,
+    #[command(flatten)]
+    cache: CacheOptions,
 }
 
 /// What of the inputs enters the image, and what of that is exported.
@@ -32,27 +36,27 @@ pub(crate) struct Build {
 pub(crate) struct LinkOptions {
     /// Export no other names than these (* and ? stand for any text and any byte)
     #[arg(long, value_name = "NAME")]
-    export: Vec<String>,
+    pub(crate) export: Vec<String>,
     /// Export what this version script says: { global: f; api_*; local: *; };
     #[arg(long, value_name = "FILE", conflicts_with = "export")]
-    version_script: Option<PathBuf>,
+    pub(crate) version_script: Option<PathBuf>,
     /// Leave out sections that no export and no constructor needs
     #[arg(long)]
-    gc_sections: bool,
+    pub(crate) gc_sections: bool,
     /// The code asks the CPU before it calls inputs that need more than others: require what all need, not what any needs
     #[arg(long)]
-    cpu_dispatch: bool,
+    pub(crate) cpu_dispatch: bool,
     /// Link all members of this archive, which is one of the inputs
     #[arg(long, value_name = "ARCHIVE")]
-    whole_archive: Vec<PathBuf>,
+    pub(crate) whole_archive: Vec<PathBuf>,
     /// Debug information: in the image, in a file beside it (IMAGE.debug), or nowhere
     #[arg(long, value_enum, value_name = "WHERE", default_value_t)]
-    debug: Debug,
+    pub(crate) debug: Debug,
 }
 
 /// Where debug information goes.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Debug {
+pub(crate) enum Debug {
     Keep,
     Split,
     #[default]
@@ -60,20 +64,31 @@ enum Debug {
 }
 
 impl LinkOptions {
-    fn apply(&self, linker: &mut Linker<'_>) -> anyhow::Result<()> {
+    /// The version script's text. It is read once: what the cache's key knows of it is what is linked.
+    fn read_version_script(&self) -> anyhow::Result<Option<String>> {
+        let read = |path: &PathBuf| {
+            std::fs::read_to_string(path).with_context(|| path.display().to_string())
+        };
+        self.version_script.as_ref().map(read).transpose()
+    }
+
+    fn apply(&self, linker: &mut Linker<'_>, version_script: Option<&str>) -> anyhow::Result<()> {
         linker.gc_sections(self.gc_sections);
         linker.cpu_dispatch(self.cpu_dispatch);
         if self.debug == Debug::Keep {
             linker.debug_info(DebugInfo::Keep);
         }
-        if let Some(path) = &self.version_script {
-            let name = || path.display().to_string();
-            let text = std::fs::read_to_string(path).with_context(name)?;
-            linker.export_list(ExportList::parse_version_script(&text).with_context(name)?);
+        if let (Some(path), Some(text)) = (&self.version_script, version_script) {
+            let list = ExportList::parse_version_script(text);
+            linker.export_list(list.with_context(|| path.display().to_string())?);
         } else if !self.export.is_empty() {
             linker.export_list(ExportList::only(&self.export));
         }
         Ok(())
+    }
+
+    pub(crate) fn is_whole(&self, input: &Input) -> bool {
+        self.whole_archive.contains(&input.path)
     }
 }
 
@@ -90,6 +105,7 @@ impl Build {
             &inputs.iter().collect::<Vec<_>>(),
             &self.options,
             &self.link_options,
+            &self.cache,
             timings,
             verbose,
         )?;
@@ -110,6 +126,30 @@ pub(crate) struct Linked {
     debug_file: Option<Vec<u8>>,
 }
 
+impl Linked {
+    /// As one piece, for the cache: the image, the debug file, the size of the image, and whether there is a debug file.
+    fn into_bytes(self) -> Vec<u8> {
+        let image_size = (self.image.len() as u64).to_le_bytes();
+        let mut bytes = self.image;
+        bytes.extend(self.debug_file.iter().flatten());
+        bytes.extend(image_size);
+        bytes.push(u8::from(self.debug_file.is_some()));
+        bytes
+    }
+
+    fn from_bytes(mut bytes: Vec<u8>) -> Option<Self> {
+        let has_debug_file = bytes.pop()? == 1;
+        let (rest, image_size) = bytes.split_last_chunk()?;
+        let image_size = usize::try_from(u64::from_le_bytes(*image_size)).ok()?;
+        let debug_file = rest.get(image_size..)?.to_vec();
+        bytes.truncate(image_size);
+        Some(Self {
+            image: bytes,
+            debug_file: has_debug_file.then_some(debug_file),
+        })
+    }
+}
+
 impl From<Split> for Linked {
     fn from(split: Split) -> Self {
         Self {
@@ -124,12 +164,12 @@ pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
     paths.iter().map(|path| Input::read(path)).collect()
 }
 
-/// Compiles what is IR and links all of it to one image, with what it needs of the compiler's own
-/// archive. A program's `main` is exported, however it was declared.
+/// Compiles what is IR and links all of it to one image, or takes the image from the cache.
 pub(crate) fn link(
     inputs: &[&Input],
     options: &CompileOptions,
     link_options: &LinkOptions,
+    cache: &CacheOptions,
     timings: &mut Timings,
     verbose: u8,
 ) -> anyhow::Result<Linked> {
@@ -143,6 +183,37 @@ pub(crate) fn link(
     }
     let contents = inputs.iter().copied().map(Content::of);
     let contents = contents.collect::<anyhow::Result<Vec<_>>>()?;
+    let version_script = link_options.read_version_script()?;
+    let recipe = Recipe {
+        inputs,
+        has_ir: contents.iter().any(|content| content.n_ir() > 0),
+        machine: contents.first().and_then(Content::machine),
+        options,
+        link_options,
+        version_script: version_script.as_deref(),
+    };
+    let make = |timings: &mut Timings| link_anew(&recipe, contents, timings, verbose);
+    let bytes = cached(&recipe, &cache.open()?, timings, |timings| {
+        make(timings).map(Linked::into_bytes)
+    })?;
+    Linked::from_bytes(bytes).context("the cache gave something else than an image")
+}
+
+/// As [`link`], without the cache: with what is needed of the compiler's own archive. A program's `main` is exported, however
+/// it was declared.
+fn link_anew(
+    recipe: &Recipe<'_>,
+    contents: Vec<Content<'_>>,
+    timings: &mut Timings,
+    verbose: u8,
+) -> anyhow::Result<Linked> {
+    let Recipe {
+        inputs,
+        options,
+        link_options,
+        version_script,
+        ..
+    } = *recipe;
     let with_ir = inputs.iter().copied().zip(&contents);
     let with_ir = with_ir.filter(|(_, content)| content.n_ir() > 0);
     let ir: Vec<&Input> = with_ir.map(|(input, _)| input).collect();
@@ -155,14 +226,14 @@ pub(crate) fn link(
     let mut compiled = compiled.iter().map(Vec::as_slice);
     let mut linker = Linker::new();
     linker.export("main");
-    link_options.apply(&mut linker)?;
+    link_options.apply(&mut linker, version_script)?;
     let mut first = None;
     for (input, content) in inputs.iter().zip(contents) {
-        let is_whole = link_options.whole_archive.contains(&input.path);
+        let is_whole = link_options.is_whole(input);
         let name = input.name();
         let bytes = match content {
             Content::Ir => compiled.next().context("an object for each IR file")?,
-            Content::Linkable => &input.bytes,
+            Content::Linkable(bytes) => bytes,
             Content::ArchiveWithIr(mut members) => {
                 for (_, bytes) in members.iter_mut().filter(|(_, bytes)| is_bitcode(bytes)) {
                     *bytes = compiled.next().context("an object for each member")?;
@@ -187,9 +258,10 @@ pub(crate) fn link(
         };
         first = first.or(Some(bytes));
     }
-    let runtime = libraries::compiler_runtime(first.unwrap_or_default());
-    if let Some((name, bytes)) = &runtime {
-        linker.library(name.as_str(), bytes);
+    let runtime = libraries::compiler_runtime(machine_of(first.unwrap_or_default()));
+    let runtime = runtime.and_then(|path| Some((std::fs::read(&path).ok()?, path)));
+    if let Some((bytes, path)) = &runtime {
+        linker.library(path.display().to_string(), bytes);
     }
     let linked = timings.stage("link", || match link_options.debug {
         Debug::Split => linker.link_split().map(Linked::from),
@@ -208,7 +280,7 @@ enum Content<'data> {
     /// It is compiled.
     Ir,
     /// It is linked as it is.
-    Linkable,
+    Linkable(&'data [u8]),
     /// Members of it are compiled: those that are bitcode.
     ArchiveWithIr(Vec<Member<'data>>),
 }
@@ -221,20 +293,41 @@ impl<'data> Content<'data> {
         let members = archive_members(&input.name(), &input.bytes)?.unwrap_or_default();
         Ok(match members.iter().any(|(_, bytes)| is_bitcode(bytes)) {
             true => Self::ArchiveWithIr(members),
-            false => Self::Linkable,
+            false => Self::Linkable(&input.bytes),
         })
+    }
+
+    /// The machine that decides which runtime archive is linked, where that can be told before anything is compiled.
+    fn machine(&self) -> Option<Machine> {
+        match self {
+            Self::Ir => None,
+            Self::Linkable(bytes) => Some(machine_of(bytes)),
+            Self::ArchiveWithIr(members) => {
+                let first = members.first().map_or(&[][..], |&(_, bytes)| bytes);
+                (!is_bitcode(first)).then(|| machine_of(first))
+            }
+        }
     }
 
     /// How many objects are made of it.
     fn n_ir(&self) -> usize {
         match self {
             Self::Ir => 1,
-            Self::Linkable => 0,
+            Self::Linkable(_) => 0,
             Self::ArchiveWithIr(members) => members
                 .iter()
                 .filter(|(_, bytes)| is_bitcode(bytes))
                 .count(),
         }
+    }
+}
+
+/// The machine that an object is for; what is none is taken for the machine that IR is compiled for.
+fn machine_of(object: &[u8]) -> Machine {
+    const EM_AARCH64: &[u8] = &[183, 0];
+    match object.get(18..20) == Some(EM_AARCH64) {
+        true => Machine::Aarch64,
+        false => Machine::X86_64,
     }
 }
 

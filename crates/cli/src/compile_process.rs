@@ -1,7 +1,8 @@
 //! Compiling IR in a process of its own: see `farcall-compile`.
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -14,16 +15,16 @@ use crate::report::Silent;
 pub(crate) struct CompileOptions {
     /// Optimise IR: 0, 1, 2 or 3
     #[arg(short = 'O', value_name = "LEVEL", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=3))]
-    level: u8,
+    pub(crate) level: u8,
     /// Compile IR for this CPU (LLVM's name, such as x86-64-v3; native: this machine's)
     #[arg(long)]
-    cpu: Option<String>,
+    pub(crate) cpu: Option<String>,
     /// Compile IR with or without these CPU features: +avx2,-bmi
     #[arg(long, allow_hyphen_values = true)]
-    features: Option<String>,
+    pub(crate) features: Option<String>,
     /// Compile IR that uses numbers as addresses
     #[arg(long)]
-    allow_absolute_addresses: bool,
+    pub(crate) allow_absolute_addresses: bool,
 }
 
 /// Compiles IR files, and what is bitcode in archives, to objects, in their order.
@@ -50,13 +51,17 @@ pub(crate) fn compile(
     }
     command
         .arg("--")
-        .args(inputs.iter().map(|input| &input.path));
+        .args(inputs.iter().map(|input| input.name()));
     tracing::info!(?command, "compiling");
     // It shows its progress and says what is wrong itself.
-    command.stdin(Stdio::null()).stderr(Stdio::inherit());
-    let output = command
-        .output()
-        .with_context(|| program.display().to_string())?;
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let started = || program.display().to_string();
+    let mut child = command.spawn().with_context(started)?;
+    // It writes nothing before it has read everything. When it has gone, its end says why.
+    if let Some(stdin) = child.stdin.take() {
+        let _ = send(inputs, stdin);
+    }
+    let output = child.wait_with_output().with_context(started)?;
     if output.status.code().is_some_and(|code| code != 0) {
         return Err(Silent.into());
     }
@@ -71,8 +76,16 @@ pub(crate) fn compile(
     split(&output.stdout, n_objects).context("farcall-compile gave something else than objects")
 }
 
+fn send(inputs: &[&Input], mut to: ChildStdin) -> io::Result<()> {
+    for input in inputs {
+        to.write_all(&(input.bytes.len() as u64).to_le_bytes())?;
+        to.write_all(&input.bytes)?;
+    }
+    Ok(())
+}
+
 /// `farcall-compile`, which is installed beside this program.
-fn program() -> anyhow::Result<PathBuf> {
+pub(crate) fn program() -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe().context("cannot find this program's own file")?;
     let program = this.with_file_name("farcall-compile");
     if !program.exists() {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use farcall::Loader;
+use farcall::{Loader, Machine};
 
 /// What a C or C++ compiler driver links.
 const DRIVER: &[&str] = &["libc.so.6", "libm.so.6", "libgcc_s.so.1", "libstdc++.so.6"];
@@ -30,9 +30,9 @@ pub(crate) fn loader(named: &[String]) -> anyhow::Result<Loader> {
     Ok(loader)
 }
 
-/// The compilers' runtime archive for the machine of an object, with its name, where there is one: a
-/// compiler driver links from it what the machine has no instruction for, such as 128-bit division.
-pub(crate) fn compiler_runtime(object: &[u8]) -> Option<(String, Vec<u8>)> {
+/// The file that is the compilers' runtime archive for a machine, where there is one: a compiler driver links from it
+/// what the machine has no instruction for, such as 128-bit division.
+pub(crate) fn compiler_runtime(machine: Machine) -> Option<PathBuf> {
     const X86_64: &[&str] = &[
         "/usr/lib/gcc/x86_64-linux-gnu",
         "/usr/lib/gcc/x86_64-pc-linux-gnu",
@@ -41,11 +41,9 @@ pub(crate) fn compiler_runtime(object: &[u8]) -> Option<(String, Vec<u8>)> {
         "/usr/lib/gcc/aarch64-linux-gnu",
         "/usr/lib/gcc-cross/aarch64-linux-gnu",
     ];
-    const EM_AARCH64: &[u8] = &[183, 0];
-    let folders = if object.get(18..20) == Some(EM_AARCH64) {
-        AARCH64
-    } else {
-        X86_64
+    let folders = match machine {
+        Machine::Aarch64 => AARCH64,
+        _ => X86_64,
     };
     let versions = folders
         .iter()
@@ -61,8 +59,7 @@ pub(crate) fn compiler_runtime(object: &[u8]) -> Option<(String, Vec<u8>)> {
             .parse()
             .ok()
     };
-    let newest = paths.filter(|path| path.exists()).max_by_key(number)?;
-    Some((newest.display().to_string(), std::fs::read(&newest).ok()?))
+    paths.filter(|path| path.exists()).max_by_key(number)
 }
 
 /// The file of library `name`: `z` is `libz.so` or `libz.so.VERSION`; a file's name is itself.

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod build;
+mod cache;
 mod call;
 mod compile_process;
 mod executor;
@@ -11,9 +12,11 @@ mod input;
 mod inspect;
 mod libraries;
 mod place;
+mod recipe;
 mod report;
 mod run;
 mod timings;
+mod toolchain;
 mod trusted;
 
 use std::io::IsTerminal as _;
@@ -48,6 +51,8 @@ enum Command {
     Place(place::Place),
     /// Print what an image is made of
     Inspect(inspect::Inspect),
+    /// Look after the images that build and run keep, so as to make them once
+    Cache(cache::Cache),
     /// Run an executor: load and call what controllers ship
     Executor(executor::Executor),
 }
@@ -66,6 +71,7 @@ fn main() -> ExitCode {
         Command::Call(call) => call.execute(&mut timings),
         Command::Place(place) => place.execute(),
         Command::Inspect(inspect) => inspect.execute(),
+        Command::Cache(cache) => cache.execute(),
         Command::Executor(executor) => executor.execute(),
     };
     timings.print();

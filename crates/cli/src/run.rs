@@ -10,6 +10,7 @@ use clap::Args;
 use farcall::{Image, Module};
 
 use crate::build::{LinkOptions, link, read};
+use crate::cache::CacheOptions;
 use crate::compile_process::CompileOptions;
 use crate::input::{Input, Kind, checked_image};
 use crate::libraries;
@@ -27,6 +28,8 @@ pub(crate) struct Run {
     libraries: Vec<String>,
     #[command(flatten)]
     options: CompileOptions,
+    #[command(flatten)]
+    cache: CacheOptions,
     /// The program's arguments
     #[arg(last = true, value_name = "ARGS")]
     arguments: Vec<OsString>,
@@ -45,6 +48,7 @@ impl Run {
                 &raw,
                 &self.options,
                 &LinkOptions::default(),
+                &self.cache,
                 timings,
                 verbose,
             )?),

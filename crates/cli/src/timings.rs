@@ -27,6 +27,11 @@ impl Timings {
         result
     }
 
+    /// Notes the time of a stage that has others in it.
+    pub(crate) fn add(&mut self, name: &'static str, time: Duration, bytes: Option<u64>) {
+        self.stages.push((name, time, bytes));
+    }
+
     /// Notes how many bytes the last stage gave or sent.
     pub(crate) fn bytes(&mut self, bytes: u64) {
         if let Some(last) = self.stages.last_mut() {

@@ -33,3 +33,7 @@ pub mod executor {
 pub mod protocol {
     pub use farcall_protocol::*;
 }
+/// Keeping images in a local directory, so that what was made once is not made again.
+pub mod store {
+    pub use farcall_store::*;
+}

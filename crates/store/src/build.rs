@@ -41,13 +41,12 @@ pub fn of_file(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// When `/proc` is missing, or a file that is mapped has been replaced.
 pub fn of_process() -> io::Result<Vec<u8>> {
-    let mut builds = Vec::new();
-    for path in mapped_files()? {
-        let build = of_file(&path)?;
-        builds.extend((build.len() as u64).to_le_bytes());
-        builds.extend(build);
-    }
-    Ok(builds)
+    let builds = mapped_files()?.into_iter().map(|path| of_file(&path));
+    let mut builds = builds.collect::<io::Result<Vec<_>>>()?;
+    // Where they lie does not matter.
+    builds.sort();
+    let sized = |build: Vec<u8>| [&(build.len() as u64).to_le_bytes(), &build[..]].concat();
+    Ok(builds.into_iter().flat_map(sized).collect())
 }
 
 /// The files whose code this process has mapped, sorted by path.

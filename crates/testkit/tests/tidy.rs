@@ -39,6 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "farcall-image",
             "farcall-linker",
             "farcall-loader",
+            "farcall-store",
         ],
     ),
     ("farcall", STAGES),

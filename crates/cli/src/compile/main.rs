@@ -3,15 +3,16 @@
 //! Only this program of the two maps LLVM, which costs every process that does 14 ms and 55 MB,
 //! and only this one dies when LLVM crashes.
 //!
-//! It writes the objects to standard output, in the order of the inputs, each as its size in bytes
-//! (a little-endian `u64`) and its bytes. What is wrong goes to standard error.
+//! It reads the inputs from standard input, so that what `farcall` has looked at is what is compiled, and writes
+//! the objects to standard output, in the order of the inputs; each as its size in bytes (a little-endian `u64`)
+//! and its bytes. What is wrong goes to standard error.
 
 #![forbid(unsafe_code)]
 
 mod progress;
 
-use std::io::{IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -28,9 +29,12 @@ use indicatif::ProgressBar;
     about = "Compiles LLVM IR for farcall"
 )]
 struct Arguments {
-    /// Files of IR, text or bitcode, and archives with bitcode in them
-    #[arg(required = true)]
-    inputs: Vec<PathBuf>,
+    /// The names of the inputs on standard input: IR, text or bitcode, and archives with bitcode in them
+    #[arg(required_unless_present = "libraries")]
+    inputs: Vec<String>,
+    /// Print the files that this program is made of, each ended by a zero byte, and do no more
+    #[arg(long)]
+    libraries: bool,
     /// 0, 1, 2 or 3
     #[arg(short = 'O', default_value_t = 2)]
     level: u8,
@@ -72,6 +76,14 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    if arguments.libraries {
+        let mut out = std::io::stdout().lock();
+        for path in farcall::store::build::mapped_files()? {
+            out.write_all(path.as_os_str().as_bytes())?;
+            out.write_all(&[0])?;
+        }
+        return Ok(out.flush()?);
+    }
     let level = match arguments.level {
         0 => OptLevel::O0,
         1 => OptLevel::O1,
@@ -90,8 +102,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let compiler = builder.build()?;
     let mut modules = Vec::new();
-    for path in &arguments.inputs {
-        modules.extend(modules_of(path)?);
+    for name in &arguments.inputs {
+        modules.extend(modules_of(name)?);
     }
     let names: Vec<String> = modules.iter().map(|(name, _)| name.clone()).collect();
     let progress = progress::progress(&names, arguments.verbose > 0);
@@ -107,17 +119,29 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The IR in a file, with names: the file's own, or the members of an archive that are bitcode.
-fn modules_of(path: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
-    let name = path.display().to_string();
-    let bytes = std::fs::read(path).with_context(|| format!("{name}: cannot read"))?;
-    let Some(members) = archive_members(&name, &bytes)? else {
-        return Ok(vec![(name, bytes)]);
+/// The IR in the next input, with names: its own, or the members of an archive that are bitcode.
+fn modules_of(name: &str) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+    let bytes = next_input().context("standard input does not hold what farcall sends")?;
+    let Some(members) = archive_members(name, &bytes)? else {
+        return Ok(vec![(name.to_owned(), bytes)]);
     };
     let bitcode = members.into_iter().filter(|(_, bytes)| is_bitcode(bytes));
     Ok(bitcode
         .map(|(name, bytes)| (name, bytes.to_vec()))
         .collect())
+}
+
+fn next_input() -> std::io::Result<Vec<u8>> {
+    let mut input = std::io::stdin().lock();
+    let mut size = [0; 8];
+    input.read_exact(&mut size)?;
+    let size = u64::from_le_bytes(size);
+    let mut bytes = Vec::new();
+    let n_read = input.take(size).read_to_end(&mut bytes)?;
+    match n_read as u64 == size {
+        true => Ok(bytes),
+        false => Err(std::io::ErrorKind::UnexpectedEof.into()),
+    }
 }
 
 /// Compiles modules on all cores. The first, in their order, that fails is the error.
