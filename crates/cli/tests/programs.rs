@@ -318,6 +318,7 @@ impl Program {
             let image = scratch.0.join(&self.name);
             let digit = level.to_string().replace('O', "");
             let mut command = Command::new(farcall);
+            command.env("FARCALL_CACHE", "off");
             command.arg("build").args(&inputs);
             command.arg("-o").arg(&image).args(["-O", &digit]);
             repeat = shown(&command, &scratch, &files[0]);
@@ -329,6 +330,7 @@ impl Program {
             inputs = vec![image];
         }
         let mut command = Command::new(farcall);
+        command.env("FARCALL_CACHE", "off");
         command.arg("run").args(&inputs).args(libs());
         if !self.args.is_empty() {
             command.arg("--");
