@@ -46,7 +46,7 @@ enum Memory {
 struct Own {
     reservation: Arc<Reservation>,
     /// What is there of a file, for when the image comes again. `None` when that is not known.
-    form: Option<Form>,
+    form: Option<Box<Form>>,
     /// Whether it is to be kept for that.
     comes_again: bool,
 }
@@ -54,7 +54,7 @@ struct Own {
 impl Drop for Own {
     fn drop(&mut self) {
         if let Some(form) = self.form.take().filter(|_| self.comes_again) {
-            kept::keep(form, Arc::clone(&self.reservation));
+            kept::keep(*form, Arc::clone(&self.reservation));
         }
     }
 }
@@ -236,7 +236,7 @@ impl Draft {
             }
             parts.push(part);
         }
-        let form = mapped.and_then(|mapped| mapped.form(image));
+        let form = mapped.and_then(|mapped| mapped.form(image)).map(Box::new);
         Ok(Self {
             memory: Memory::Own(Own {
                 reservation,
