@@ -215,10 +215,10 @@ impl Draft {
                 }
                 continue;
             }
-            match image.packed_segment(segment) {
-                _ if !is_there => reservation.make_writable(&segment.memory)?,
-                PackedSegment::Relro => reservation.make_writable_again(&segment.memory)?,
-                _ => {}
+            // Who was there may have protected its variables too: guard pages, or code of its own making.
+            match is_there {
+                true => reservation.make_writable_again(&segment.memory)?,
+                false => reservation.make_writable(&segment.memory)?,
             }
             let offset = usize::try_from(segment.memory.start);
             let offset = offset.expect("a reservation holds it");

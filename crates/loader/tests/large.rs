@@ -139,6 +139,35 @@ fn a_file_that_comes_again_is_what_it_is_by_then() {
 }
 
 #[test]
+fn a_file_that_comes_again_may_have_protected_its_variables() {
+    require_tools!("clang-22");
+    let source = r#"
+        int mprotect(void *, unsigned long, int);
+        static volatile char stack[3 * 4096] __attribute__((aligned(4096)));
+        int check(void) { for (int i = 0; i < sizeof stack; i++) if (stack[i]) return -1; return 1; }
+        int spoil(void) {
+            stack[5000] = 1;
+            return mprotect((void *)stack, 4096, 0) | mprotect((void *)(stack + 4096), 4096, 7);
+        }
+        __asm__(".text\n.fill 200000, 1, 0x90");"#;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("image");
+    std::fs::write(&path, image("guard.c", source)).unwrap();
+    let end = in_child(60, || {
+        let loader = Loader::new();
+        for _ in 0..5 {
+            // SAFETY: the test wrote the file, and leaves it as it is.
+            let module = unsafe { loader.map_file(&path, &[]) }.unwrap();
+            let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+            assert!(!maps.contains("rwxp"), "{maps}");
+            assert_eq!(call(&module, "check"), 1);
+            assert_eq!(call(&module, "spoil"), 0);
+        }
+    });
+    assert_eq!(end, End::Well);
+}
+
+#[test]
 fn a_file_may_be_longer_than_an_arena() {
     require_tools!("clang-22");
     let source = r#"__asm__(".section .rodata.big,\"a\",@progbits\n.fill 12000000, 1, 0x11\n"
