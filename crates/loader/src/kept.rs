@@ -2,8 +2,11 @@
 //! copying its data.
 //!
 //! One file at most, and no more memory than that of its data. What is read of it is checked again each
-//! time, so that nothing hangs on its being what it was.
+//! time, so that nothing hangs on its being what it was. A file that was changed is mapped anew: on a file system
+//! that copies a file when it is first written to, its old mapping has what it was, under the same number.
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Arc, Mutex};
 
 use farcall_image::{Image, Segment};
@@ -21,9 +24,22 @@ static KEPT: Mutex<Option<(Form, Arc<Reservation>)>> = Mutex::new(None);
 /// Which file it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileId {
-    pub(crate) device: u64,
-    pub(crate) inode: u64,
+    device: u64,
+    inode: u64,
     pub(crate) size: u64,
+    /// When it was last changed, in seconds and nanoseconds.
+    changed: (i64, i64),
+}
+
+impl FileId {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.len(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
 }
 
 /// What is mapped of a file, and where data is.
@@ -65,4 +81,27 @@ pub(crate) fn keep(form: Form, reservation: Arc<Reservation>) {
 /// Takes what is kept of a file.
 pub(crate) fn take(file: FileId) -> Option<(Form, Arc<Reservation>)> {
     fork::lock(&KEPT).take_if(|(form, _)| form.file == file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "has files")]
+    fn a_file_that_was_changed_is_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let id = |text| {
+            std::fs::write(&path, text).unwrap();
+            FileId::of(&path.metadata().unwrap())
+        };
+        let first = id("one");
+        assert_eq!(FileId::of(&path.metadata().unwrap()), first);
+        // Some systems note times by the hundredth of a second.
+        std::thread::sleep(Duration::from_millis(100));
+        assert_ne!(id("two"), first);
+    }
 }

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -60,12 +59,7 @@ impl FileBytes {
         let mut file = File::open(path)?;
         let metadata = file.metadata()?;
         if metadata.len() >= LARGE as u64 {
-            let id = FileId {
-                device: metadata.dev(),
-                inode: metadata.ino(),
-                size: metadata.len(),
-            };
-            return MappedFile::new(file, id).map(Self::Mapped);
+            return MappedFile::new(file, FileId::of(&metadata)).map(Self::Mapped);
         }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
