@@ -7,6 +7,7 @@ use std::arch::{asm, global_asm};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::fork;
 use crate::sys::tls_descriptor::ThreadBlocks;
 use crate::tls::tls_get_addr;
 
@@ -148,6 +149,11 @@ global_asm!(
 pub(crate) fn prepare() {
     // A virtual machine takes microseconds to answer.
     static KNOWN: Once = Once::new();
+    if KNOWN.is_completed() {
+        return;
+    }
+    // A process that is forked off would wait for ever for a thread that is in the middle of it.
+    let _forks = fork::hold_off();
     KNOWN.call_once(|| {
         let (parts, size) = saved_state();
         STATE_SIZE.store(size, Ordering::Relaxed);

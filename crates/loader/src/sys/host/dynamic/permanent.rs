@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use farcall_image::gnu_hash;
 
+use crate::fork;
+
 /// Small, because every process that loads something has a copy.
 const N_ENTRIES: usize = 256;
 /// How many places a name may have.
@@ -38,7 +40,13 @@ pub(super) fn find(name: &[u8]) -> Option<u64> {
 /// Notes what the host's dynamic linker found, if that is for good.
 pub(super) fn note(name: &[u8], address: u64) {
     static PERMANENT: OnceLock<Permanent> = OnceLock::new();
-    if PERMANENT.get_or_init(Permanent::find).has(address) {
+    let permanent = PERMANENT.get().unwrap_or_else(|| {
+        let found = Permanent::find();
+        // A process that is forked off would wait for ever for a thread that is in the middle of it.
+        let _forks = fork::hold_off();
+        PERMANENT.get_or_init(|| found)
+    });
+    if permanent.has(address) {
         TABLE.note(name, address);
     }
 }
