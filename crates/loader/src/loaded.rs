@@ -132,9 +132,6 @@ impl Loaded {
     /// Runs the destructors and lets go of the modules that this one imports from; gives those.
     pub(crate) fn end(&mut self) -> Vec<Kept> {
         self.exit_handlers.run();
-        if self.memory.is_own() {
-            self.memory.comes_again(window::note_gone(self.digest));
-        }
         let mut providers = std::mem::take(&mut self.providers);
         if let Some(attachments) = &self.attachments {
             providers.append(&mut attachments.lazy_imports.take_providers());
@@ -158,6 +155,9 @@ impl fmt::Debug for Loaded {
 
 impl Drop for Loaded {
     fn drop(&mut self) {
+        if self.memory.is_own() {
+            self.memory.comes_again(window::note_gone(self.digest));
+        }
         // A chain of modules may be longer than a stack is deep, so that it is not left to the
         // providers' own drop.
         release_all(self.end());

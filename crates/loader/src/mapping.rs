@@ -88,6 +88,13 @@ impl Memory {
     }
 }
 
+/// Whether an image calls what changes the protection of pages: some protect a page of their own variables.
+fn changes_protection(image: &Image<'_>) -> bool {
+    const CHANGING: [&[u8]; 2] = [b"mprotect", b"pkey_mprotect"];
+    let mut imports = image.imports();
+    imports.any(|(_, symbol)| CHANGING.contains(&symbol.name))
+}
+
 /// Whether a file has all bytes of the segments that would be mapped from it. What is zero in memory only would
 /// be what follows there.
 fn is_all_in_file(image: &Image<'_>) -> bool {
@@ -140,6 +147,11 @@ impl Draft {
         source: Option<Source<'_>>,
         pages: Pages,
     ) -> Result<Self, SystemError> {
+        // What it does to its pages is to meet nobody else.
+        let pages = match changes_protection(image) {
+            true => Pages::Own,
+            false => pages,
+        };
         let is_large = image.bytes().len() >= LARGE && is_all_in_file(image);
         // One with a file needs no memory that is kept for it.
         let is_copied = is_large && source.is_none();

@@ -138,9 +138,8 @@ fn a_file_that_comes_again_is_what_it_is_by_then() {
     assert_eq!(end, End::Well);
 }
 
-#[test]
-fn a_file_that_comes_again_may_have_protected_its_variables() {
-    require_tools!("clang-22");
+/// Protects pages of its own variables, as programs do that have guard pages or make code.
+fn guard(room: u32) -> Vec<u8> {
     let source = r#"
         int mprotect(void *, unsigned long, int);
         static volatile char stack[3 * 4096] __attribute__((aligned(4096)));
@@ -148,11 +147,17 @@ fn a_file_that_comes_again_may_have_protected_its_variables() {
         int spoil(void) {
             stack[5000] = 1;
             return mprotect((void *)stack, 4096, 0) | mprotect((void *)(stack + 4096), 4096, 7);
-        }
-        __asm__(".text\n.fill 200000, 1, 0x90");"#;
+        }"#;
+    let room = format!("__asm__(\".text\\n.fill {room}, 1, 0x90\");");
+    image("guard.c", &format!("{source}\n{room}"))
+}
+
+#[test]
+fn a_file_that_comes_again_may_have_protected_its_variables() {
+    require_tools!("clang-22");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("image");
-    std::fs::write(&path, image("guard.c", source)).unwrap();
+    std::fs::write(&path, guard(200_000)).unwrap();
     let end = in_child(60, || {
         let loader = Loader::new();
         for _ in 0..5 {
@@ -163,6 +168,34 @@ fn a_file_that_comes_again_may_have_protected_its_variables() {
             assert_eq!(call(&module, "check"), 1);
             assert_eq!(call(&module, "spoil"), 0);
         }
+    });
+    assert_eq!(end, End::Well);
+}
+
+#[test]
+fn what_an_image_does_to_its_pages_meets_no_other() {
+    require_tools!("clang-22");
+    let images = [guard(1), guard(200_000)];
+    let other = image(
+        "other.c",
+        "int variable = 5; int next(void) { return ++variable; }",
+    );
+    let end = in_child(60, || {
+        let loader = Loader::new();
+        let others: Vec<Module> = (0..40)
+            .map(|_| load_bytes(&loader, "other", &other, &[]).unwrap())
+            .collect();
+        for bytes in images.iter().cycle().take(10) {
+            let module = load_bytes(&loader, "guard", bytes, &[]).unwrap();
+            assert_eq!(call(&module, "check"), 1);
+            assert_eq!(call(&module, "spoil"), 0);
+            for other in &others {
+                call(other, "next");
+            }
+        }
+        assert_eq!(call(&others[0], "next"), 16);
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        assert!(!maps.contains("rwxp"), "{maps}");
     });
     assert_eq!(end, End::Well);
 }
