@@ -446,7 +446,7 @@ fn an_image_for_another_cpu_is_refused_with_all_that_is_missing() {
     let failure = failure(executor.load(&parsed));
     let expected = format!(
         "compiled for chimera: this CPU lacks {}, and it requires frobnicate, which this loader does not know; compile it \
-         for what this CPU has: --cpu {}",
+         for what this CPU has: --cpu {}, or its source anew where IR names features or it is an object",
         missing.features.join(", "),
         farcall_loader::cpu::level()
     );

@@ -288,7 +288,10 @@ fn unsuited(image: &str, compiled_for: &[String], missing: &Missing, level: &str
         let unknown = missing.unknown.join(", ");
         text += &format!("{and}it requires {unknown}, which this loader does not know");
     }
-    text + &format!("; compile it for what this CPU has: --cpu {level}")
+    // A flag of ours changes neither objects nor features that functions of the IR name.
+    text + &format!(
+        "; compile it for what this CPU has: --cpu {level}, or its source anew where IR names features or it is an object"
+    )
 }
 
 fn forbidden(image: &str, symbols: &[ForbiddenImport]) -> String {

@@ -48,7 +48,8 @@ fn all_that_this_cpu_lacks_is_named() {
     let error = load_bytes(&Loader::new(), "rare", &bytes, &[]).unwrap_err();
     let level = cpu::level();
     let message = format!(
-        "rare: compiled for chimera: this CPU lacks {}; compile it for what this CPU has: --cpu {level}",
+        "rare: compiled for chimera: this CPU lacks {}; compile it for what this CPU has: --cpu {level}, \
+         or its source anew where IR names features or it is an object",
         lacked.join(", ")
     );
     assert_eq!(error.to_string(), message);
@@ -100,7 +101,7 @@ fn features_that_are_newer_than_the_loader() {
     let error = load_bytes(&Loader::new(), "new", &bytes, &[]).unwrap_err();
     let message = format!(
         "new: compiled for novel: it requires frobnicate, warp, which this loader does not know; compile it for what this \
-         CPU has: --cpu {}",
+         CPU has: --cpu {}, or its source anew where IR names features or it is an object",
         cpu::level()
     );
     assert_eq!(error.to_string(), message);
