@@ -1,28 +1,34 @@
 //! From bytes to verified IR for the right machine.
 
 use inkwell::{
-    OptimizationLevel,
     context::Context,
     memory_buffer::MemoryBuffer,
     module::Module,
-    targets::{CodeModel, RelocMode, Target, TargetMachine, TargetTriple},
+    targets::{TargetData, TargetTriple},
 };
 
-use crate::{Error, llvm, target};
+use crate::{
+    Error,
+    backends::Backends,
+    llvm::{self, Backend, BackendOptions, CodeModel},
+    target,
+};
 
 /// What LLVM calls the input: the name that the caller gives must not get into the object.
 const BUFFER: &str = "ir";
 
-/// A module that LLVM's verifier has passed, and the machine that it was checked against.
+/// A module that LLVM's verifier has passed, and the backend that it was checked against.
 pub(crate) struct Input<'c> {
     pub(crate) module: Module<'c>,
-    pub(crate) machine: TargetMachine,
+    pub(crate) options: BackendOptions,
+    pub(crate) backend: Backend,
 }
 
 /// How machine code is to be made.
 pub(crate) struct Generation<'a> {
     pub(crate) machine: &'static target::Machine,
-    pub(crate) level: OptimizationLevel,
+    /// 0 to 3.
+    pub(crate) level: u8,
     pub(crate) cpu: &'a target::Cpu,
 }
 
@@ -32,6 +38,7 @@ pub(crate) fn read<'c>(
     name: &str,
     ir: &[u8],
     generation: &Generation<'_>,
+    backends: &mut Backends,
 ) -> Result<Input<'c>, Error> {
     if ir
         .iter()
@@ -46,9 +53,18 @@ pub(crate) fn read<'c>(
     verify(name, &module)?;
 
     let triple = set_triple(name, &module, generation.machine)?;
-    let machine = target_machine(name, &module, &triple, generation)?;
-    let layout = machine.get_target_data().get_data_layout();
-    let expected = layout.as_str().to_string_lossy();
+    let options = BackendOptions {
+        triple: triple.as_str().to_string_lossy().into_owned(),
+        cpu: generation.cpu.name.clone(),
+        features: generation.cpu.features.clone(),
+        level: generation.level,
+        model: code_model(name, &module)?,
+    };
+    let backend = (backends.take(&options)).map_err(|message| Error::NoTarget {
+        triple: options.triple.clone(),
+        message,
+    })?;
+    let expected = backend.layout();
     let found = module
         .get_data_layout()
         .as_str()
@@ -61,15 +77,19 @@ pub(crate) fn read<'c>(
         module = parse(context, name, &text, false)?;
         module.set_triple(&triple);
     } else if found.is_empty() {
-        module.set_data_layout(&layout);
+        module.set_data_layout(&TargetData::create(&expected).get_data_layout());
     } else if found != expected {
         return Err(Error::DataLayout {
             input: name.to_owned(),
             found,
-            expected: expected.into_owned(),
+            expected,
         });
     }
-    Ok(Input { module, machine })
+    Ok(Input {
+        module,
+        options,
+        backend,
+    })
 }
 
 /// LLVM's verifier.
@@ -174,40 +194,15 @@ fn set_triple(
     Ok(triple)
 }
 
-fn target_machine(
-    name: &str,
-    module: &Module<'_>,
-    triple: &TargetTriple,
-    generation: &Generation<'_>,
-) -> Result<TargetMachine, Error> {
-    // LLVM leaves it to the driver to follow this flag.
-    let model = match llvm::module_flag(module, "Code Model") {
-        None | Some(1) => CodeModel::Small,
-        Some(3) => CodeModel::Medium,
-        Some(4) => CodeModel::Large,
-        Some(found) => {
-            return Err(Error::CodeModel {
-                input: name.to_owned(),
-                found,
-            });
-        }
-    };
-    let no_target = |message: String| Error::NoTarget {
-        triple: triple.to_string(),
-        message,
-    };
-    let target = Target::from_triple(triple).map_err(|message| no_target(message.to_string()))?;
-    let cpu = generation.cpu;
-    let machine = target
-        .create_target_machine(
-            triple,
-            &cpu.name,
-            &cpu.features,
-            generation.level,
-            RelocMode::PIC,
-            model,
-        )
-        .ok_or_else(|| no_target("no code generator".to_owned()))?;
-    llvm::use_init_array(&machine);
-    Ok(machine)
+/// The code model that the module asks for: LLVM leaves it to the driver to follow this flag.
+fn code_model(name: &str, module: &Module<'_>) -> Result<CodeModel, Error> {
+    match llvm::module_flag(module, "Code Model") {
+        None | Some(1) => Ok(CodeModel::Small),
+        Some(3) => Ok(CodeModel::Medium),
+        Some(4) => Ok(CodeModel::Large),
+        Some(found) => Err(Error::CodeModel {
+            input: name.to_owned(),
+            found,
+        }),
+    }
 }

@@ -30,6 +30,7 @@
 //! can make LLVM access invalid memory or allocate without bound. IR that nobody vouches for belongs in a process of its own.
 
 mod absolute;
+mod backends;
 mod compiler;
 mod error;
 mod functions;

@@ -12,6 +12,7 @@
 )]
 
 mod absolute;
+mod backend;
 mod global;
 mod redeclare;
 
@@ -28,15 +29,15 @@ use inkwell::{
     context::{AsContextRef, Context},
     memory_buffer::MemoryBuffer,
     module::Module,
-    targets::{InitializationConfig, Target, TargetMachine},
+    targets::{InitializationConfig, Target},
 };
 use llvm_sys::{
     LLVMDiagnosticSeverity, LLVMLinkage, LLVMModuleFlagBehavior, core::*,
     error_handling::LLVMInstallFatalErrorHandler, ir_reader::LLVMParseIRInContext2, prelude::*,
-    target_machine::LLVMTargetMachineRef,
 };
 
 pub(crate) use absolute::absolute_address;
+pub(crate) use backend::{Backend, BackendOptions, CodeModel};
 pub(crate) use global::{Global, GlobalKind, Place, Shape, Type, globals};
 pub(crate) use redeclare::redeclare;
 
@@ -49,40 +50,6 @@ pub(crate) fn initialize() {
         // installation; `Once` excludes one by this crate, and the crate's documentation tells the application.
         unsafe { LLVMInstallFatalErrorHandler(Some(on_fatal_error)) };
     });
-}
-
-unsafe extern "C" {
-    // `shim.cpp`, compiled against the headers of the LLVM that is linked.
-    fn farcall_use_init_array(machine: LLVMTargetMachineRef);
-    fn farcall_common_subtarget(
-        machine: LLVMTargetMachineRef,
-        module: LLVMModuleRef,
-    ) -> *mut c_char;
-}
-
-/// Has constructors run from `.init_array`.
-pub(crate) fn use_init_array(machine: &TargetMachine) {
-    // SAFETY: the pointer is that of a live target machine, which nobody else uses: it is not `Sync`.
-    unsafe { farcall_use_init_array(machine.as_mut_ptr()) };
-}
-
-/// The processor that all functions of a module are compiled for, if it is one, and the features that each of them has, by
-/// name, implied ones too. `machine` is the one that code will be made with.
-pub(crate) fn common_subtarget(
-    module: &Module<'_>,
-    machine: &TargetMachine,
-) -> (Option<String>, Vec<String>) {
-    // SAFETY: both are live, and nobody else uses either: they are not `Sync`. The module is only read, and the machine keeps
-    // what it makes for the functions. The message is fresh, ours to free.
-    let text = unsafe {
-        take_message(farcall_common_subtarget(
-            machine.as_mut_ptr(),
-            module.as_mut_ptr(),
-        ))
-    };
-    let mut names = text.split(',').map(str::to_owned);
-    let cpu = names.next().filter(|cpu| !cpu.is_empty());
-    (cpu, names.collect())
 }
 
 /// Takes LLVM's reason for going no further.

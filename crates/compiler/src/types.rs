@@ -3,11 +3,11 @@
 //! A type is LLVM syntax as the ABI sees it: `zeroext i8 (ptr sret, i32 signext, ...)`. What does not change how a call is
 //! made or a variable is read is left out, and structures are spelled out, since their names mean nothing elsewhere.
 
-use inkwell::{module::Module, targets::TargetMachine};
+use inkwell::module::Module;
 use llvm_sys::LLVMLinkage as Linkage;
 
 use crate::{
-    llvm::{self, Global, GlobalKind, Place, Shape, Type},
+    llvm::{self, Backend, Global, GlobalKind, Place, Shape, Type},
     target::{Cpu, Machine},
 };
 
@@ -47,7 +47,7 @@ pub(crate) struct Made<'a> {
     pub(crate) cpu: &'a Cpu,
     pub(crate) machine: &'static Machine,
     /// Makes the code.
-    pub(crate) generator: &'a TargetMachine,
+    pub(crate) backend: &'a Backend,
 }
 
 /// Adds both sections. No pass may run after it.
@@ -71,7 +71,7 @@ pub(crate) fn add_sections(module: &Module<'_>, made: &Made<'_>) {
     if !records.is_empty() {
         llvm::add_excluded_section(module, c".farcall.types", &records);
     }
-    let (cpu, mut features) = llvm::common_subtarget(module, made.generator);
+    let (cpu, mut features) = made.backend.common_subtarget(module);
     features.retain(|name| made.machine.is_instruction_set(name));
     let cpu = cpu.as_ref().unwrap_or(&made.cpu.name);
     let target = format!("{cpu}\0{}\0", features.join(","));

@@ -1,50 +1,182 @@
-// What LLVM's C interface cannot say.
+// What LLVM's C interface cannot say: a code generator that is kept and given module after module.
 
 #include <llvm-c/Core.h>
-#include <llvm-c/TargetMachine.h>
 #include <llvm/ADT/SmallPtrSet.h>
 #include <llvm/CodeGen/TargetSubtargetInfo.h>
+#include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Module.h>
+#include <llvm/MC/TargetRegistry.h>
+#include <llvm/Passes/PassBuilder.h>
+#include <llvm/Support/raw_ostream.h>
 #include <llvm/Target/TargetMachine.h>
+#include <llvm/Transforms/IPO/ElimAvailExtern.h>
 
-// Puts constructors into `.init_array`, in the order in which they run, as compiler drivers do. Target machines made
-// through the C interface put them into `.ctors`, which runs backwards and is obsolete.
-extern "C" void farcall_use_init_array(LLVMTargetMachineRef machine) {
-  reinterpret_cast<llvm::TargetMachine *>(machine)->Options.UseInitArray = true;
+#include <array>
+
+using namespace llvm;
+
+namespace {
+
+// Results of analyses, for one module at a time.
+struct Analyses {
+  LoopAnalysisManager loops;
+  FunctionAnalysisManager functions;
+  CGSCCAnalysisManager components;
+  ModuleAnalysisManager modules;
+
+  explicit Analyses(PassBuilder &passes) {
+    passes.registerModuleAnalyses(modules);
+    passes.registerCGSCCAnalyses(components);
+    passes.registerFunctionAnalyses(functions);
+    passes.registerLoopAnalyses(loops);
+    passes.crossRegisterProxies(loops, functions, components, modules);
+  }
+
+  // Results hold references to results of the managers below.
+  void clear() {
+    modules.clear();
+    components.clear();
+    functions.clear();
+    loops.clear();
+  }
+};
+
+// The switches that clang sets at a level and the pipeline does not by itself.
+PipelineTuningOptions tuning(unsigned level) {
+  PipelineTuningOptions options;
+  bool loops = level >= 2;
+  options.LoopVectorization = options.SLPVectorization = loops;
+  options.LoopUnrolling = options.LoopInterleaving = loops;
+  options.CallGraphProfile = true;
+  return options;
+}
+
+// Makes code by one set of options. Setting up a code generator takes longer than making code for a small module, so that one
+// is kept. It remembers nothing of the modules before: LLVM's own state is reset by each run of the passes, and what is not,
+// is made again.
+class Backend {
+  std::unique_ptr<TargetMachine> machine;
+  PassBuilder builder;
+  OptimizationLevel level;
+  std::unique_ptr<Analyses> analyses;
+  SmallVector<char, 0> object;
+  raw_svector_ostream stream{object};
+  legacy::PassManager generator;
+
+public:
+  // Whether there is a code generator that writes objects.
+  bool usable;
+
+  Backend(std::unique_ptr<TargetMachine> target, unsigned level)
+      : machine(std::move(target)), builder(machine.get(), tuning(level)),
+        level(std::array{OptimizationLevel::O0, OptimizationLevel::O1, OptimizationLevel::O2, OptimizationLevel::O3}[level]),
+        usable(!machine->addPassesToEmitFile(generator, stream, nullptr, CodeGenFileType::ObjectFile)) {}
+
+  std::string layout() const { return machine->createDataLayout().getStringRepresentation(); }
+
+  // The passes are built for each module: LLVM's inliner moves its own away while it runs.
+  void optimize(Module &module) {
+    if (!analyses)
+      analyses = std::make_unique<Analyses>(builder);
+    ModulePassManager passes = level == OptimizationLevel::O0 ? builder.buildO0DefaultPipeline(level)
+                                                              : builder.buildPerModuleDefaultPipeline(level);
+    // Code generation wants no `available_externally` body, and O0 leaves them.
+    passes.addPass(EliminateAvailableExternallyPass());
+    passes.run(module, analyses->modules);
+    analyses->clear();
+  }
+
+  // The object's bytes, until the next call.
+  ArrayRef<char> generate(Module &module) {
+    object.clear();
+    generator.run(module);
+    return object;
+  }
+
+  // See `common_subtarget`.
+  std::string subtarget(const Module &module) const {
+    SmallPtrSet<const Function *, 4> resolvers;
+    for (const GlobalIFunc &indirect : module.ifuncs())
+      resolvers.insert(indirect.getResolverFunction());
+
+    const MCSubtargetInfo *first = nullptr;
+    StringRef cpu;
+    FeatureBitset common;
+    for (const Function &function : module) {
+      if (function.isDeclarationForLinker() || resolvers.contains(&function))
+        continue;
+      const MCSubtargetInfo *subtarget = machine->getSubtargetImpl(function);
+      if (!first) {
+        first = subtarget;
+        cpu = subtarget->getCPU();
+        common = subtarget->getFeatureBits();
+      }
+      if (subtarget->getCPU() != cpu)
+        cpu = "";
+      common &= subtarget->getFeatureBits();
+    }
+
+    std::string text = cpu.str();
+    if (first)
+      for (const SubtargetFeatureKV &feature : first->getAllProcessorFeatures())
+        if (common.test(feature.Value))
+          text.append(",").append(feature.Key);
+    return text;
+  }
+};
+
+} // namespace
+
+// Options of a backend; the texts end in NUL. `level` is 0 to 3, `model` a `CodeModel::Model`.
+struct FarcallOptions {
+  const char *triple, *cpu, *features;
+  unsigned level, model;
+};
+
+// A backend, or null and a message, the caller's to free.
+extern "C" Backend *farcall_backend_create(const FarcallOptions *options, char **message) {
+  std::string error;
+  Triple triple(options->triple);
+  const Target *target = TargetRegistry::lookupTarget(triple, error);
+  std::unique_ptr<TargetMachine> machine;
+  if (target) {
+    TargetOptions settings;
+    // Constructors in the order in which they run, as compiler drivers have it. `.ctors` runs backwards and is obsolete.
+    settings.UseInitArray = true;
+    machine.reset(target->createTargetMachine(triple, options->cpu, options->features, settings, Reloc::PIC_,
+                                              static_cast<CodeModel::Model>(options->model),
+                                              static_cast<CodeGenOptLevel>(options->level)));
+  }
+  if (machine) {
+    // LLVM's fastest way without optimization, which on some machines is not its default.
+    if (options->level == 0)
+      machine->setGlobalISel(false);
+    auto backend = std::make_unique<Backend>(std::move(machine), options->level);
+    if (backend->usable)
+      return backend.release();
+  }
+  *message = LLVMCreateMessage(error.empty() ? "no code generator" : error.c_str());
+  return nullptr;
+}
+
+extern "C" void farcall_backend_dispose(Backend *backend) { delete backend; }
+
+// The data layout. A message, the caller's to free.
+extern "C" char *farcall_backend_layout(const Backend *backend) { return LLVMCreateMessage(backend->layout().c_str()); }
+
+extern "C" void farcall_backend_optimize(Backend *backend, LLVMModuleRef module) { backend->optimize(*unwrap(module)); }
+
+// The object's size, and in `bytes` where it starts; it is the backend's, until the next call.
+extern "C" size_t farcall_backend_generate(Backend *backend, LLVMModuleRef module, const char **bytes) {
+  ArrayRef<char> object = backend->generate(*unwrap(module));
+  *bytes = object.data();
+  return object.size();
 }
 
 // The processor that all functions defined in the module are compiled for, empty where they differ or there are none, and
 // the features that each of them has, implied ones too: `cpu,feature,feature`. A message, the caller's to free.
 //
 // What finds an indirect function has no say: it runs to ask the processor, and front ends give it no attributes.
-extern "C" char *farcall_common_subtarget(LLVMTargetMachineRef machine, LLVMModuleRef module) {
-  auto &target = *reinterpret_cast<llvm::TargetMachine *>(machine);
-  llvm::Module &functions = *llvm::unwrap(module);
-  llvm::SmallPtrSet<const llvm::Function *, 4> resolvers;
-  for (const llvm::GlobalIFunc &indirect : functions.ifuncs())
-    resolvers.insert(indirect.getResolverFunction());
-
-  const llvm::MCSubtargetInfo *first = nullptr;
-  llvm::StringRef cpu;
-  llvm::FeatureBitset common;
-  for (const llvm::Function &function : functions) {
-    if (function.isDeclarationForLinker() || resolvers.contains(&function))
-      continue;
-    const llvm::MCSubtargetInfo *subtarget = target.getSubtargetImpl(function);
-    if (!first) {
-      first = subtarget;
-      cpu = subtarget->getCPU();
-      common = subtarget->getFeatureBits();
-    }
-    if (subtarget->getCPU() != cpu)
-      cpu = "";
-    common &= subtarget->getFeatureBits();
-  }
-
-  std::string text = cpu.str();
-  if (first)
-    for (const llvm::SubtargetFeatureKV &feature : first->getAllProcessorFeatures())
-      if (common.test(feature.Value))
-        text.append(",").append(feature.Key);
-  return LLVMCreateMessage(text.c_str());
+extern "C" char *farcall_backend_subtarget(const Backend *backend, LLVMModuleRef module) {
+  return LLVMCreateMessage(backend->subtarget(*unwrap(module)).c_str());
 }
