@@ -16,6 +16,9 @@ pub(crate) struct CompileOptions {
     /// Optimise IR: 0, 1, 2 or 3
     #[arg(short = 'O', value_name = "LEVEL", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=3))]
     pub(crate) level: u8,
+    /// Compile IR for this machine and system (aarch64-linux-gnu); by default for this host's machine
+    #[arg(long, value_name = "TRIPLE")]
+    pub(crate) target: Option<String>,
     /// Compile IR for this CPU (LLVM's name, such as x86-64-v3; native: this machine's)
     #[arg(long)]
     pub(crate) cpu: Option<String>,
@@ -37,6 +40,9 @@ pub(crate) fn compile(
     let program = program()?;
     let mut command = Command::new(&program);
     command.arg(format!("-O{}", options.level));
+    if let Some(target) = &options.target {
+        command.arg(format!("--target={target}"));
+    }
     if let Some(cpu) = &options.cpu {
         command.arg(format!("--cpu={cpu}"));
     }

@@ -5,22 +5,20 @@
 
 use inkwell::module::Module;
 
-use crate::{Error, llvm};
+use crate::{Error, llvm, target::Machine};
 
 /// Below it nothing is mapped, so IR uses such numbers for pointers that are none: null and its neighbours, what
 /// a dangling reference is aligned to, marks of a table.
 const LOWEST: u64 = 1 << 16;
-/// Processes of 64-bit systems have their addresses below it. What is above is a mark too: -1 for one.
-const HIGHEST: u64 = 1 << 47;
-/// Address spaces that count from the segment registers FS and GS: on x86-64 the thread pointer.
-const FROM_THREAD_POINTER: std::ops::RangeInclusive<u32> = 256..=257;
 
 /// Refuses numbers that are addresses of one process, and offsets of thread-local variables, which lie below the
 /// thread pointer. What lies above is laid down by the C library's ABI.
-pub(crate) fn check(input: &str, module: &Module<'_>) -> Result<(), Error> {
+pub(crate) fn check(input: &str, module: &Module<'_>, machine: &Machine) -> Result<(), Error> {
+    // What is above is a mark too: -1 for one.
+    let highest = 1 << machine.n_address_bits;
     let is_refused = |number: u64, address_space: u32| match address_space {
-        0 => (LOWEST..HIGHEST).contains(&number),
-        _ if FROM_THREAD_POINTER.contains(&address_space) => number.cast_signed() < 0,
+        0 => (LOWEST..highest).contains(&number),
+        _ if machine.from_thread_pointer.contains(&address_space) => number.cast_signed() < 0,
         _ => false,
     };
     match llvm::absolute_address(module, is_refused) {

@@ -25,6 +25,7 @@ use crate::{
 pub struct Compiler {
     opt_level: OptLevel,
     machine: &'static Machine,
+    triple: String,
     cpu: Cpu,
     /// Whether `cpu` was given, and so overrides what functions say.
     cpu_given: bool,
@@ -58,6 +59,7 @@ pub struct Object {
 #[derive(Debug, Clone, Default)]
 #[must_use = "nothing is built until `build` is called"]
 pub struct Builder {
+    target: Option<String>,
     opt_level: OptLevel,
     cpu: Option<String>,
     features: String,
@@ -65,7 +67,7 @@ pub struct Builder {
 }
 
 impl Compiler {
-    /// A compiler with the default options: `O2`, code for every x86-64 machine unless a function says otherwise.
+    /// A compiler with the default options: `O2`, code for every machine of this host's kind unless a function says otherwise.
     ///
     /// # Errors
     /// [`Error::NoTarget`] when the LLVM that is linked in cannot make code for the target.
@@ -124,6 +126,12 @@ impl Compiler {
         self.opt_level
     }
 
+    /// The triple of the target, for IR that names none.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.triple
+    }
+
     /// The processor, by LLVM's name: `native` and other aliases are resolved.
     #[must_use]
     pub fn cpu(&self) -> &str {
@@ -152,6 +160,7 @@ impl Compiler {
         let diagnostics = Diagnostics::install(&context);
         let generation = Generation {
             machine: self.machine,
+            triple: &self.triple,
             level: self.opt_level as u8,
             cpu: &self.cpu,
         };
@@ -164,7 +173,7 @@ impl Compiler {
         functions::override_cpu(&context, &module, &self.cpu, self.cpu_given);
         functions::check(name, &module, self.machine)?;
         if !self.absolute_addresses {
-            absolute::check(name, &module)?;
+            absolute::check(name, &module, self.machine)?;
         }
         functions::drop_unknown(&context, &module, self.machine);
         pic::bind_definitions(&module);
@@ -190,8 +199,6 @@ impl Compiler {
             "what was done to the module keeps it valid"
         );
 
-        // LLVM's code generator remembers, by address, what `llvm.used` has named.
-        let is_reusable = module.get_global("llvm.used").is_none();
         let bytes = backend.generate(module);
         let messages = diagnostics.take_errors();
         if !messages.is_empty() {
@@ -200,7 +207,7 @@ impl Compiler {
                 messages,
             });
         }
-        if is_reusable {
+        if backend.is_usable() {
             backends.give_back(options, backend);
         }
         Ok(Object {
@@ -218,6 +225,13 @@ fn failed(input: String, failure: Failure) -> Error {
 }
 
 impl Builder {
+    /// Sets the target, by its triple: `x86_64-unknown-linux-gnu` and `aarch64-unknown-linux-gnu`, with their short forms and
+    /// their neighbours with musl. By default it is this host's machine. Any host compiles for any target.
+    pub fn target(mut self, triple: impl Into<String>) -> Self {
+        self.target = Some(triple.into());
+        self
+    }
+
     /// Sets the optimization level, by default [`OptLevel::O2`].
     pub fn opt_level(mut self, level: OptLevel) -> Self {
         self.opt_level = level;
@@ -251,16 +265,26 @@ impl Builder {
     /// The compiler.
     ///
     /// # Errors
-    /// [`Error::UnknownCpu`], [`Error::UnknownFeature`], [`Error::FeatureSign`] or [`Error::NotNative`] when the target
+    /// [`Error::UnknownTarget`], [`Error::UnknownCpu`], [`Error::UnknownFeature`], [`Error::FeatureSign`] or [`Error::NotNative`] when the target
     /// machine has no such processor or feature.
     pub fn build(self) -> Result<Compiler, Error> {
         llvm::initialize();
-        let machine = &target::X86_64;
+        let machine = match &self.target {
+            None => Machine::host(),
+            Some(triple) => Machine::of(triple).ok_or_else(|| Error::UnknownTarget {
+                triple: triple.clone(),
+                known: target::MACHINES.map(|machine| machine.triple).into(),
+            })?,
+        };
+        let triple = self
+            .target
+            .map_or_else(|| machine.triple.to_owned(), target::normalized);
         let cpu = machine.cpu(self.cpu.as_deref(), &self.features)?;
         let cpu_given = self.cpu.is_some();
         Ok(Compiler {
             opt_level: self.opt_level,
             machine,
+            triple,
             cpu,
             cpu_given,
             absolute_addresses: self.absolute_addresses,

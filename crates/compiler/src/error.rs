@@ -44,6 +44,15 @@ pub enum Error {
         machine: &'static str,
     },
 
+    /// There is no code for such a machine or system.
+    #[error("{triple}: unknown target, did you mean `{}`", .known.join("` or `"))]
+    UnknownTarget {
+        /// The triple as given.
+        triple: String,
+        /// Triples of the machines that there is code for.
+        known: Vec<&'static str>,
+    },
+
     /// The LLVM that is linked in cannot make code for the target.
     #[error("{triple}: no such target in this LLVM: {message}")]
     NoTarget {
@@ -95,7 +104,8 @@ pub enum Error {
 
     /// The IR is for another machine, system or object format.
     #[error(
-        "{input}: target triple: made for `{found}`, this compiler makes code for `{expected}`"
+        "{input}: target triple: made for `{found}`, this compiler makes code for `{expected}`{}",
+        .other.map(|target| format!(": choose the other target (--target {target})")).unwrap_or_default()
     )]
     Triple {
         /// The input's name.
@@ -103,7 +113,9 @@ pub enum Error {
         /// The IR's triple.
         found: String,
         /// The compiler's triple.
-        expected: &'static str,
+        expected: String,
+        /// The target of the IR's machine, if there is code for it.
+        other: Option<&'static str>,
     },
 
     /// The IR lays out data otherwise than the target.

@@ -11,7 +11,7 @@ use crate::{
     Error,
     backends::Backends,
     llvm::{self, Backend, BackendOptions, CodeModel},
-    target,
+    target::{Cpu, Machine},
 };
 
 /// What LLVM calls the input: the name that the caller gives must not get into the object.
@@ -26,10 +26,12 @@ pub(crate) struct Input<'c> {
 
 /// How machine code is to be made.
 pub(crate) struct Generation<'a> {
-    pub(crate) machine: &'static target::Machine,
+    pub(crate) machine: &'static Machine,
+    /// For IR that has no triple of its own.
+    pub(crate) triple: &'a str,
     /// 0 to 3.
     pub(crate) level: u8,
-    pub(crate) cpu: &'a target::Cpu,
+    pub(crate) cpu: &'a Cpu,
 }
 
 /// Reads and checks `ir`, text or bitcode.
@@ -52,7 +54,7 @@ pub(crate) fn read<'c>(
     let mut module = parse(context, name, ir, is_bitcode)?;
     verify(name, &module)?;
 
-    let triple = set_triple(name, &module, generation.machine)?;
+    let triple = set_triple(name, &module, generation)?;
     let options = BackendOptions {
         triple: triple.as_str().to_string_lossy().into_owned(),
         cpu: generation.cpu.name.clone(),
@@ -174,20 +176,21 @@ fn located(message: &str) -> Option<(u32, u32, &str)> {
 fn set_triple(
     name: &str,
     module: &Module<'_>,
-    machine: &target::Machine,
+    generation: &Generation<'_>,
 ) -> Result<TargetTriple, Error> {
     let triple = module.get_triple();
     let found = triple.as_str().to_string_lossy();
     if found.is_empty() {
-        let triple = TargetTriple::create(machine.triple);
+        let triple = TargetTriple::create(generation.triple);
         module.set_triple(&triple);
         return Ok(triple);
     }
-    if !machine.accepts(&found) {
+    if !generation.machine.accepts(&found) {
         return Err(Error::Triple {
             input: name.to_owned(),
+            other: Machine::of(&found).map(|machine| machine.triple),
             found: found.into_owned(),
-            expected: machine.triple,
+            expected: generation.triple.to_owned(),
         });
     }
     drop(found);

@@ -29,6 +29,7 @@
 //! What kills LLVM without the handler kills the process: bitcode with changed bits (not truncated bitcode, and not text)
 //! can make LLVM access invalid memory or allocate without bound. IR that nobody vouches for belongs in a process of its own.
 
+mod aarch64;
 mod absolute;
 mod backends;
 mod compiler;

@@ -45,7 +45,9 @@ pub(crate) use redeclare::redeclare;
 pub(crate) fn initialize() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        Target::initialize_x86(&InitializationConfig::default());
+        let config = InitializationConfig::default();
+        Target::initialize_x86(&config);
+        Target::initialize_aarch64(&config);
         // SAFETY: the handler has the required signature and lives as long as the program. LLVM wants no concurrent
         // installation; `Once` excludes one by this crate, and the crate's documentation tells the application.
         unsafe { LLVMInstallFatalErrorHandler(Some(on_fatal_error)) };

@@ -1,10 +1,12 @@
 //! The machine that code is made for: its triple, its processors, its features.
 //!
-//! To add a machine: a file of names like `x86_64.rs`, a [`Machine`] here, an arm in `llvm::initialize`.
+//! To add a machine: a file of names like `x86_64.rs`, a [`Machine`] here, a line in `llvm::initialize`.
 
-use inkwell::targets::TargetMachine;
+use std::ops::Range;
 
-use crate::{Error, x86_64};
+use inkwell::targets::{TargetMachine, TargetTriple};
+
+use crate::{Error, aarch64, x86_64};
 
 /// What this compiler must know of a machine.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,9 +25,13 @@ pub(crate) struct Machine {
     instruction_sets: &'static [&'static str],
     other_features: &'static [&'static str],
     mode_changes: &'static [&'static str],
+    /// Addresses of a process are below two to this power, on every system with the usual pages.
+    pub(crate) n_address_bits: u32,
+    /// Address spaces that count from a thread pointer.
+    pub(crate) from_thread_pointer: Range<u32>,
 }
 
-pub(crate) const X86_64: Machine = Machine {
+pub(crate) static X86_64: Machine = Machine {
     name: "x86-64",
     triple: "x86_64-unknown-linux-gnu",
     architectures: &["x86_64", "amd64"],
@@ -35,7 +41,27 @@ pub(crate) const X86_64: Machine = Machine {
     instruction_sets: x86_64::INSTRUCTION_SETS,
     other_features: x86_64::OTHER_FEATURES,
     mode_changes: x86_64::MODE_CHANGES,
+    n_address_bits: 47,
+    // The segment registers GS and FS.
+    from_thread_pointer: 256..258,
 };
+
+pub(crate) static AARCH64: Machine = Machine {
+    name: "aarch64",
+    triple: "aarch64-unknown-linux-gnu",
+    architectures: &["aarch64", "arm64"],
+    baseline: "generic",
+    aliases: &[],
+    cpus: aarch64::CPUS,
+    instruction_sets: aarch64::INSTRUCTION_SETS,
+    other_features: aarch64::OTHER_FEATURES,
+    mode_changes: &[],
+    n_address_bits: 48,
+    from_thread_pointer: 0..0,
+};
+
+/// All machines that there is code for.
+pub(crate) static MACHINES: [&Machine; 2] = [&X86_64, &AARCH64];
 
 /// Processor and features as LLVM takes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,13 +71,22 @@ pub(crate) struct Cpu {
 }
 
 impl Machine {
+    /// The machine that IR of this triple is for.
+    pub(crate) fn of(triple: &str) -> Option<&'static Self> {
+        MACHINES.into_iter().find(|machine| machine.accepts(triple))
+    }
+
+    /// This host's machine; x86-64 where there is no code for it.
+    pub(crate) fn host() -> &'static Self {
+        let is_host = |machine: &&Self| machine.architectures.contains(&std::env::consts::ARCH);
+        MACHINES.into_iter().find(is_host).unwrap_or(&X86_64)
+    }
+
     /// Whether IR of this triple is for this machine, on Linux, with the same ABI.
     ///
     /// x32 has other pointers, Android another `long double`: both are other ABIs.
     pub(crate) fn accepts(&self, triple: &str) -> bool {
-        let triple =
-            TargetMachine::normalize_triple(&inkwell::targets::TargetTriple::create(triple));
-        let triple = triple.as_str().to_string_lossy();
+        let triple = normalized(triple);
         let mut parts = triple.splitn(4, '-');
         let (architecture, _vendor, system) = (parts.next(), parts.next(), parts.next());
         let environment = parts.next().unwrap_or("");
@@ -173,6 +208,13 @@ impl Machine {
     }
 }
 
+/// The triple with all its parts in their places.
+pub(crate) fn normalized(triple: impl AsRef<str>) -> String {
+    let triple = TargetTriple::create(triple.as_ref());
+    let triple = TargetMachine::normalize_triple(&triple);
+    triple.as_str().to_string_lossy().into_owned()
+}
+
 /// Up to three known names that are few edits away from `name`, nearest first.
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a &'static str>) -> Vec<&'static str> {
     let limit = name.len().div_ceil(3).max(1);
@@ -206,8 +248,41 @@ fn edits(a: &str, b: &str) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::process::Command;
+
     use super::*;
+
+    /// The processors and the features that `llc` lists, sorted; `None` where it is not installed.
+    pub(crate) fn names_of_llvm(architecture: &str) -> Option<(Vec<String>, Vec<String>)> {
+        let mut llc = Command::new("llc-22");
+        llc.args([
+            &format!("-mtriple={architecture}"),
+            "-mcpu=help",
+            "/dev/null",
+        ]);
+        let Ok(output) = llc.output() else {
+            assert!(
+                std::env::var_os("FARCALL_REQUIRE_ALL").is_none(),
+                "llc-22 is not installed"
+            );
+            eprintln!("skipped: llc-22 is not installed");
+            return None;
+        };
+        let help = String::from_utf8_lossy(&output.stderr).into_owned();
+        // LLVM prints the lists once for each time that it looks at the name.
+        let (_, cpus) = help.split_once("Available CPUs").unwrap();
+        let (cpus, features) = cpus.split_once("Available features").unwrap();
+        let (features, _) = features.split_once("\nUse +feature").unwrap();
+        let names = |list: &str| -> Vec<String> {
+            let names = list.lines().filter_map(|line| line.split_once(" - "));
+            let mut names: Vec<_> = names.map(|(name, _)| name.trim().to_owned()).collect();
+            names.sort();
+            names.dedup();
+            names
+        };
+        Some((names(cpus), names(features)))
+    }
 
     #[test]
     fn spellings_of_one_machine() {

@@ -22,7 +22,7 @@ fn inputs() -> Vec<(String, Vec<u8>)> {
             "-emit-llvm",
             "-o-",
         ]);
-        clang.arg(tools::fixture("c/state.cpp"));
+        clang.arg(tools::fixture("programs/state.cpp"));
         inputs.push(("state.ll".to_owned(), tools::run(&mut clang).into_bytes()));
         inputs.push((
             "debug.ll".to_owned(),
@@ -40,7 +40,12 @@ fn inputs() -> Vec<(String, Vec<u8>)> {
 }
 
 fn compilers() -> [Compiler; 2] {
-    [OptLevel::O0, OptLevel::O2].map(|level| Compiler::builder().opt_level(level).build().unwrap())
+    [OptLevel::O0, OptLevel::O2].map(|level| {
+        Compiler::builder()
+            .opt_level(level)
+            .build()
+            .expect("options")
+    })
 }
 
 /// Prints a fixture's object of each compiler to the test that starts this one in a process of its own.

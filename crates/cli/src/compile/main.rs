@@ -38,6 +38,9 @@ struct Arguments {
     /// 0, 1, 2 or 3
     #[arg(short = 'O', default_value_t = 2)]
     level: u8,
+    /// Triple of the machine and system to compile for
+    #[arg(long)]
+    target: Option<String>,
     /// LLVM's name of the CPU to compile for
     #[arg(long)]
     cpu: Option<String>,
@@ -94,6 +97,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut builder = Compiler::builder()
         .opt_level(level)
         .absolute_addresses(arguments.allow_absolute_addresses);
+    if let Some(target) = &arguments.target {
+        builder = builder.target(target);
+    }
     if let Some(cpu) = &arguments.cpu {
         builder = builder.cpu(cpu);
     }

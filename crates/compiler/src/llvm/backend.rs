@@ -54,6 +54,7 @@ unsafe extern "C" {
     fn farcall_backend_create(options: *const RawOptions, message: *mut *mut c_char)
     -> *mut Opaque;
     fn farcall_backend_dispose(backend: *mut Opaque);
+    fn farcall_backend_usable(backend: *const Opaque) -> bool;
     fn farcall_backend_layout(backend: *const Opaque) -> *mut c_char;
     fn farcall_backend_optimize(backend: *mut Opaque, module: LLVMModuleRef);
     fn farcall_backend_generate(
@@ -117,6 +118,12 @@ impl Backend {
             let length = farcall_backend_generate(self.0.as_ptr(), module.as_mut_ptr(), &mut start);
             bytes(start, length).to_vec()
         }
+    }
+
+    /// Whether it may be given another module. LLVM's passes keep parts of some: such a backend must go before their context does.
+    pub(crate) fn is_usable(&self) -> bool {
+        // SAFETY: the backend is live.
+        unsafe { farcall_backend_usable(self.0.as_ptr()) }
     }
 
     /// The processor that all functions of a module are compiled for, if it is one, and the features that each of them has,

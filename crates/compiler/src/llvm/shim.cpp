@@ -51,9 +51,15 @@ PipelineTuningOptions tuning(unsigned level) {
   return options;
 }
 
+// What passes of the code generator still hold when they have run: by address what `llvm.used` names, locations of variables of
+// the last function, and what a garbage collector has asked for. All of it is of a module that is gone by the next run.
+bool leaves_traces(const Module &module) {
+  return module.getNamedGlobal("llvm.used") || !module.debug_compile_units().empty() ||
+         any_of(module, [](const Function &function) { return function.hasGC(); });
+}
+
 // Makes code by one set of options. Setting up a code generator takes longer than making code for a small module, so that one
-// is kept. It remembers nothing of the modules before: LLVM's own state is reset by each run of the passes, and what is not,
-// is made again.
+// is kept: each run of its passes resets its state.
 class Backend {
   std::unique_ptr<TargetMachine> machine;
   PassBuilder builder;
@@ -64,7 +70,7 @@ class Backend {
   legacy::PassManager generator;
 
 public:
-  // Whether there is a code generator that writes objects.
+  // Whether there is a code generator that writes objects and knows nothing of a module before.
   bool usable;
 
   Backend(std::unique_ptr<TargetMachine> target, unsigned level)
@@ -89,6 +95,7 @@ public:
   // The object's bytes, until the next call.
   ArrayRef<char> generate(Module &module) {
     object.clear();
+    usable = !leaves_traces(module);
     generator.run(module);
     return object;
   }
@@ -165,6 +172,9 @@ extern "C" void farcall_backend_dispose(Backend *backend) { delete backend; }
 extern "C" char *farcall_backend_layout(const Backend *backend) { return LLVMCreateMessage(backend->layout().c_str()); }
 
 extern "C" void farcall_backend_optimize(Backend *backend, LLVMModuleRef module) { backend->optimize(*unwrap(module)); }
+
+// Whether it may be given another module. One that may not must be disposed before the last module's context is.
+extern "C" bool farcall_backend_usable(const Backend *backend) { return backend->usable; }
 
 // The object's size, and in `bytes` where it starts; it is the backend's, until the next call.
 extern "C" size_t farcall_backend_generate(Backend *backend, LLVMModuleRef module, const char **bytes) {
