@@ -10,7 +10,10 @@ fn main() {
         .output()
         .expect("llvm-config runs");
     let include = String::from_utf8(include.stdout).expect("a path in UTF-8");
-    println!("cargo::rerun-if-changed=src/llvm/shim.cpp");
+    let sources = ["src/llvm/shim.cpp", "src/llvm/split.cpp"];
+    for source in sources {
+        println!("cargo::rerun-if-changed={source}");
+    }
     cc::Build::new()
         .cpp(true)
         .std("c++17")
@@ -21,6 +24,6 @@ fn main() {
         .define("__STDC_CONSTANT_MACROS", None)
         .define("__STDC_FORMAT_MACROS", None)
         .define("__STDC_LIMIT_MACROS", None)
-        .file("src/llvm/shim.cpp")
+        .files(sources)
         .compile("farcall_llvm_shim");
 }

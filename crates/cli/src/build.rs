@@ -219,11 +219,12 @@ fn link_anew(
     let ir: Vec<&Input> = with_ir.map(|(input, _)| input).collect();
     let mut compiled = Vec::new();
     if !ir.is_empty() {
-        let n_objects = contents.iter().map(Content::n_ir).sum();
-        compiled = timings.stage("compile", || compile(&ir, n_objects, options, verbose))?;
-        timings.bytes(compiled.iter().map(|object| object.len() as u64).sum());
+        let n_modules = contents.iter().map(Content::n_ir).sum();
+        compiled = timings.stage("compile", || compile(&ir, n_modules, options, verbose))?;
+        let objects = compiled.iter().flatten();
+        timings.bytes(objects.map(|object| object.len() as u64).sum());
     }
-    let mut compiled = compiled.iter().map(Vec::as_slice);
+    let mut compiled = compiled.iter();
     let mut linker = Linker::new();
     linker.export("main");
     link_options.apply(&mut linker, version_script)?;
@@ -232,11 +233,22 @@ fn link_anew(
         let is_whole = link_options.is_whole(input);
         let name = input.name();
         let bytes = match content {
-            Content::Ir => compiled.next().context("an object for each IR file")?,
+            Content::Ir => {
+                let objects = compiled.next().context("objects for each IR file")?;
+                for object in objects {
+                    linker.add(name.as_str(), object);
+                }
+                first = first.or(objects.first().map(Vec::as_slice));
+                continue;
+            }
             Content::Linkable(bytes) => bytes,
             Content::ArchiveWithIr(mut members) => {
                 for (_, bytes) in members.iter_mut().filter(|(_, bytes)| is_bitcode(bytes)) {
-                    *bytes = compiled.next().context("an object for each member")?;
+                    let objects = compiled.next().map(Vec::as_slice);
+                    let Some([object]) = objects else {
+                        anyhow::bail!("{name}: not one object for each member");
+                    };
+                    *bytes = object;
                 }
                 let first_member = members.first().map_or(&[][..], |&(_, bytes)| bytes);
                 first = first.or(Some(first_member));
@@ -309,7 +321,7 @@ impl<'data> Content<'data> {
         }
     }
 
-    /// How many objects are made of it.
+    /// How many modules of IR it has.
     fn n_ir(&self) -> usize {
         match self {
             Self::Ir => 1,

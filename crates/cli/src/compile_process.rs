@@ -25,18 +25,21 @@ pub(crate) struct CompileOptions {
     /// Compile IR with or without these CPU features: +avx2,-bmi
     #[arg(long, allow_hyphen_values = true)]
     pub(crate) features: Option<String>,
+    /// Generate the code of a large IR file in parts of at least so many instructions
+    #[arg(long, value_name = "INSTRUCTIONS")]
+    pub(crate) part_size: Option<usize>,
     /// Compile IR that uses numbers as addresses
     #[arg(long)]
     pub(crate) allow_absolute_addresses: bool,
 }
 
-/// Compiles IR files, and what is bitcode in archives, to objects, in their order.
+/// Compiles IR files, and what is bitcode in archives, in their order. A large file becomes more than one object.
 pub(crate) fn compile(
     inputs: &[&Input],
-    n_objects: usize,
+    n_modules: usize,
     options: &CompileOptions,
     verbose: u8,
-) -> anyhow::Result<Vec<Vec<u8>>> {
+) -> anyhow::Result<Vec<Vec<Vec<u8>>>> {
     let program = program()?;
     let mut command = Command::new(&program);
     command.arg(format!("-O{}", options.level));
@@ -48,6 +51,9 @@ pub(crate) fn compile(
     }
     if let Some(features) = &options.features {
         command.arg(format!("--features={features}"));
+    }
+    if let Some(size) = options.part_size {
+        command.arg(format!("--part-size={size}"));
     }
     if options.allow_absolute_addresses {
         command.arg("--allow-absolute-addresses");
@@ -79,7 +85,7 @@ pub(crate) fn compile(
             output.status
         );
     }
-    split(&output.stdout, n_objects).context("farcall-compile gave something else than objects")
+    split(&output.stdout, n_modules).context("farcall-compile gave something else than objects")
 }
 
 fn send(inputs: &[&Input], mut to: ChildStdin) -> io::Result<()> {
@@ -103,15 +109,24 @@ pub(crate) fn program() -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
-/// The objects in the program's output.
-fn split(mut output: &[u8], count: usize) -> Option<Vec<Vec<u8>>> {
-    let mut objects = Vec::with_capacity(count);
-    for _ in 0..count {
-        let (size, rest) = output.split_first_chunk()?;
-        let (object, rest) =
-            rest.split_at_checked(usize::try_from(u64::from_le_bytes(*size)).ok()?)?;
-        objects.push(object.to_vec());
-        output = rest;
+/// The objects in the program's output, those of each module.
+fn split(mut output: &[u8], n_modules: usize) -> Option<Vec<Vec<Vec<u8>>>> {
+    let mut modules = Vec::with_capacity(n_modules);
+    for _ in 0..n_modules {
+        let mut objects = Vec::new();
+        for _ in 0..number(&mut output)? {
+            let size = number(&mut output)?;
+            let (object, rest) = output.split_at_checked(size)?;
+            objects.push(object.to_vec());
+            output = rest;
+        }
+        modules.push(objects);
     }
-    output.is_empty().then_some(objects)
+    output.is_empty().then_some(modules)
+}
+
+fn number(output: &mut &[u8]) -> Option<usize> {
+    let (number, rest) = output.split_first_chunk()?;
+    *output = rest;
+    usize::try_from(u64::from_le_bytes(*number)).ok()
 }

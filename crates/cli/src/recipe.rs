@@ -104,6 +104,8 @@ impl Recipe<'_> {
         // Destructured, so that a new option is not forgotten.
         let CompileOptions {
             level,
+            target,
+            part_size,
             cpu,
             features,
             allow_absolute_addresses,
@@ -113,6 +115,13 @@ impl Recipe<'_> {
             .field("compiler", &toolchain::compiler(store, &program)?)
             .number("level", (*level).into())
             .number("absolute addresses", (*allow_absolute_addresses).into());
+        // Without one it is the machine that the compiler, which is in the key, was built for.
+        if let Some(target) = target {
+            key = key.field("target", target.as_bytes());
+        }
+        if let Some(part_size) = part_size {
+            key = key.number("part size", *part_size as u64);
+        }
         if let Some(cpu) = cpu {
             key = key.field("cpu", cpu.as_bytes());
         }
@@ -153,6 +162,10 @@ impl Recipe<'_> {
         words.extend(self.inputs.iter().map(|input| input.name()));
         if self.has_ir {
             words.push(format!("-O{}", self.options.level));
+            let target = self.options.target.iter();
+            words.extend(target.map(|target| format!("--target={target}")));
+            let part_size = self.options.part_size.iter();
+            words.extend(part_size.map(|size| format!("--part-size={size}")));
             words.extend(self.options.cpu.iter().map(|cpu| format!("--cpu={cpu}")));
             words.extend((self.options.features.iter()).map(|list| format!("--features={list}")));
         }

@@ -124,17 +124,20 @@ enum Form {
     PieObjects,
     /// An image that `farcall build` made of bitcode.
     Image,
+    /// The same, compiled in parts of ten instructions.
+    Parts,
     /// An image that `farcall build` made of objects.
     ImageOfObjects,
 }
 
 impl Form {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Text,
         Self::Bitcode,
         Self::Objects,
         Self::PieObjects,
         Self::Image,
+        Self::Parts,
         Self::ImageOfObjects,
     ];
 
@@ -144,7 +147,7 @@ impl Form {
             Level::O0 => Self::Text,
             Level::O1 => Self::Bitcode,
             Level::O2 => Self::Objects,
-            Level::O3 => Self::Image,
+            Level::O3 => Self::Parts,
         }
     }
 }
@@ -299,7 +302,7 @@ impl Program {
     fn through_farcall(&self, level: Level, form: Form) -> Result<Outcome, Failure> {
         let (files, extension) = match form {
             Form::Text => (self.sources.assembly(level), "ll"),
-            Form::Bitcode | Form::Image => (self.sources.bitcode(level), "bc"),
+            Form::Bitcode | Form::Image | Form::Parts => (self.sources.bitcode(level), "bc"),
             Form::Objects | Form::ImageOfObjects => (self.sources.objects(level), "o"),
             // The last of two contrary flags counts.
             Form::PieObjects => (self.sources.clone().flag("-fPIE").objects(level), "o"),
@@ -314,13 +317,16 @@ impl Program {
         let farcall = env!("CARGO_BIN_EXE_farcall");
         let libs = || self.libs.iter().flat_map(|lib| ["-l", lib]);
         let mut repeat = String::new();
-        if matches!(form, Form::Image | Form::ImageOfObjects) {
+        if matches!(form, Form::Image | Form::Parts | Form::ImageOfObjects) {
             let image = scratch.0.join(&self.name);
             let digit = level.to_string().replace('O', "");
             let mut command = Command::new(farcall);
             command.env("FARCALL_CACHE", "off");
             command.arg("build").args(&inputs);
             command.arg("-o").arg(&image).args(["-O", &digit]);
+            if form == Form::Parts {
+                command.args(["--part-size", "10"]);
+            }
             repeat = shown(&command, &scratch, &files[0]);
             let output = command.output().map_err(text)?;
             if !output.status.success() {

@@ -9,7 +9,7 @@ use crate::{
     backends::Backends,
     functions,
     input::{self, Generation, Input},
-    llvm::{self, Diagnostics},
+    llvm::{self, Backend, BackendOptions, Diagnostics, Split},
     pic,
     target::{self, Cpu, Machine},
     types,
@@ -30,6 +30,7 @@ pub struct Compiler {
     /// Whether `cpu` was given, and so overrides what functions say.
     cpu_given: bool,
     absolute_addresses: bool,
+    part_size: usize,
 }
 
 /// How hard LLVM tries: the levels of `clang -O0` to `-O3`.
@@ -56,7 +57,7 @@ pub struct Object {
 }
 
 /// Options of a [`Compiler`]; see [`Compiler::builder`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 #[must_use = "nothing is built until `build` is called"]
 pub struct Builder {
     target: Option<String>,
@@ -64,6 +65,21 @@ pub struct Builder {
     cpu: Option<String>,
     features: String,
     absolute_addresses: bool,
+    part_size: usize,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            target: None,
+            opt_level: OptLevel::default(),
+            cpu: None,
+            features: String::new(),
+            absolute_addresses: false,
+            // Reading a part takes a hundredth of the time that it takes to generate its code.
+            part_size: 20_000,
+        }
+    }
 }
 
 impl Compiler {
@@ -91,23 +107,70 @@ impl Compiler {
     }
 
     /// Compiles many modules, on all cores: each as [`compile_ir`](Self::compile_ir) does, with an object or an error of its own.
-    ///
-    /// For small modules this is faster than one after the other in as many threads, which wait for one another's results.
     pub fn compile_all(&self, inputs: &[(&str, &[u8])]) -> Vec<Result<Object, Error>> {
+        let parts = self.compile(inputs, None).into_iter();
+        parts
+            .map(|parts| parts.map(|mut parts| parts.remove(0)))
+            .collect()
+    }
+
+    /// Compiles many modules, on all cores, and a large one on more than one of them: it becomes several objects, which belong
+    /// together. Link all of them.
+    ///
+    /// A module is optimized as a whole. Then its functions are divided into parts of [`Builder::part_size`] instructions or more,
+    /// for which code is generated as for the whole; names of its own that more than one part uses become hidden symbols.
+    /// The objects depend on the module and the options, and not on the number of cores. Modules with debug information, assembly
+    /// of their own or variables that are retained (`llvm.used`) stay in one part.
+    pub fn compile_parts(&self, inputs: &[(&str, &[u8])]) -> Vec<Result<Vec<Object>, Error>> {
+        self.compile(inputs, Some(self.part_size))
+    }
+
+    fn compile(
+        &self,
+        inputs: &[(&str, &[u8])],
+        part_size: Option<usize>,
+    ) -> Vec<Result<Vec<Object>, Error>> {
         let owned = |&(name, ir): &(&str, &[u8])| (name.to_owned(), ir.to_vec());
         let inputs: Arc<[(String, Vec<u8>)]> = inputs.iter().map(owned).collect();
         let compiler = self.clone();
         let worked_on = Arc::clone(&inputs);
-        let results = worker::run_all(inputs.len(), move |index, backends| {
+        let compiled = worker::run_all(inputs.len(), move |index, backends| {
             let (name, ir) = &worked_on[index];
-            compiler.compile_here(name, ir, backends)
+            compiler.compile_here(name, ir, part_size, backends)
         });
-        let results = inputs.iter().zip(results);
+
+        let mut results = Vec::with_capacity(inputs.len());
+        let mut parts = Vec::new();
+        for ((name, _), compiled) in inputs.iter().zip(compiled) {
+            let compiled = compiled.unwrap_or_else(|failure| Err(failed(name, failure)));
+            results.push(compiled.map(|compiled| match compiled {
+                Compiled::Object(object) => vec![object],
+                Compiled::Split(split, options) => {
+                    let shared = Arc::new((name.clone(), split, options));
+                    let numbers = 0..shared.1.n_parts();
+                    parts
+                        .extend(numbers.map(|number| (results.len(), number, Arc::clone(&shared))));
+                    Vec::new()
+                }
+            }));
+        }
+        let parts: Arc<[_]> = parts.into();
+        let worked_on = Arc::clone(&parts);
+        let generated = worker::run_all(parts.len(), move |index, backends| {
+            let (_, number, shared) = &worked_on[index];
+            let (name, split, options) = &**shared;
+            generate_part(name, split, *number, options, backends)
+        });
+        for ((index, _, shared), part) in parts.iter().zip(generated) {
+            let part = part.unwrap_or_else(|failure| Err(failed(&shared.0, failure)));
+            let result = &mut results[*index];
+            match (part, &mut *result) {
+                (Ok(object), Ok(objects)) => objects.push(object),
+                (Err(error), Ok(_)) => *result = Err(error),
+                (_, Err(_)) => {}
+            }
+        }
         results
-            .map(|((name, _), result)| {
-                result.unwrap_or_else(|failure| Err(failed(name.clone(), failure)))
-            })
-            .collect()
     }
 
     /// Compiles a module that is in memory. It is only read: the work is done on a copy in another context.
@@ -154,8 +217,9 @@ impl Compiler {
         &self,
         name: &str,
         ir: &[u8],
+        part_size: Option<usize>,
         backends: &mut Backends,
-    ) -> Result<Object, Error> {
+    ) -> Result<Compiled, Error> {
         let context = Context::create();
         let diagnostics = Diagnostics::install(&context);
         let generation = Generation {
@@ -192,32 +256,78 @@ impl Compiler {
             machine: self.machine,
             backend: &backend,
         };
-        types::add_sections(&module, &made);
-        debug_assert_eq!(
-            module.verify(),
-            Ok(()),
-            "what was done to the module keeps it valid"
-        );
-
-        let bytes = backend.generate(module);
-        let messages = diagnostics.take_errors();
-        if !messages.is_empty() {
-            return Err(Error::Generate {
-                input: name.to_owned(),
-                messages,
-            });
+        types::add_target(&module, &made);
+        if let Some(split) = part_size.and_then(|size| Split::new(&mut module, size, MOST_PARTS)) {
+            backends.give_back(options.clone(), backend);
+            return Ok(Compiled::Split(split, options));
         }
+        let object = generate(name, module, &diagnostics, &mut backend)?;
         if backend.is_usable() {
             backends.give_back(options, backend);
         }
-        Ok(Object {
-            name: name.to_owned(),
-            bytes,
+        Ok(Compiled::Object(object))
+    }
+}
+
+/// More parts than this are of no use to any machine for long.
+const MOST_PARTS: u16 = 64;
+
+/// What becomes of a module.
+enum Compiled {
+    Object(Object),
+    /// No code yet.
+    Split(Split, BackendOptions),
+}
+
+fn generate_part(
+    name: &str,
+    split: &Split,
+    number: usize,
+    options: &BackendOptions,
+    backends: &mut Backends,
+) -> Result<Object, Error> {
+    let context = Context::create();
+    let diagnostics = Diagnostics::install(&context);
+    let module = split.part(&context, number);
+    let backend = backends.take(options);
+    let mut backend = backend.map_err(|message| Error::NoTarget {
+        triple: options.triple.clone(),
+        message,
+    })?;
+    let object = generate(name, module, &diagnostics, &mut backend)?;
+    if backend.is_usable() {
+        backends.give_back(options.clone(), backend);
+    }
+    Ok(object)
+}
+
+fn generate(
+    name: &str,
+    module: Module<'_>,
+    diagnostics: &Diagnostics<'_>,
+    backend: &mut Backend,
+) -> Result<Object, Error> {
+    types::add_types(&module);
+    debug_assert_eq!(
+        module.verify(),
+        Ok(()),
+        "what was done to the module keeps it valid"
+    );
+    let bytes = backend.generate(module);
+    let messages = diagnostics.take_errors();
+    let name = name.to_owned();
+    if messages.is_empty() {
+        Ok(Object { name, bytes })
+    } else {
+        Err(Error::Generate {
+            input: name,
+            messages,
         })
     }
 }
 
-fn failed(input: String, failure: Failure) -> Error {
+fn failed(input: &str, failure: Failure) -> Error {
+    let input = input.to_owned();
     match failure {
         Failure::GaveUp(reason) => Error::GaveUp { input, reason },
         Failure::Thread(reason) => Error::Thread { input, reason },
@@ -262,6 +372,13 @@ impl Builder {
         self
     }
 
+    /// Sets how many instructions of optimized IR a part of a module has at least, by default 20,000: see
+    /// [`Compiler::compile_parts`]. The objects depend on it.
+    pub fn part_size(mut self, n_instructions: usize) -> Self {
+        self.part_size = n_instructions;
+        self
+    }
+
     /// The compiler.
     ///
     /// # Errors
@@ -288,6 +405,7 @@ impl Builder {
             cpu,
             cpu_given,
             absolute_addresses: self.absolute_addresses,
+            part_size: self.part_size,
         })
     }
 }

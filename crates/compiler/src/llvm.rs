@@ -15,6 +15,7 @@ mod absolute;
 mod backend;
 mod global;
 mod redeclare;
+mod split;
 
 use std::{
     cell::RefCell,
@@ -40,6 +41,7 @@ pub(crate) use absolute::absolute_address;
 pub(crate) use backend::{Backend, BackendOptions, CodeModel};
 pub(crate) use global::{Global, GlobalKind, Place, Shape, Type, globals};
 pub(crate) use redeclare::redeclare;
+pub(crate) use split::Split;
 
 /// Makes LLVM ready, once a process: its targets, and what happens when it cannot go on.
 pub(crate) fn initialize() {

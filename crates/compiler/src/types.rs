@@ -50,8 +50,8 @@ pub(crate) struct Made<'a> {
     pub(crate) backend: &'a Backend,
 }
 
-/// Adds both sections. No pass may run after it.
-pub(crate) fn add_sections(module: &Module<'_>, made: &Made<'_>) {
+/// Adds the section of types, after all passes.
+pub(crate) fn add_types(module: &Module<'_>) {
     let mut records = Vec::new();
     for global in llvm::globals(module)
         .iter()
@@ -71,6 +71,12 @@ pub(crate) fn add_sections(module: &Module<'_>, made: &Made<'_>) {
     if !records.is_empty() {
         llvm::add_excluded_section(module, c".farcall.types", &records);
     }
+}
+
+/// Adds the section of the target, after all passes.
+///
+/// Every part of a module has that of the whole, where functions are chosen by what the processor has.
+pub(crate) fn add_target(module: &Module<'_>, made: &Made<'_>) {
     let (cpu, mut features) = made.backend.common_subtarget(module);
     features.retain(|name| made.machine.is_instruction_set(name));
     let cpu = cpu.as_ref().unwrap_or(&made.cpu.name);

@@ -7,7 +7,7 @@ use farcall_compiler::{Compiler, OptLevel};
 const AARCH64: &str = "aarch64-unknown-linux-gnu";
 
 fn for_target(triple: &str) -> Compiler {
-    Compiler::builder().target(triple).build().unwrap()
+    Compiler::builder().target(triple).build().expect("options")
 }
 
 #[test]

@@ -4,8 +4,8 @@
 //! and only this one dies when LLVM crashes.
 //!
 //! It reads the inputs from standard input, so that what `farcall` has looked at is what is compiled, and writes
-//! the objects to standard output, in the order of the inputs; each as its size in bytes (a little-endian `u64`)
-//! and its bytes. What is wrong goes to standard error.
+//! the objects to standard output, in the order of the inputs: for each how many there are, then each object as its
+//! size in bytes and its bytes. Numbers are little-endian `u64`. What is wrong goes to standard error.
 
 #![forbid(unsafe_code)]
 
@@ -50,6 +50,9 @@ struct Arguments {
     /// Allow numbers that are used as addresses
     #[arg(long)]
     allow_absolute_addresses: bool,
+    /// How many instructions a part of a large file has at least that becomes an object of its own
+    #[arg(long)]
+    part_size: Option<usize>,
     /// Log to standard error
     #[arg(short, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -100,6 +103,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(target) = &arguments.target {
         builder = builder.target(target);
     }
+    if let Some(size) = arguments.part_size {
+        builder = builder.part_size(size);
+    }
     if let Some(cpu) = &arguments.cpu {
         builder = builder.cpu(cpu);
     }
@@ -111,29 +117,49 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for name in &arguments.inputs {
         modules.extend(modules_of(name)?);
     }
-    let names: Vec<String> = modules.iter().map(|(name, _)| name.clone()).collect();
+    let names: Vec<String> = modules.iter().map(|module| module.name.clone()).collect();
     let progress = progress::progress(&names, arguments.verbose > 0);
     let objects = compile_all(&compiler, &modules, &progress);
     progress.finish_and_clear();
     let objects = objects?;
     let mut out = std::io::stdout().lock();
-    for object in objects {
-        out.write_all(&(object.bytes.len() as u64).to_le_bytes())?;
-        out.write_all(&object.bytes)?;
+    for parts in objects {
+        out.write_all(&(parts.len() as u64).to_le_bytes())?;
+        for object in parts {
+            out.write_all(&(object.bytes.len() as u64).to_le_bytes())?;
+            out.write_all(&object.bytes)?;
+        }
     }
     out.flush()?;
     Ok(())
 }
 
+/// IR, and what it is called.
+struct Module {
+    name: String,
+    ir: Vec<u8>,
+    /// Linkers take members of archives as they need them, so that a member is one object.
+    is_member: bool,
+}
+
 /// The IR in the next input, with names: its own, or the members of an archive that are bitcode.
-fn modules_of(name: &str) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+fn modules_of(name: &str) -> anyhow::Result<Vec<Module>> {
     let bytes = next_input().context("standard input does not hold what farcall sends")?;
     let Some(members) = archive_members(name, &bytes)? else {
-        return Ok(vec![(name.to_owned(), bytes)]);
+        let is_member = false;
+        return Ok(vec![Module {
+            name: name.to_owned(),
+            ir: bytes,
+            is_member,
+        }]);
     };
     let bitcode = members.into_iter().filter(|(_, bytes)| is_bitcode(bytes));
     Ok(bitcode
-        .map(|(name, bytes)| (name, bytes.to_vec()))
+        .map(|(name, bytes)| Module {
+            name,
+            ir: bytes.to_vec(),
+            is_member: true,
+        })
         .collect())
 }
 
@@ -153,13 +179,19 @@ fn next_input() -> std::io::Result<Vec<u8>> {
 /// Compiles modules on all cores. The first, in their order, that fails is the error.
 fn compile_all(
     compiler: &Compiler,
-    inputs: &[(String, Vec<u8>)],
+    inputs: &[Module],
     progress: &ProgressBar,
-) -> anyhow::Result<Vec<Object>> {
-    let compile = |(name, ir): &(String, Vec<u8>)| {
-        let object = compiler.compile_ir(name, ir)?;
+) -> anyhow::Result<Vec<Vec<Object>>> {
+    let compile = |module: &Module| {
+        let objects = if module.is_member {
+            vec![compiler.compile_ir(&module.name, &module.ir)?]
+        } else {
+            compiler
+                .compile_parts(&[(&module.name, &module.ir)])
+                .remove(0)?
+        };
         progress.inc(1);
-        anyhow::Ok(object)
+        anyhow::Ok(objects)
     };
     let next = AtomicUsize::new(0);
     let n_threads = std::thread::available_parallelism()

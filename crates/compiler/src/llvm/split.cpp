@@ -1,0 +1,184 @@
+// A module in parts, for which code is generated at the same time.
+
+#include <llvm-c/Core.h>
+#include <llvm/ADT/DenseMap.h>
+#include <llvm/ADT/EquivalenceClasses.h>
+#include <llvm/Bitcode/BitcodeReader.h>
+#include <llvm/Bitcode/BitcodeWriter.h>
+#include <llvm/IR/Constants.h>
+#include <llvm/IR/Module.h>
+#include <llvm/Support/MemoryBuffer.h>
+#include <llvm/Support/raw_ostream.h>
+#include <llvm/Transforms/Utils/ModuleUtils.h>
+
+using namespace llvm;
+
+namespace {
+
+// The functions and variables that use a value, in their initializers and instructions, through constants.
+void for_each_user(Value &value, function_ref<void(GlobalValue &)> visit) {
+  SmallVector<User *, 16> pending(value.users());
+  SmallPtrSet<User *, 16> seen;
+  while (!pending.empty()) {
+    User *user = pending.pop_back_val();
+    if (auto *instruction = dyn_cast<Instruction>(user))
+      visit(*instruction->getFunction());
+    else if (auto *global = dyn_cast<GlobalValue>(user))
+      visit(*global);
+    else if (seen.insert(user).second)
+      append_range(pending, user->users());
+  }
+}
+
+// What the linker or LLVM wants in one object.
+EquivalenceClasses<GlobalValue *> inseparable(Module &module) {
+  EquivalenceClasses<GlobalValue *> groups;
+  DenseMap<Comdat *, GlobalValue *> comdats;
+  for (GlobalValue &global : module.global_values()) {
+    groups.insert(&global);
+    if (Comdat *comdat = const_cast<Comdat *>(global.getComdat()))
+      groups.unionSets(comdats.try_emplace(comdat, &global).first->second, &global);
+    // An alias and what finds an indirect function.
+    if (!isa<GlobalObject>(global) || isa<GlobalIFunc>(global)) {
+      auto *target = cast<Constant>(global.getOperand(0))->stripPointerCasts();
+      if (const GlobalObject *object = global.getAliaseeObject())
+        groups.unionSets(const_cast<GlobalObject *>(object), &global);
+      if (auto *resolver = dyn_cast<GlobalValue>(target))
+        groups.unionSets(resolver, &global);
+    }
+    auto *object = dyn_cast<GlobalObject>(&global);
+    if (MDNode *associated = object ? object->getMetadata(LLVMContext::MD_associated) : nullptr)
+      if (auto *with = dyn_cast_or_null<ValueAsMetadata>(associated->getOperand(0)))
+        if (auto *other = dyn_cast<GlobalValue>(with->getValue()->stripPointerCasts()))
+          groups.unionSets(other, &global);
+    // A constructor is run only where the variable that it goes with is defined.
+    if (!global.use_empty())
+      for_each_user(global, [&](GlobalValue &user) {
+        if (user.getName() == "llvm.global_ctors" || user.getName() == "llvm.global_dtors")
+          groups.unionSets(&user, &global);
+      });
+  }
+  for (Function &function : module)
+    for (BasicBlock &block : function)
+      if (BlockAddress *address = BlockAddress::lookup(&block))
+        for_each_user(*address, [&](GlobalValue &user) { groups.unionSets(&function, &user); });
+  return groups;
+}
+
+// Whether parts would mean the same as the whole: assembly may define and use what no one can see, retained variables are
+// marked where they are defined, debug information is of a whole unit, and edges of the call graph name all functions.
+bool is_separable(const Module &module) {
+  // A group is known by the name of a symbol.
+  auto names_group = [](const GlobalValue &global) {
+    return global.hasLocalLinkage() && global.hasComdat() && global.getComdat()->getName() == global.getName();
+  };
+  return none_of(module.global_values(), names_group) && module.getModuleInlineAsm().empty() && !module.getNamedGlobal("llvm.used") &&
+         module.debug_compile_units().empty() && !module.getModuleFlag("CG Profile");
+}
+
+bool is_in_all(const GlobalValue &global) { return global.getName().starts_with("farcall.section"); }
+
+// Makes a definition one of another part.
+void undefine(GlobalValue &global) {
+  if (auto *function = dyn_cast<Function>(&global)) {
+    function->deleteBody();
+    function->setComdat(nullptr);
+  } else if (auto *variable = dyn_cast<GlobalVariable>(&global)) {
+    variable->setInitializer(nullptr);
+    variable->setLinkage(GlobalValue::ExternalLinkage);
+    variable->setComdat(nullptr);
+  } else {
+    Module &module = *global.getParent();
+    GlobalValue *fresh;
+    if (auto *type = dyn_cast<FunctionType>(global.getValueType()))
+      fresh = Function::Create(type, GlobalValue::ExternalLinkage, global.getAddressSpace(), "", &module);
+    else
+      fresh = new GlobalVariable(module, global.getValueType(), false, GlobalValue::ExternalLinkage, nullptr, "", nullptr,
+                                 global.getThreadLocalMode(), global.getAddressSpace());
+    fresh->setVisibility(global.getVisibility());
+    fresh->setDSOLocal(global.isDSOLocal());
+    fresh->takeName(&global);
+    global.replaceAllUsesWith(fresh);
+    global.eraseFromParent();
+  }
+}
+
+} // namespace
+
+// Divides a module into parts of at least `size` instructions and at most `most` of them. What more than one part refers to
+// gets a name that no other module has. Writes a part's number for each global, in the module's order, functions,
+// variables, aliases and indirect functions. How many parts there are: 1 when the module stays as it is.
+extern "C" unsigned farcall_split(LLVMModuleRef raw, size_t size, unsigned most, uint16_t *parts) {
+  Module &module = *unwrap(raw);
+  size_t weight = 0;
+  for (Function &function : module)
+    weight += function.getInstructionCount();
+  unsigned n_parts = std::min<size_t>(weight / size, most);
+  if (n_parts < 2 || !is_separable(module))
+    return 1;
+  // A hash of the names that it alone can define.
+  std::string id = getUniqueModuleId(&module);
+  if (id.empty())
+    return 1;
+
+  EquivalenceClasses<GlobalValue *> groups = inseparable(module);
+  DenseMap<GlobalValue *, unsigned> placed;
+  auto place = [&](GlobalValue &global, unsigned part) { placed.try_emplace(groups.getLeaderValue(&global), part); };
+  // Neighbours stay together: most of what they refer to is near.
+  size_t before = 0;
+  for (Function &function : module) {
+    if (function.isDeclaration())
+      continue;
+    place(function, before * n_parts / weight);
+    before += function.getInstructionCount();
+  }
+  // What is no function goes where it is used first.
+  for (GlobalValue &global : module.global_values())
+    for_each_user(global, [&](GlobalValue &user) {
+      if (!isa<Function>(global))
+        if (auto at = placed.find(groups.getLeaderValue(&user)); at != placed.end())
+          place(global, at->second);
+    });
+  auto part = [&](GlobalValue &global) { return placed.lookup(groups.getLeaderValue(&global)); };
+
+  for (GlobalValue &global : module.global_values()) {
+    *parts++ = is_in_all(global) ? UINT16_MAX : part(global);
+    if (!global.hasLocalLinkage() || is_in_all(global))
+      continue;
+    bool is_shared = false;
+    for_each_user(global, [&](GlobalValue &user) { is_shared |= part(user) != part(global); });
+    if (is_shared) {
+      global.setName(global.getName() + id);
+      global.setLinkage(GlobalValue::ExternalLinkage);
+      global.setVisibility(GlobalValue::HiddenVisibility);
+    }
+  }
+  return n_parts;
+}
+
+// Reads one part of a module that was divided, from the bitcode of all of it, which must outlive the call. Null, which is
+// not to be expected, when that cannot be read.
+extern "C" LLVMModuleRef farcall_read_part(LLVMContextRef context, const char *bitcode, size_t length, const uint16_t *parts,
+                                           uint16_t number) {
+  MemoryBufferRef buffer(StringRef(bitcode, length), "ir");
+  Expected<std::unique_ptr<Module>> read = getLazyBitcodeModule(buffer, *unwrap(context));
+  if (!read) {
+    consumeError(read.takeError());
+    return nullptr;
+  }
+  std::unique_ptr<Module> module = std::move(*read);
+  SmallVector<GlobalValue *, 0> elsewhere;
+  for (GlobalValue &global : module->global_values()) {
+    uint16_t part = *parts++;
+    if (part != number && part != UINT16_MAX && !global.isDeclaration())
+      elsewhere.push_back(&global);
+  }
+  // From the back: aliases of a function while it is still one.
+  for (GlobalValue *global : reverse(elsewhere))
+    undefine(*global);
+  if (Error error = module->materializeAll()) {
+    consumeError(std::move(error));
+    return nullptr;
+  }
+  return wrap(module.release());
+}
