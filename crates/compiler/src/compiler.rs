@@ -145,9 +145,9 @@ impl Compiler {
             let compiled = compiled.unwrap_or_else(|failure| Err(failed(name, failure)));
             results.push(compiled.map(|compiled| match compiled {
                 Compiled::Object(object) => vec![object],
-                Compiled::Split(split, options) => {
-                    let shared = Arc::new((name.clone(), split, options));
-                    let numbers = 0..shared.1.n_parts();
+                Compiled::Split(shared) => {
+                    let numbers = 0..shared.split.n_parts();
+                    let shared = Arc::new((name.clone(), shared));
                     parts
                         .extend(numbers.map(|number| (results.len(), number, Arc::clone(&shared))));
                     Vec::new()
@@ -158,8 +158,8 @@ impl Compiler {
         let worked_on = Arc::clone(&parts);
         let generated = worker::run_all(parts.len(), move |index, backends| {
             let (_, number, shared) = &worked_on[index];
-            let (name, split, options) = &**shared;
-            generate_part(name, split, *number, options, backends)
+            let (name, parts) = &**shared;
+            generate_part(name, parts, *number, backends)
         });
         for ((index, _, shared), part) in parts.iter().zip(generated) {
             let part = part.unwrap_or_else(|failure| Err(failed(&shared.0, failure)));
@@ -251,17 +251,16 @@ impl Compiler {
         }
 
         pic::unbind_declarations(&mut module);
-        let made = types::Made {
-            cpu: &self.cpu,
-            machine: self.machine,
-            backend: &backend,
-        };
-        types::add_target(&module, &made);
+        let target = types::target(&module, self.machine, &self.cpu, &backend);
         if let Some(split) = part_size.and_then(|size| Split::new(&mut module, size, MOST_PARTS)) {
             backends.give_back(options.clone(), backend);
-            return Ok(Compiled::Split(split, options));
+            return Ok(Compiled::Split(Box::new(Parts {
+                split,
+                options,
+                target,
+            })));
         }
-        let object = generate(name, module, &diagnostics, &mut backend)?;
+        let object = generate(name, module, &target, &diagnostics, &mut backend)?;
         if backend.is_usable() {
             backends.give_back(options, backend);
         }
@@ -276,25 +275,32 @@ const MOST_PARTS: u16 = 64;
 enum Compiled {
     Object(Object),
     /// No code yet.
-    Split(Split, BackendOptions),
+    Split(Box<Parts>),
+}
+
+/// A module without code yet.
+struct Parts {
+    split: Split,
+    options: BackendOptions,
+    target: String,
 }
 
 fn generate_part(
     name: &str,
-    split: &Split,
+    parts: &Parts,
     number: usize,
-    options: &BackendOptions,
     backends: &mut Backends,
 ) -> Result<Object, Error> {
     let context = Context::create();
     let diagnostics = Diagnostics::install(&context);
-    let module = split.part(&context, number);
+    let module = parts.split.part(&context, number);
+    let options = &parts.options;
     let backend = backends.take(options);
     let mut backend = backend.map_err(|message| Error::NoTarget {
         triple: options.triple.clone(),
         message,
     })?;
-    let object = generate(name, module, &diagnostics, &mut backend)?;
+    let object = generate(name, module, &parts.target, &diagnostics, &mut backend)?;
     if backend.is_usable() {
         backends.give_back(options.clone(), backend);
     }
@@ -304,10 +310,11 @@ fn generate_part(
 fn generate(
     name: &str,
     module: Module<'_>,
+    target: &str,
     diagnostics: &Diagnostics<'_>,
     backend: &mut Backend,
 ) -> Result<Object, Error> {
-    types::add_types(&module);
+    types::add_sections(&module, target);
     debug_assert_eq!(
         module.verify(),
         Ok(()),

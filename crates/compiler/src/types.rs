@@ -41,17 +41,8 @@ const ABI_ATTRIBUTES: &[&str] = &[
     "sret",
 ];
 
-/// What an object is made for.
-pub(crate) struct Made<'a> {
-    /// The processor of functions that name none.
-    pub(crate) cpu: &'a Cpu,
-    pub(crate) machine: &'static Machine,
-    /// Makes the code.
-    pub(crate) backend: &'a Backend,
-}
-
-/// Adds the section of types, after all passes.
-pub(crate) fn add_types(module: &Module<'_>) {
+/// Adds both sections, that of the target with what [`target`] has said. No pass may run after it.
+pub(crate) fn add_sections(module: &Module<'_>, target: &str) {
     let mut records = Vec::new();
     for global in llvm::globals(module)
         .iter()
@@ -71,17 +62,22 @@ pub(crate) fn add_types(module: &Module<'_>) {
     if !records.is_empty() {
         llvm::add_excluded_section(module, c".farcall.types", &records);
     }
+    llvm::add_excluded_section(module, c".farcall.target", target.as_bytes());
 }
 
-/// Adds the section of the target, after all passes.
+/// What the section of the target says of an optimized module; `cpu` is that of functions that name none.
 ///
-/// Every part of a module has that of the whole, where functions are chosen by what the processor has.
-pub(crate) fn add_target(module: &Module<'_>, made: &Made<'_>) {
-    let (cpu, mut features) = made.backend.common_subtarget(module);
-    features.retain(|name| made.machine.is_instruction_set(name));
-    let cpu = cpu.as_ref().unwrap_or(&made.cpu.name);
-    let target = format!("{cpu}\0{}\0", features.join(","));
-    llvm::add_excluded_section(module, c".farcall.target", target.as_bytes());
+/// Each part of a module says what the whole does: functions of one part may be chosen by what the processor has.
+pub(crate) fn target(
+    module: &Module<'_>,
+    machine: &Machine,
+    cpu: &Cpu,
+    backend: &Backend,
+) -> String {
+    let (common, mut features) = backend.common_subtarget(module);
+    features.retain(|name| machine.is_instruction_set(name));
+    let cpu = common.as_ref().unwrap_or(&cpu.name);
+    format!("{cpu}\0{}\0", features.join(","))
 }
 
 /// Whether other objects or images can meet this global by its name.

@@ -4,6 +4,8 @@ mod tools;
 
 use std::time::{Duration, Instant};
 
+use object::{Object as _, ObjectSection as _};
+
 use farcall_compiler::{
     Compiler, OptLevel,
     inkwell::{context::Context, memory_buffer::MemoryBuffer},
@@ -252,4 +254,23 @@ fn absolute_addresses_are_allowed_when_asked_for() {
         .build()
         .unwrap();
     compiler.compile_ir("device.ll", ir).unwrap();
+}
+
+/// Functions that are marked so are not optimized, in a module that is.
+#[test]
+fn functions_that_want_no_optimization_get_none() {
+    let ir = |attributes: &str| {
+        format!(
+            "define i32 @f(i32 %x) {attributes} {{ %p = alloca i32 store i32 %x, ptr %p %y = load i32, ptr %p ret i32 %y }}"
+        )
+    };
+    let compiler = Compiler::new().unwrap();
+    let size = |attributes: &str| {
+        let object = compiler
+            .compile_ir("f.ll", ir(attributes).as_bytes())
+            .unwrap();
+        let file = object::File::parse(&*object.bytes).unwrap();
+        file.section_by_name(".text").unwrap().size()
+    };
+    assert!(size("noinline optnone") > size("noinline"));
 }

@@ -7,6 +7,7 @@
 #include <llvm/IR/Module.h>
 #include <llvm/MC/TargetRegistry.h>
 #include <llvm/Passes/PassBuilder.h>
+#include <llvm/Passes/StandardInstrumentations.h>
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/Target/TargetMachine.h>
 #include <llvm/Transforms/IPO/ElimAvailExtern.h>
@@ -62,6 +63,9 @@ bool leaves_traces(const Module &module) {
 // is kept: each run of its passes resets its state.
 class Backend {
   std::unique_ptr<TargetMachine> machine;
+  PassInstrumentationCallbacks callbacks;
+  // Passes leave functions alone that are marked so.
+  OptNoneInstrumentation optnone{false};
   PassBuilder builder;
   OptimizationLevel level;
   std::unique_ptr<Analyses> analyses;
@@ -74,9 +78,11 @@ public:
   bool usable;
 
   Backend(std::unique_ptr<TargetMachine> target, unsigned level)
-      : machine(std::move(target)), builder(machine.get(), tuning(level)),
+      : machine(std::move(target)), builder(machine.get(), tuning(level), std::nullopt, &callbacks),
         level(std::array{OptimizationLevel::O0, OptimizationLevel::O1, OptimizationLevel::O2, OptimizationLevel::O3}[level]),
-        usable(!machine->addPassesToEmitFile(generator, stream, nullptr, CodeGenFileType::ObjectFile)) {}
+        usable(!machine->addPassesToEmitFile(generator, stream, nullptr, CodeGenFileType::ObjectFile)) {
+    optnone.registerCallbacks(callbacks);
+  }
 
   std::string layout() const { return machine->createDataLayout().getStringRepresentation(); }
 

@@ -76,8 +76,6 @@ bool is_separable(const Module &module) {
          module.debug_compile_units().empty() && !module.getModuleFlag("CG Profile");
 }
 
-bool is_in_all(const GlobalValue &global) { return global.getName().starts_with("farcall.section"); }
-
 // Makes a definition one of another part.
 void undefine(GlobalValue &global) {
   if (auto *function = dyn_cast<Function>(&global)) {
@@ -142,8 +140,8 @@ extern "C" unsigned farcall_split(LLVMModuleRef raw, size_t size, unsigned most,
   auto part = [&](GlobalValue &global) { return placed.lookup(groups.getLeaderValue(&global)); };
 
   for (GlobalValue &global : module.global_values()) {
-    *parts++ = is_in_all(global) ? UINT16_MAX : part(global);
-    if (!global.hasLocalLinkage() || is_in_all(global))
+    *parts++ = part(global);
+    if (!global.hasLocalLinkage())
       continue;
     bool is_shared = false;
     for_each_user(global, [&](GlobalValue &user) { is_shared |= part(user) != part(global); });
@@ -169,8 +167,7 @@ extern "C" LLVMModuleRef farcall_read_part(LLVMContextRef context, const char *b
   std::unique_ptr<Module> module = std::move(*read);
   SmallVector<GlobalValue *, 0> elsewhere;
   for (GlobalValue &global : module->global_values()) {
-    uint16_t part = *parts++;
-    if (part != number && part != UINT16_MAX && !global.isDeclaration())
+    if (*parts++ != number && !global.isDeclaration())
       elsewhere.push_back(&global);
   }
   // From the back: aliases of a function while it is still one.
