@@ -32,7 +32,7 @@ struct Needs<'a> {
 }
 
 /// What the image of these objects requires: all that any of them needs, or, where its code asks the CPU before it calls
-/// those that need more (`dispatches`), what all need of those that say something.
+/// those that need more (`dispatches`), what all need. Those that say nothing need nothing.
 pub(crate) fn cpus(machine: Machine, objects: &[Object<'_>], dispatches: bool) -> Cpus {
     let mut names: Vec<&str> = Vec::new();
     let mut all: Option<Needs<'_>> = None;
@@ -50,6 +50,9 @@ pub(crate) fn cpus(machine: Machine, objects: &[Object<'_>], dispatches: bool) -
                 let needs = needs.get_or_insert_default();
                 needs.features = needs.features.union(features);
             }
+        }
+        if dispatches {
+            needs.get_or_insert_default();
         }
         all = match (all, needs) {
             (Some(all), Some(needs)) => Some(all.with(&needs, dispatches)),

@@ -168,8 +168,8 @@ impl<'data> Linker<'data> {
     }
 
     /// Whether the code asks the CPU before it calls inputs that need more of it than others, so that the image
-    /// requires only what all inputs need of those that say something. Unless this says so, it requires
-    /// what any of them needs, and does not load on a CPU that lacks it.
+    /// requires only what all inputs need; those that say nothing need nothing. Unless this says so, it
+    /// requires what any of them needs, and does not load on a CPU that lacks it.
     ///
     /// Within one input this goes without saying: it needs what all its functions need.
     pub fn cpu_dispatch(&mut self, asks: bool) -> &mut Self {

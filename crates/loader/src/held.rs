@@ -124,7 +124,7 @@ impl Held {
         let mut thread_destructors = 0;
         let mut collect = |module: &Loaded| {
             let users = module.users();
-            names.extend(users.importers().map(str::to_owned));
+            names.extend(users.importers());
             thread_destructors += users.thread_destructors;
         };
         match self {

@@ -170,7 +170,7 @@ impl Redirect {
                 }
                 Err(shared) => shared,
             };
-            let importers: Vec<_> = shared.users().importers().map(str::to_owned).collect();
+            let importers = shared.users().importers();
             if !importers.is_empty() {
                 return Err(RedirectInUse {
                     redirect: Self { shared },

@@ -39,9 +39,12 @@ impl Users {
         }
     }
 
-    /// The names of the importers, each once, in no order.
-    pub(crate) fn importers(&self) -> impl Iterator<Item = &str> {
+    /// The names of the importers, each once, in order.
+    pub(crate) fn importers(&self) -> Vec<String> {
         let importers = self.importers.iter();
-        importers.flat_map(|importers| importers.keys().map(String::as_str))
+        let names = importers.flat_map(|importers| importers.keys().cloned());
+        let mut names: Vec<String> = names.collect();
+        names.sort_unstable();
+        names
     }
 }
