@@ -25,5 +25,10 @@ fn main() {
         .define("__STDC_FORMAT_MACROS", None)
         .define("__STDC_LIMIT_MACROS", None)
         .files(sources)
+        // What headers leave to be inlined, and is not, is libLLVM's too. A linker exports such a function from a
+        // program, for the library to use, and so keeps it and LLVM in programs that compile nothing.
+        .opt_level(2)
+        .flag("-fvisibility=hidden")
+        .flag("-fvisibility-inlines-hidden")
         .compile("farcall_llvm_shim");
 }

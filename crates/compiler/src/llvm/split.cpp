@@ -1,6 +1,7 @@
 // A module in parts, for which code is generated at the same time.
 
 #include <llvm-c/Core.h>
+#include <llvm-c/Error.h>
 #include <llvm/ADT/DenseMap.h>
 #include <llvm/ADT/EquivalenceClasses.h>
 #include <llvm/Bitcode/BitcodeReader.h>
@@ -161,7 +162,7 @@ extern "C" LLVMModuleRef farcall_read_part(LLVMContextRef context, const char *b
   MemoryBufferRef buffer(StringRef(bitcode, length), "ir");
   Expected<std::unique_ptr<Module>> read = getLazyBitcodeModule(buffer, *unwrap(context));
   if (!read) {
-    consumeError(read.takeError());
+    LLVMConsumeError(wrap(read.takeError()));
     return nullptr;
   }
   std::unique_ptr<Module> module = std::move(*read);
@@ -174,7 +175,7 @@ extern "C" LLVMModuleRef farcall_read_part(LLVMContextRef context, const char *b
   for (GlobalValue *global : reverse(elsewhere))
     undefine(*global);
   if (Error error = module->materializeAll()) {
-    consumeError(std::move(error));
+    LLVMConsumeError(wrap(std::move(error)));
     return nullptr;
   }
   return wrap(module.release());
