@@ -28,6 +28,9 @@
 //! | [`Module::address`] | a hash look-up, O(1) | none |
 //! | [`Module::lookup`], [`Module::signature`], [`Module::exports`] | the same, O(1) an export, and at the first of them O(manifest) | none, but forks wait at the first |
 //! | [`Definition::export`] | as `lookup` | users of the module |
+//! | [`Redirect::new`], [`Redirect::replace`] | about 1 µs; replacing is one store, and waits for nobody | users of the modules, stubs |
+//! | a call through a redirect, or bound lazily | one jump more than another | none |
+//! | the first call of a lazy import ([`LazyScope`]) | as an import at load | as an import at load |
 //! | calling through [`Symbol`] | that of a call through a pointer | none |
 //! | [`Module::invoke`] | parsing the type, and O(arguments) | as `lookup` |
 //! | [`Module::unload`], dropping | destructors, then about 0.1 µs; O(modules that it imports from) | windows, users of those, the C library's for exit handlers |

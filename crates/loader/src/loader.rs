@@ -305,7 +305,8 @@ impl Loader {
     /// it, so that all processes that load it share one copy, and what nobody uses is never read.
     ///
     /// Costs no copy of a large file, unlike [`Loader::load_file`], and counts on it as `dlopen` does. A file of less
-    /// than 128 KiB is read. Otherwise as [`Loader::load`].
+    /// than 128 KiB is read. Otherwise as [`Loader::load`]. The last large file that was loaded and unloaded twice in a
+    /// row stays mapped, for the next time; its data takes memory till then, and its file system is in use.
     ///
     /// # Safety
     ///
