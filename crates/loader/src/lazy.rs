@@ -243,6 +243,16 @@ fn make_stub(image: Arc<LazyImage>, import: LazyImport) -> io::Result<Stub> {
     Stub::on_first_call(Box::new(move || image.bind(&import)))
 }
 
+impl Drop for LazyImage {
+    /// A load that failed after code of the image had run: nobody has taken what that code was bound to.
+    fn drop(&mut self) {
+        let bound = std::mem::take(&mut *fork::lock(&self.bound));
+        for provider in &bound.providers {
+            provider.users().remove_importer(&self.name);
+        }
+    }
+}
+
 impl LazyImport {
     /// The import at `index`, if it may wait for its first call: a function that must be there.
     pub(crate) fn new(

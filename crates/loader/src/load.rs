@@ -216,7 +216,7 @@ impl Bound<'_, '_> {
         let in_memory = unsafe { memory.lookup_tables(form) };
         let tables = Tables::new(form, in_memory);
         let is_known = memory.name_functions(form) && host::UNWINDS_SPACES;
-        let unwind = unwind_table(form, bias).filter(|_| !is_known);
+        let unwind = (!is_known).then(|| unwind_table(form, bias)).flatten();
         let unwind = unwind.map(|table| {
             // SAFETY: parsing has walked the records; `Loaded` drops this before the memory.
             unsafe { UnwindTables::register(&table) }

@@ -125,6 +125,11 @@ impl Window {
         Ok(window)
     }
 
+    /// Whether code must be published: a load is not to ask where it is for nothing.
+    pub(super) fn publishes_code(&self) -> bool {
+        code::IS_PUBLISHED || self.maps_code_again
+    }
+
     /// Makes what has been written at these offsets of the arena of code the code that runs there.
     pub(super) fn publish_code(&self, bytes: &Range<u64>) -> io::Result<()> {
         let written = self.writable(TEXT, bytes.start);

@@ -273,6 +273,9 @@ impl Slot {
     ///
     /// If they are not the image's in the arena of code.
     pub(crate) fn publish_code(&self, addresses: &Range<u64>) -> io::Result<()> {
+        if !self.window.publishes_code() {
+            return Ok(());
+        }
         let start = self.offset(TEXT, addresses.start);
         let end = self.offset(TEXT, addresses.end);
         self.window.publish_code(&(start..end))

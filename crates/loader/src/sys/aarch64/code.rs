@@ -12,6 +12,9 @@ pub(crate) const GIVES: [[u8; 8]; 2] = [
     [0x40, 0x00, 0x80, 0x52, 0xc0, 0x03, 0x5f, 0xd6], // mov w0, #2; ret
 ];
 
+/// Whether [`publish`] does anything.
+pub(crate) const IS_PUBLISHED: bool = true;
+
 /// Makes all processors see as code what has been written.
 ///
 /// The bytes go from the data cache to where instruction caches read, by the address at which they were

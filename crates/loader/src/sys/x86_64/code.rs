@@ -6,6 +6,9 @@ pub(crate) const GIVES: [[u8; 6]; 2] = [
     [0xb8, 2, 0, 0, 0, 0xc3], // mov eax, 2; ret
 ];
 
+/// Whether [`publish`] does anything.
+pub(crate) const IS_PUBLISHED: bool = false;
+
 /// Makes all processors see as code what has been written.
 ///
 /// There is nothing to do: what a processor has fetched is thrown away when its memory changes, by
