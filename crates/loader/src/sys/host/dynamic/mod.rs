@@ -158,52 +158,48 @@ fn last_error() -> String {
     message.to_string_lossy().into_owned()
 }
 
-/// The library of the host's whose thread-local variable is at `address` in this thread.
-pub(crate) fn host_tls_at(address: u64) -> Option<HostTls> {
-    struct Search {
-        address: u64,
-        found: Option<HostTls>,
-    }
-
-    unsafe extern "C" fn visit(
+/// Shows `visit` what is loaded, the program first, until it gives true.
+fn visit_objects<F: FnMut(&libc::dl_phdr_info, &[libc::Elf64_Phdr]) -> bool>(mut visit: F) {
+    unsafe extern "C" fn show<F: FnMut(&libc::dl_phdr_info, &[libc::Elf64_Phdr]) -> bool>(
         info: *mut libc::dl_phdr_info,
         size: usize,
-        search: *mut c_void,
+        visit: *mut c_void,
     ) -> c_int {
         if size < size_of::<libc::dl_phdr_info>() {
-            return 0;
+            return 1;
         }
         // SAFETY: the dynamic linker gives a whole record, as its size says.
         let info = unsafe { &*info };
         // SAFETY: `dl_iterate_phdr` hands on the pointer that it was given below.
-        let search = unsafe { &mut *search.cast::<Search>() };
+        let visit = unsafe { &mut *visit.cast::<F>() };
         // SAFETY: the record's table has this many entries.
         let headers =
             unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
-        let tls = headers
-            .iter()
-            .find(|header| header.p_type == libc::PT_TLS)
-            .filter(|_| !info.dlpi_tls_data.is_null());
-        if let Some(tls) = tls {
-            let start = info.dlpi_tls_data.expose_provenance() as u64;
-            let block = start..start.saturating_add(tls.p_memsz);
-            if block.contains(&search.address) {
-                search.found = Some(HostTls {
-                    module: info.dlpi_tls_modid as u64,
-                    block,
-                });
-            }
-        }
-        c_int::from(search.found.is_some())
+        c_int::from(visit(info, headers))
     }
 
-    let mut search = Search {
-        address,
-        found: None,
-    };
-    // SAFETY: `visit` treats its arguments as the interface says and does not unwind.
-    unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut search).cast()) };
-    search.found
+    // SAFETY: `show` treats its arguments as the interface says; a panic in it ends the process.
+    unsafe { libc::dl_iterate_phdr(Some(show::<F>), (&raw mut visit).cast()) };
+}
+
+/// The library of the host's whose thread-local variable is at `address` in this thread.
+pub(crate) fn host_tls_at(address: u64) -> Option<HostTls> {
+    let mut found = None;
+    visit_objects(|info, headers| {
+        let mut headers = headers.iter();
+        let tls = headers.find(|header| header.p_type == libc::PT_TLS);
+        let Some(tls) = tls.filter(|_| !info.dlpi_tls_data.is_null()) else {
+            return false;
+        };
+        let start = info.dlpi_tls_data.expose_provenance() as u64;
+        let block = start..start.saturating_add(tls.p_memsz);
+        if block.contains(&address) {
+            let module = info.dlpi_tls_modid as u64;
+            found = Some(HostTls { module, block });
+        }
+        found.is_some()
+    });
+    found
 }
 
 /// Which libraries of the host's, given by their identities, have their thread-local variables at
@@ -242,39 +238,22 @@ pub(crate) fn static_blocks(modules: &[u64]) -> HashMap<u64, u64> {
 
 /// The program that the process runs.
 pub(crate) fn program() -> Option<Program> {
-    unsafe extern "C" fn visit(
-        info: *mut libc::dl_phdr_info,
-        size: usize,
-        program: *mut c_void,
-    ) -> c_int {
-        if size < size_of::<libc::dl_phdr_info>() {
-            return 1;
-        }
-        // SAFETY: the dynamic linker gives a whole record, as its size says.
-        let info = unsafe { &*info };
-        // SAFETY: `dl_iterate_phdr` hands on the pointer that it was given below.
-        let program = unsafe { &mut *program.cast::<Option<Program>>() };
-        // SAFETY: the record's table has this many entries.
-        let headers =
-            unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
+    let mut program = None;
+    visit_objects(|info, headers| {
         let segments = headers.iter().map(|header| Segment {
             kind: header.p_type,
             address: header.p_vaddr,
             size: header.p_memsz,
         });
         let module = info.dlpi_tls_modid as u64;
-        *program = Some(Program {
+        program = Some(Program {
             bias: info.dlpi_addr,
             segments: segments.collect(),
             thread_locals: (module != 0).then_some(module),
         });
-        // The program's record is the first.
-        1
-    }
-
-    let mut program = None::<Program>;
-    // SAFETY: `visit` treats its arguments as the interface says and does not unwind.
-    unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut program).cast()) };
+        // The first is all that is wanted.
+        true
+    });
     program
 }
 

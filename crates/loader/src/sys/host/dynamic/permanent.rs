@@ -6,7 +6,6 @@
 //! before, under a lock. The table takes no lock: an entry never changes once it is there, and a name for
 //! which there is no place is asked for each time.
 
-use std::ffi::{c_int, c_void};
 use std::ops::Range;
 use std::ptr;
 use std::sync::OnceLock;
@@ -14,6 +13,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use farcall_image::gnu_hash;
 
+use super::visit_objects;
 use crate::fork;
 
 /// Small, because every process that loads something has a copy.
@@ -96,26 +96,9 @@ struct Permanent(Vec<Range<u64>>);
 
 impl Permanent {
     fn find() -> Self {
-        struct Search {
-            is_program: bool,
-            found: Permanent,
-        }
-
-        unsafe extern "C" fn visit(
-            info: *mut libc::dl_phdr_info,
-            size: usize,
-            search: *mut c_void,
-        ) -> c_int {
-            if size < size_of::<libc::dl_phdr_info>() {
-                return 1;
-            }
-            // SAFETY: the dynamic linker gives a whole record, as its size says.
-            let info = unsafe { &*info };
-            // SAFETY: `dl_iterate_phdr` hands on the pointer that it was given below.
-            let search = unsafe { &mut *search.cast::<Search>() };
-            // SAFETY: the record's table has this many entries.
-            let headers =
-                unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
+        let c_library = (libc::gnu_get_libc_version as *const ()).expose_provenance() as u64;
+        let mut found = Self::default();
+        visit_objects(|info, headers| {
             let loaded = headers
                 .iter()
                 .filter(|header| header.p_type == libc::PT_LOAD);
@@ -124,22 +107,13 @@ impl Permanent {
                 start..start.saturating_add(header.p_memsz)
             });
             let ranges: Vec<Range<u64>> = ranges.collect();
-            let c_library = (libc::gnu_get_libc_version as *const ()).expose_provenance() as u64;
-            if search.is_program || ranges.iter().any(|range| range.contains(&c_library)) {
-                search.found.0.extend(ranges);
+            let is_program = found.0.is_empty();
+            if is_program || ranges.iter().any(|range| range.contains(&c_library)) {
+                found.0.extend(ranges);
             }
-            // The program's record is the first.
-            search.is_program = false;
-            0
-        }
-
-        let mut search = Search {
-            is_program: true,
-            found: Self::default(),
-        };
-        // SAFETY: `visit` treats its arguments as the interface says and does not unwind.
-        unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut search).cast()) };
-        search.found
+            false
+        });
+        found
     }
 
     /// Whether the address is in one of them.
