@@ -486,7 +486,7 @@ mod tests {
 
     #[test]
     fn an_image_is_bound_and_its_data_is_written() {
-        let object = made_object::object(Machine::X86_64);
+        let object = made_object::object(Machine::host().unwrap());
         let bytes = Linker::new().add("made.o", &object).link().unwrap();
         // SAFETY: it has no code that runs at load.
         let image = unsafe { TrustedImage::assume_trusted(Image::parse(&bytes).unwrap()) };
