@@ -23,6 +23,20 @@ pub struct Definition {
     pub(crate) provider: Option<Arc<Provider>>,
 }
 
+/// What [`Loader::load_bound`](crate::Loader::load_bound) binds an import to.
+#[derive(Debug, Clone)]
+pub enum ImportBinding {
+    /// A definition.
+    To(Definition),
+    /// An export of an image that is loaded together with the one that imports.
+    Image {
+        /// The position of that image.
+        position: usize,
+        /// The name of the export there.
+        name: Box<[u8]>,
+    },
+}
+
 /// What a definition keeps, and that knows of it.
 #[derive(Debug)]
 pub(crate) struct Provider {

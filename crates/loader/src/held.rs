@@ -166,7 +166,8 @@ impl Kept {
         match self {
             Self::Module(module) => module.release(),
             Self::Redirect(redirect) => {
-                Arc::into_inner(redirect).map_or_else(Vec::new, |last| vec![last.end()])
+                let last = Arc::into_inner(redirect);
+                last.and_then(Redirected::end).into_iter().collect()
             }
         }
     }

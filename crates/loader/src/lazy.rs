@@ -361,7 +361,7 @@ impl LazyImage {
 }
 
 /// Ends the process because a function cannot be called.
-fn give_up(error: &Error) -> ! {
+pub(crate) fn give_up(error: &Error) -> ! {
     // Where there is no standard error nobody can be told.
     let _ = writeln!(io::stderr(), "farcall: {error}");
     std::process::abort()

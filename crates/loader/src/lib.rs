@@ -138,7 +138,7 @@ mod unbound;
 mod users;
 mod window;
 
-pub use definition::Definition;
+pub use definition::{Definition, ImportBinding};
 pub use error::{Error, ForbiddenImport, MissingSymbol, Result, TypeMismatch};
 pub use function::{AbiType, FunctionPointer, UnsafeFunctionPointer};
 pub use lazy::LazyScope;

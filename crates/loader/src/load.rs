@@ -274,7 +274,7 @@ impl Published {
 
     /// Registers the destructors and runs the constructors.
     pub(crate) fn start(mut self, arguments: Arguments) -> Result<Module> {
-        self.register()?;
+        self.loaded.register_exit_handlers()?;
         let constructors = self.take_constructors();
         let held = self.finish_alone();
         run_constructors(constructors, arguments);
@@ -287,18 +287,6 @@ impl Published {
             provider.users().add_importer(self.loaded.name.as_str());
             self.loaded.providers.push(Kept::Module(provider));
         }
-    }
-
-    /// Has the destructors run at exit. Everything that can fail has been done then.
-    pub(crate) fn register(&mut self) -> Result<()> {
-        // SAFETY: the entries are code of an image that someone vouches for; `Loaded` runs the
-        // handlers before it is gone.
-        let registered = unsafe { self.loaded.exit_handlers.register() };
-        registered.map_err(|source| Error::System {
-            image: self.loaded.name.as_str().to_owned(),
-            call: "__cxa_atexit".to_owned(),
-            source,
-        })
     }
 
     /// The module, of which no constructor has run, and which is in no cycle.

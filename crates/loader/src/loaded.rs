@@ -4,10 +4,12 @@ use std::ffi::c_void;
 use std::fmt;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use farcall_image::{Digest, Exports, Image, Manifest, Symbol, SymbolIndex, SymbolKind};
 
+use crate::error::{Error, Result};
 use crate::fork::{self, Locked};
 use crate::held::{Kept, release_all};
 use crate::indirect::IndirectFunctions;
@@ -127,6 +129,18 @@ impl Loaded {
     pub(crate) fn end_thread_destructor(&self) {
         let mut users = self.users();
         users.thread_destructors = users.thread_destructors.saturating_sub(1);
+    }
+
+    /// Has the destructors run at exit.
+    pub(crate) fn register_exit_handlers(&self) -> Result<()> {
+        // SAFETY: the entries are code of an image that someone vouches for; this module runs the handlers before it
+        // is gone.
+        let registered = unsafe { self.exit_handlers.register() };
+        registered.map_err(|source| Error::System {
+            image: self.name.as_str().to_owned(),
+            call: "__cxa_atexit".to_owned(),
+            source,
+        })
     }
 
     /// Runs the destructors and lets go of the modules that this one imports from; gives those.
@@ -262,7 +276,7 @@ pub(crate) struct ExitHandlers {
     dso_handle: u64,
     destructors: Option<Box<Destructors>>,
     /// Whether the C library may know handlers of the image.
-    registered: bool,
+    registered: AtomicBool,
 }
 
 /// The addresses of the destructors, in the table's order.
@@ -275,7 +289,7 @@ impl ExitHandlers {
         Self {
             dso_handle,
             destructors: (!destructors.is_empty()).then(|| Box::new(Destructors(destructors))),
-            registered: registers,
+            registered: AtomicBool::new(registers),
         }
     }
 
@@ -286,7 +300,7 @@ impl ExitHandlers {
     ///
     /// The table's entries are functions without arguments that may be called at exit, and once
     /// this is dropped the handlers have [run](Self::run).
-    pub(crate) unsafe fn register(&mut self) -> Result<(), std::io::Error> {
+    pub(crate) unsafe fn register(&self) -> Result<(), std::io::Error> {
         let Some(destructors) = &self.destructors else {
             return Ok(());
         };
@@ -296,13 +310,13 @@ impl ExitHandlers {
         if result != 0 {
             return Err(std::io::ErrorKind::OutOfMemory.into());
         }
-        self.registered = true;
+        self.registered.store(true, Ordering::Relaxed);
         Ok(())
     }
 
     /// Runs and forgets all handlers of the image.
-    fn run(&mut self) {
-        if !std::mem::take(&mut self.registered) {
+    pub(crate) fn run(&self) {
+        if !self.registered.load(Ordering::Relaxed) {
             return;
         }
         // SAFETY: the image is still loaded, and so is what it imports.

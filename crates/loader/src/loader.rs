@@ -15,8 +15,8 @@ use crate::resolve::resolve;
 use crate::source::{FileBytes, Source};
 use crate::sys::host::{self, Library};
 use crate::{
-    Definition, Error, FunctionPointer, LazyScope, Module, Result, TrustedImage, fork, program,
-    together,
+    Definition, Error, FunctionPointer, ImportBinding, LazyScope, Module, Result, TrustedImage,
+    fork, program, together,
 };
 
 /// What the names that images import mean, and the way to load them.
@@ -271,6 +271,30 @@ impl Loader {
         let modules = together::load_all(self, images, scope)?;
         tracing::debug!(count = modules.len(), "loaded together");
         Ok(modules)
+    }
+
+    /// Loads images together as [`Loader::load_all`] does, with imports bound one by one: for who has scopes of
+    /// their own, such as a JIT session.
+    ///
+    /// `bind` is asked for each import, by the position of the image that imports it and the name, before any other
+    /// place is searched. When it says nothing the import is looked for among this loader's definitions and after
+    /// them; neither fellows nor a scope are searched by name. `publish` is given the modules, in the order of
+    /// the images, when all is done but for running their constructors, which may want to know them.
+    ///
+    /// # Cost and threads
+    ///
+    /// As [`Loader::load_all`], without its table. `bind` may be called more than once for an import.
+    ///
+    /// # Errors
+    ///
+    /// As [`Loader::load_all`]. `publish` has been called only if the system then could not register destructors.
+    pub fn load_bound(
+        &self,
+        images: &[&TrustedImage<'_>],
+        bind: &dyn Fn(usize, &[u8]) -> Option<ImportBinding>,
+        publish: impl FnOnce(&[Module]),
+    ) -> Result<Vec<Module>> {
+        together::load_bound(self, images, bind, publish)
     }
 
     /// Loads an image from a file, read into private memory first: what happens to the file later is nothing to the

@@ -190,6 +190,18 @@ impl Module {
         }
     }
 
+    /// Runs the destructors on this thread, now, and not when it is unloaded or the process exits: for modules that keep
+    /// each other by redirects, whose destructors need all of them.
+    ///
+    /// Another call finds nothing to run, but for what code registered in between.
+    ///
+    /// # Safety
+    ///
+    /// No code of the module is used from then on that relies on what the destructors destroyed.
+    pub unsafe fn run_destructors(&self) {
+        self.loaded.exit_handlers.run();
+    }
+
     /// The address of the function named `name`, which has this type as far as the manifest knows.
     pub(crate) fn function(&self, name: &str, expected: &Signature) -> Result<*mut c_void> {
         let export = self.export(name)?;

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::definition::Provider;
 use crate::error::listed;
 use crate::fork::{self, Locked};
 use crate::held::Kept;
 use crate::kind::Kind;
+use crate::lazy;
 use crate::load::pointer;
 use crate::relocate::Value;
 use crate::stubs::Stub;
@@ -40,8 +41,51 @@ pub(crate) struct Redirected {
     kind: Kind,
     // Dropped before what it leads to.
     stub: Stub,
-    target: Mutex<Provider>,
+    target: Arc<Mutex<Target>>,
     users: Mutex<Users>,
+}
+
+/// Where a redirect leads.
+#[derive(Debug)]
+enum Target {
+    /// To who is asked at the first call.
+    Open,
+    To {
+        address: u64,
+        /// What has the function, unless it is the host's.
+        provider: Option<Provider>,
+    },
+}
+
+impl Target {
+    fn of(name: &str, address: u64, definition: &Definition) -> Self {
+        let provider = definition.provider.as_ref().map(|provider| {
+            Provider::new(
+                provider.kept.clone(),
+                format!("a redirect of {name}"),
+                provider.description.clone(),
+            )
+        });
+        Self::To { address, provider }
+    }
+
+    fn description(&self) -> &str {
+        match self {
+            Self::Open => "nothing yet",
+            Self::To { provider: None, .. } => "the host's definition",
+            Self::To {
+                provider: Some(provider),
+                ..
+            } => &provider.description,
+        }
+    }
+
+    fn into_kept(self) -> Option<Kept> {
+        match self {
+            Self::Open => None,
+            Self::To { provider, .. } => provider.map(Provider::into_kept),
+        }
+    }
 }
 
 impl Redirect {
@@ -61,16 +105,53 @@ impl Redirect {
             call: format!("a stub for {name}"),
             source,
         })?;
-        let shared = Redirected {
+        let target = target(module, name, address);
+        Ok(Self::with(name, kind, stub, Arc::new(Mutex::new(target))))
+    }
+
+    /// A redirect that leads nowhere yet: when it is first called `resolve` is asked for the function, and the call
+    /// goes there.
+    ///
+    /// `value_type` is its type in LLVM's syntax, if it is known: the one that imports and lookups are compared with.
+    ///
+    /// Any thread that calls it may call `resolve`, in the middle of that call, several at a time; the first answer
+    /// holds, unless [`Redirect::replace`] or [`Redirect::lead_to`] comes before it. The function must have the type
+    /// that is given. `resolve` may unwind, if the code that calls may be unwound; then the next call asks again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] when there is no memory for a stub.
+    pub fn on_first_call(
+        name: &str,
+        value_type: Option<&str>,
+        resolve: impl Fn() -> Definition + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let target = Arc::new(Mutex::new(Target::Open));
+        let kind = value_type.map_or(Kind::Function(None), Kind::of_type);
+        let first = FirstCall {
             name: name.to_owned(),
-            kind,
-            stub,
-            target: Mutex::new(target(module, name)),
-            users: Mutex::default(),
+            kind: kind.clone(),
+            target: Arc::clone(&target),
         };
-        Ok(Self {
-            shared: Arc::new(shared),
-        })
+        let resolver = move || first.lead_to(&resolve());
+        let stub = Stub::on_first_call(Box::new(resolver)).map_err(|source| Error::System {
+            image: name.to_owned(),
+            call: "a stub".to_owned(),
+            source,
+        })?;
+        Ok(Self::with(name, kind, stub, target))
+    }
+
+    fn with(name: &str, kind: Kind, stub: Stub, target: Arc<Mutex<Target>>) -> Self {
+        Self {
+            shared: Arc::new(Redirected {
+                name: name.to_owned(),
+                kind,
+                stub,
+                target,
+                users: Mutex::default(),
+            }),
+        }
     }
 
     /// Has it lead to the function of the same name that `module` exports, at once for all calls that begin
@@ -95,11 +176,60 @@ impl Redirect {
         if !kind.accepts(&found) {
             return Err(wrong_type(module, name, kind, &found));
         }
-        let new = target(module, name);
+        let new = target(module, name, address);
         let mut target = fork::lock(&self.shared.target);
         stub.redirect(address);
         let target = std::mem::replace(&mut *target, new);
         Ok(Replaced { target })
+    }
+
+    /// Has it lead to the function that `definition` is, as [`Redirect::replace`] does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongType`] when it is no function or has another type, as far as both are known. Nothing changes then.
+    pub fn lead_to(&self, definition: &Definition) -> Result<Replaced> {
+        let Redirected {
+            name, kind, stub, ..
+        } = &*self.shared;
+        let address = match definition.value {
+            Value::Address(address) if kind.accepts(&definition.kind) => address,
+            _ => {
+                let provider = definition.provider.as_ref();
+                return Err(Error::WrongType {
+                    module: provider
+                        .map_or("the host's definition", |it| &it.description)
+                        .to_owned(),
+                    name: name.clone(),
+                    expected: kind.to_string(),
+                    found: definition.kind.to_string(),
+                });
+            }
+        };
+        let new = Target::of(name, address, definition);
+        let mut target = fork::lock(&self.shared.target);
+        stub.redirect(address);
+        let target = std::mem::replace(&mut *target, new);
+        Ok(Replaced { target })
+    }
+
+    /// Lets go of what it leads to and leads nowhere, whoever imports it: a call ends the process, as one through a
+    /// null pointer does. Gives what keeps what it led to.
+    ///
+    /// # Safety
+    ///
+    /// Nobody calls it any more.
+    pub unsafe fn clear(&self) -> Replaced {
+        let mut target = fork::lock(&self.shared.target);
+        self.shared.stub.redirect(0);
+        let target = std::mem::replace(
+            &mut *target,
+            Target::To {
+                address: 0,
+                provider: None,
+            },
+        );
+        Replaced { target }
     }
 
     /// What [`Loader::define`](crate::Loader::define) takes for images to import it, with the type of the
@@ -131,7 +261,7 @@ impl Redirect {
         let shared = &*self.shared;
         let expected = Kind::Function(Some(F::signature()));
         if !expected.accepts(&shared.kind) {
-            let module = fork::lock(&shared.target).description.clone();
+            let module = fork::lock(&shared.target).description().to_owned();
             return Err(Error::WrongType {
                 module,
                 name: shared.name.clone(),
@@ -163,9 +293,9 @@ impl Redirect {
         let mut shared = self.shared;
         loop {
             shared = match Arc::try_unwrap(shared) {
-                Ok(Redirected { target, .. }) => {
+                Ok(shared) => {
                     return Ok(Replaced {
-                        target: unlocked(target),
+                        target: shared.into_target(),
                     });
                 }
                 Err(shared) => shared,
@@ -189,22 +319,53 @@ impl Redirected {
     }
 
     /// Lets go of the module that it leads to, and gives it.
-    pub(crate) fn end(self) -> Kept {
-        unlocked(self.target).into_kept()
+    pub(crate) fn end(self) -> Option<Kept> {
+        self.into_target().into_kept()
+    }
+
+    fn into_target(self) -> Target {
+        let mut target = fork::lock(&self.target);
+        // The code that resolves a first call shares it, and is about to be dropped.
+        std::mem::replace(&mut *target, Target::Open)
+    }
+}
+
+/// What a redirect is at its first call. Its stub has it, and the redirect has the stub.
+struct FirstCall {
+    name: String,
+    kind: Kind,
+    target: Arc<Mutex<Target>>,
+}
+
+impl FirstCall {
+    /// Has the redirect lead to `definition`, unless it leads somewhere by now. Gives the address to go to.
+    fn lead_to(&self, definition: &Definition) -> u64 {
+        let address = address_in(definition, &self.name, &self.kind);
+        let address = address.unwrap_or_else(|error| lazy::give_up(&error));
+        let new = Target::of(&self.name, address, definition);
+        let mut target = fork::lock(&self.target);
+        if let Target::To { address, .. } = *target {
+            drop(target);
+            // Not under the lock: it lets go of a module.
+            drop(new);
+            return address;
+        }
+        *target = new;
+        address
     }
 }
 
 /// What a redirect led to before, kept until this is dropped.
 #[derive(Debug)]
 pub struct Replaced {
-    target: Provider,
+    target: Target,
 }
 
 impl Replaced {
     /// The name of the module.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.target.description
+        self.target.description()
     }
 }
 
@@ -232,8 +393,21 @@ impl fmt::Display for RedirectInUse {
 
 impl std::error::Error for RedirectInUse {}
 
-fn unlocked(target: Mutex<Provider>) -> Provider {
-    target.into_inner().unwrap_or_else(PoisonError::into_inner)
+/// The address of the function that `definition` is.
+fn address_in(definition: &Definition, name: &str, kind: &Kind) -> Result<u64> {
+    if let Value::Address(address) = definition.value
+        && kind.accepts(&definition.kind)
+    {
+        return Ok(address);
+    }
+    let provider = definition.provider.as_ref();
+    let place = provider.map_or("the host's definition", |it| &it.description);
+    Err(Error::WrongType {
+        module: place.to_owned(),
+        name: name.to_owned(),
+        expected: kind.to_string(),
+        found: definition.kind.to_string(),
+    })
 }
 
 /// The address of the function that `module` exports as `name`, and what is known of it.
@@ -248,12 +422,16 @@ fn function(module: &Module, name: &str) -> Result<(u64, Kind)> {
 }
 
 /// Has a redirect of `name` keep `module`.
-fn target(module: &Module, name: &str) -> Provider {
-    Provider::new(
+fn target(module: &Module, name: &str, address: u64) -> Target {
+    let provider = Provider::new(
         Kept::Module(module.loaded().clone()),
         format!("a redirect of {name}"),
         module.name().to_owned(),
-    )
+    );
+    Target::To {
+        address,
+        provider: Some(provider),
+    }
 }
 
 fn wrong_type(module: &Module, name: &str, expected: &Kind, found: &Kind) -> Error {

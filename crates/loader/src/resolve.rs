@@ -19,9 +19,9 @@ use crate::lazy::{LazyImport, LazyImports};
 use crate::nearest::nearest;
 use crate::relocate::{self, Value};
 use crate::sys::host::{self, Library};
-use crate::together::{Fellow, Group};
+use crate::together::{Fellow, Group, GroupExport, Member};
 use crate::unbound::Unbound;
-use crate::{Loader, Module, TrustedImage, thread_exit, tls};
+use crate::{Definition, ImportBinding, Loader, Module, TrustedImage, thread_exit, tls};
 
 /// What the imports of an image are bound to, and what must stay for that.
 #[derive(Debug, Default)]
@@ -60,7 +60,7 @@ pub(crate) fn resolve_in(
     image: &TrustedImage<'_>,
     loader: &Loader,
     scope: &[&Module],
-    group: Option<&Group<'_>>,
+    group: Option<Member<'_>>,
 ) -> Result<Resolution, Unbound> {
     let imports: Vec<_> = image.image().imports().collect();
     if imports.is_empty() {
@@ -237,7 +237,7 @@ struct Search<'a> {
     manifest: &'a Manifest<'a>,
     loader: &'a Loader,
     scope: &'a [&'a Held],
-    group: Option<&'a Group<'a>>,
+    group: Option<Member<'a>>,
     /// The positions of the modules of the scope that something was found in.
     used: Vec<usize>,
     /// What definitions found keep, each once.
@@ -257,7 +257,7 @@ impl<'a> Search<'a> {
         manifest: &'a Manifest<'a>,
         loader: &'a Loader,
         scope: &'a [&'a Held],
-        group: Option<&'a Group<'a>>,
+        group: Option<Member<'a>>,
     ) -> Self {
         Self {
             image,
@@ -351,6 +351,19 @@ impl<'a> Search<'a> {
 
     /// What the name means by what the caller of the load gave.
     fn given(&mut self, import: &Import<'_>) -> Result<Option<Value>, Box<TypeMismatch>> {
+        let name = import.symbol.name;
+        match self.group.and_then(|member| member.binding(name)) {
+            Some(ImportBinding::To(definition)) => {
+                return self.defined_by(import, &definition).map(Some);
+            }
+            Some(ImportBinding::Image { position, name }) => {
+                let member = self.group.expect("it has given the binding");
+                if let Some(export) = member.export_of(position, &name) {
+                    return self.fellow(import, &export).map(Some);
+                }
+            }
+            None => {}
+        }
         if let Some(value) = self.definition(import)? {
             return Ok(Some(value));
         }
@@ -361,12 +374,21 @@ impl<'a> Search<'a> {
     }
 
     fn definition(&mut self, import: &Import<'_>) -> Result<Option<Value>, Box<TypeMismatch>> {
-        let Some(definition) = self.loader.definitions.get(import.symbol.name) else {
-            return Ok(None);
-        };
+        let loader = self.loader;
+        let definition = loader.definitions.get(import.symbol.name);
+        definition
+            .map(|definition| self.defined_by(import, definition))
+            .transpose()
+    }
+
+    fn defined_by(
+        &mut self,
+        import: &Import<'_>,
+        definition: &Definition,
+    ) -> Result<Value, Box<TypeMismatch>> {
         let Some(provider) = &definition.provider else {
             self.check(import, &definition.kind, &"the host's definition")?;
-            return Ok(Some(definition.value));
+            return Ok(definition.value);
         };
         let place = format_args!("the host's definition ({})", provider.description);
         self.check(import, &definition.kind, &place)?;
@@ -374,14 +396,24 @@ impl<'a> Search<'a> {
         if !known.any(|known| known.kept.is(&provider.kept)) {
             self.defined.push(Arc::clone(provider));
         }
-        Ok(Some(definition.value))
+        Ok(definition.value)
     }
 
     /// What another of the images loaded together will have.
     fn in_group(&mut self, import: &Import<'_>) -> Result<Option<Value>, Box<TypeMismatch>> {
-        let Some(export) = self.group.and_then(|group| group.find(import.symbol.name)) else {
-            return Ok(None);
-        };
+        let export = self
+            .group
+            .and_then(|member| member.find(import.symbol.name));
+        export
+            .map(|export| self.fellow(import, &export))
+            .transpose()
+    }
+
+    fn fellow(
+        &mut self,
+        import: &Import<'_>,
+        export: &GroupExport<'_>,
+    ) -> Result<Value, Box<TypeMismatch>> {
         self.check(import, &export.kind, &format_args!("{}", export.image))?;
         self.fellows.push(Fellow {
             import: import.index,
@@ -389,7 +421,7 @@ impl<'a> Search<'a> {
             export: export.index,
         });
         // Its own stands there once the other image is somewhere.
-        Ok(Some(Value::Address(0)))
+        Ok(Value::Address(0))
     }
 
     fn in_scope(&mut self, import: &Import<'_>) -> Result<Option<Value>, Box<TypeMismatch>> {
@@ -519,7 +551,8 @@ impl<'a> Search<'a> {
     fn missing(&self, nth: usize, index: SymbolIndex, symbol: &Symbol<'_>) -> MissingSymbol {
         let name = String::from_utf8_lossy(symbol.name).into_owned();
         let definitions = self.loader.definitions.keys().map(Vec::as_slice);
-        let fellows = self.group.into_iter().flat_map(Group::export_names);
+        let group = self.group.map(|member| member.group);
+        let fellows = group.into_iter().flat_map(Group::export_names);
         let exports = self.scope.iter().flat_map(|module| module.export_names());
         // A host may have a million names.
         let host = self
@@ -555,9 +588,7 @@ impl<'a> Search<'a> {
             1 => vec!["1 definition".to_owned()],
             _ => vec![format!("{n_definitions} definitions")],
         };
-        if let Some(group) = self.group {
-            places.push(format!("{} images loaded together", group.len()));
-        }
+        places.extend(self.group.and_then(|member| member.group.place()));
         let modules = self
             .scope
             .iter()

@@ -18,7 +18,10 @@ use crate::mapping::Pages;
 use crate::relocate::Value;
 use crate::resolve::{Resolution, resolve_in};
 use crate::unbound::Unbound;
-use crate::{Loader, Module, TrustedImage, fork};
+use crate::{ImportBinding, Loader, Module, TrustedImage, fork};
+
+/// What the caller says of an import: the position of the image that imports it, and its name.
+pub(crate) type Bind<'a> = &'a dyn Fn(usize, &[u8]) -> Option<ImportBinding>;
 
 /// Loads all images, or none. The modules are in the order of the images.
 pub(crate) fn load_all(
@@ -26,12 +29,60 @@ pub(crate) fn load_all(
     images: &[&TrustedImage<'_>],
     scope: &[&Module],
 ) -> Result<Vec<Module>> {
+    let Finished { modules, starts } = load(loader, &Group::by_name(images), scope)?;
+    start(&modules, starts)?;
+    Ok(modules)
+}
+
+/// Loads all images, or none, with their imports bound by `bind`. `publish` is given the modules before their
+/// constructors run.
+pub(crate) fn load_bound(
+    loader: &Loader,
+    images: &[&TrustedImage<'_>],
+    bind: Bind<'_>,
+    publish: impl FnOnce(&[Module]),
+) -> Result<Vec<Module>> {
+    let Finished { modules, starts } = load(loader, &Group::bound(images, bind), &[])?;
+    publish(&modules);
+    start(&modules, starts)?;
+    Ok(modules)
+}
+
+/// Images that are loaded, but no constructor has run.
+struct Finished {
+    modules: Vec<Module>,
+    starts: Vec<Start>,
+}
+
+/// What has to run of images that import from each other.
+struct Start {
+    members: Vec<usize>,
+    constructors: Vec<u64>,
+}
+
+/// Has the destructors run at exit, and runs the constructors.
+fn start(modules: &[Module], starts: Vec<Start>) -> Result<()> {
+    for Start {
+        members,
+        constructors,
+    } in starts
+    {
+        for member in members {
+            modules[member].loaded().register_exit_handlers()?;
+        }
+        load::run_constructors(constructors, Arguments::none());
+    }
+    Ok(())
+}
+
+fn load(loader: &Loader, group: &Group<'_>, scope: &[&Module]) -> Result<Finished> {
     fork::watch();
-    let group = Group::new(images);
+    let images = group.images;
     let mut unbound = Unbound::default();
     let mut resolutions = Vec::with_capacity(images.len());
-    for image in images {
-        match resolve_in(image, loader, scope, Some(&group)) {
+    for (position, image) in images.iter().enumerate() {
+        let member = Member { group, position };
+        match resolve_in(image, loader, scope, Some(member)) {
             Ok(resolution) => resolutions.push(Some(resolution)),
             Err(one) => unbound.add(one),
         }
@@ -48,11 +99,19 @@ pub(crate) fn load_all(
     for component in &components {
         loading.publish(component, &mut resolutions)?;
     }
-    for component in &components {
-        loading.start(component, &providers)?;
+    let mut starts = Vec::with_capacity(components.len());
+    for members in components {
+        let constructors = loading.finish(&members, &providers);
+        starts.push(Start {
+            members,
+            constructors,
+        });
     }
     let modules = loading.held.into_iter().flatten();
-    Ok(modules.map(Module::new).collect())
+    Ok(Finished {
+        modules: modules.map(Module::new).collect(),
+        starts,
+    })
 }
 
 /// The members of its group that an image imports from, each once.
@@ -76,12 +135,25 @@ pub(crate) struct Fellow {
 }
 
 /// Images that are loaded together, and what they export.
-#[derive(Debug)]
 pub(crate) struct Group<'a> {
     images: &'a [&'a TrustedImage<'a>],
     manifests: Vec<&'a Manifest<'a>>,
-    /// Of images that export the same name the first.
-    exports: HashMap<&'a [u8], (usize, SymbolIndex, SymbolKind)>,
+    bindings: Bindings<'a>,
+}
+
+/// How an import finds the image of its group that exports it.
+enum Bindings<'a> {
+    /// By its name. Of images that export the same name the first.
+    Exports(HashMap<&'a [u8], (usize, SymbolIndex, SymbolKind)>),
+    /// As the caller says.
+    Given(Bind<'a>),
+}
+
+/// An image of a group.
+#[derive(Clone, Copy)]
+pub(crate) struct Member<'a> {
+    pub(crate) group: &'a Group<'a>,
+    position: usize,
 }
 
 /// An export of one of a group.
@@ -95,7 +167,7 @@ pub(crate) struct GroupExport<'a> {
 }
 
 impl<'a> Group<'a> {
-    fn new(images: &'a [&'a TrustedImage<'a>]) -> Self {
+    fn by_name(images: &'a [&'a TrustedImage<'a>]) -> Self {
         let mut exports = HashMap::new();
         for (member, image) in images.iter().enumerate() {
             for (index, symbol) in image.image().exports().iter() {
@@ -103,30 +175,77 @@ impl<'a> Group<'a> {
                 exports.entry(symbol.name).or_insert(export);
             }
         }
+        Self::new(images, Bindings::Exports(exports))
+    }
+
+    fn bound(images: &'a [&'a TrustedImage<'a>], bind: Bind<'a>) -> Self {
+        Self::new(images, Bindings::Given(bind))
+    }
+
+    fn new(images: &'a [&'a TrustedImage<'a>], bindings: Bindings<'a>) -> Self {
         let manifests = images.iter().map(|image| image.image().manifest());
         Self {
             images,
             manifests: manifests.collect(),
-            exports,
+            bindings,
         }
     }
 
-    pub(crate) fn find(&self, name: &[u8]) -> Option<GroupExport<'a>> {
-        let &(member, index, kind) = self.exports.get(name)?;
-        Some(GroupExport {
+    /// The names that are found among them.
+    pub(crate) fn export_names(&self) -> impl Iterator<Item = &'a [u8]> {
+        let exports = match &self.bindings {
+            Bindings::Exports(exports) => Some(exports),
+            Bindings::Given(_) => None,
+        };
+        exports
+            .into_iter()
+            .flat_map(|exports| exports.keys().copied())
+    }
+
+    /// The place that errors name, if images are searched by name.
+    pub(crate) fn place(&self) -> Option<String> {
+        match &self.bindings {
+            Bindings::Exports(_) => Some(format!("{} images loaded together", self.images.len())),
+            Bindings::Given(_) => None,
+        }
+    }
+
+    fn export(&self, member: usize, index: SymbolIndex, kind: SymbolKind) -> GroupExport<'a> {
+        GroupExport {
             image: self.images[member].name(),
             member,
             index,
             kind: Kind::of_export(kind, self.manifests[member].symbol_type(index)),
-        })
+        }
+    }
+}
+
+impl<'a> Member<'a> {
+    /// What the caller says that the name is.
+    pub(crate) fn binding(&self, name: &[u8]) -> Option<ImportBinding> {
+        match &self.group.bindings {
+            Bindings::Exports(_) => None,
+            Bindings::Given(bind) => bind(self.position, name),
+        }
     }
 
-    pub(crate) fn export_names(&self) -> impl Iterator<Item = &'a [u8]> {
-        self.exports.keys().copied()
+    /// What one of its fellows exports by the name.
+    pub(crate) fn find(&self, name: &[u8]) -> Option<GroupExport<'a>> {
+        match &self.group.bindings {
+            Bindings::Exports(exports) => {
+                let &(member, index, kind) = exports.get(name)?;
+                Some(self.group.export(member, index, kind))
+            }
+            Bindings::Given(_) => None,
+        }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.images.len()
+    /// What the image at the position `member` exports by the name.
+    pub(crate) fn export_of(&self, member: usize, name: &[u8]) -> Option<GroupExport<'a>> {
+        let exports = self.group.images.get(member)?.image().exports();
+        let index = exports.lookup(name)?;
+        let kind = exports.symbol(index)?.kind;
+        Some(self.group.export(member, index, kind))
     }
 }
 
@@ -210,31 +329,29 @@ impl Loading<'_> {
         value.expect("a published image has what it exports")
     }
 
-    /// Starts the images of `component`, whose providers have started.
-    fn start(&mut self, component: &[usize], providers: &[Vec<usize>]) -> Result<()> {
-        let mut starting = Vec::with_capacity(component.len());
+    /// Makes modules of the images of `component`, whose providers are. Gives the constructors that are to run.
+    fn finish(&mut self, component: &[usize], providers: &[Vec<usize>]) -> Vec<u64> {
+        let mut finishing = Vec::with_capacity(component.len());
+        let mut constructors = Vec::new();
         for &member in component {
-            let mut published = self.published[member].take().expect("each starts once");
+            let mut published = self.published[member]
+                .take()
+                .expect("each is finished once");
             let outside = providers[member].iter();
             let outside = outside.filter(|provider| component.binary_search(provider).is_err());
             let outside = outside.filter_map(|&provider| self.held[provider].clone());
             published.keep(outside);
-            starting.push(published);
-        }
-        let mut constructors = Vec::new();
-        for published in &mut starting {
-            published.register()?;
             constructors.append(&mut published.take_constructors());
+            finishing.push(published);
         }
-        let starting = starting.into_iter();
+        let finishing = finishing.into_iter();
         let held: Vec<_> = match component.len() {
-            1 => starting.map(Published::finish_alone).collect(),
-            _ => Cycle::of(starting, |published, held| published.finish(held)),
+            1 => finishing.map(Published::finish_alone).collect(),
+            _ => Cycle::of(finishing, |published, held| published.finish(held)),
         };
         for (&member, held) in component.iter().zip(held) {
             self.held[member] = Some(held);
         }
-        load::run_constructors(constructors, Arguments::none());
-        Ok(())
+        constructors
     }
 }
