@@ -10,8 +10,9 @@ fn main() {
         .output()
         .expect("llvm-config runs");
     let include = String::from_utf8(include.stdout).expect("a path in UTF-8");
-    let sources = ["src/llvm/shim.cpp", "src/llvm/split.cpp"];
-    for source in sources {
+    let sources = ["divide", "parts", "shim", "split"].map(|name| format!("src/llvm/{name}.cpp"));
+    println!("cargo::rerun-if-changed=src/llvm/parts.h");
+    for source in &sources {
         println!("cargo::rerun-if-changed={source}");
     }
     cc::Build::new()

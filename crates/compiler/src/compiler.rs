@@ -23,10 +23,10 @@ use crate::{
 /// kept, with LLVM's passes set up, and the next module is compiled by it, in a fifth of the time when it is small.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compiler {
-    opt_level: OptLevel,
-    machine: &'static Machine,
+    pub(crate) opt_level: OptLevel,
+    pub(crate) machine: &'static Machine,
     triple: String,
-    cpu: Cpu,
+    pub(crate) cpu: Cpu,
     /// Whether `cpu` was given, and so overrides what functions say.
     cpu_given: bool,
     absolute_addresses: bool,
@@ -207,6 +207,31 @@ impl Compiler {
         &self.cpu.features
     }
 
+    /// All options that decide the objects of an IR, as bytes for a key under which they are kept. The build of LLVM and of this crate decide
+    /// them too, and are not in it.
+    #[must_use]
+    pub fn fingerprint(&self) -> Vec<u8> {
+        // Destructured, so that a new option is not forgotten.
+        let Self {
+            opt_level,
+            machine: _,
+            triple,
+            cpu,
+            cpu_given,
+            absolute_addresses,
+            part_size,
+        } = self;
+        let options = (
+            opt_level,
+            triple,
+            cpu,
+            cpu_given,
+            absolute_addresses,
+            part_size,
+        );
+        format!("{options:?}").into_bytes()
+    }
+
     /// Version of the LLVM that is linked in. Another one makes other code of the same IR.
     #[must_use]
     pub fn llvm_version() -> (u32, u32, u32) {
@@ -222,23 +247,11 @@ impl Compiler {
     ) -> Result<Compiled, Error> {
         let context = Context::create();
         let diagnostics = Diagnostics::install(&context);
-        let generation = Generation {
-            machine: self.machine,
-            triple: &self.triple,
-            level: self.opt_level as u8,
-            cpu: &self.cpu,
-        };
         let Input {
             mut module,
             options,
             mut backend,
-        } = input::read(&context, name, ir, &generation, backends)?;
-
-        functions::override_cpu(&context, &module, &self.cpu, self.cpu_given);
-        functions::check(name, &module, self.machine)?;
-        if !self.absolute_addresses {
-            absolute::check(name, &module, self.machine)?;
-        }
+        } = self.read(&context, name, ir, backends)?;
         functions::drop_unknown(&context, &module, self.machine);
         pic::bind_definitions(&module);
 
@@ -265,6 +278,45 @@ impl Compiler {
             backends.give_back(options, backend);
         }
         Ok(Compiled::Object(object))
+    }
+}
+
+impl Compiler {
+    /// Reads IR and refuses what there can be no code of.
+    pub(crate) fn read<'c>(
+        &self,
+        context: &'c Context,
+        name: &str,
+        ir: &[u8],
+        backends: &mut Backends,
+    ) -> Result<Input<'c>, Error> {
+        let generation = Generation {
+            machine: self.machine,
+            triple: &self.triple,
+            level: self.opt_level as u8,
+            cpu: &self.cpu,
+        };
+        let input = input::read(context, name, ir, &generation, backends)?;
+        functions::override_cpu(context, &input.module, &self.cpu, self.cpu_given);
+        functions::check(name, &input.module, self.machine)?;
+        if !self.absolute_addresses {
+            absolute::check(name, &input.module, self.machine)?;
+        }
+        Ok(input)
+    }
+
+    /// Has a thread with backends do something with IR, while the caller waits.
+    pub(crate) fn on_worker<T: Send + 'static>(
+        &self,
+        name: &str,
+        ir: &[u8],
+        job: impl Fn(&Self, &str, &[u8], &mut Backends) -> Result<T, Error> + Send + Sync + 'static,
+    ) -> Result<T, Error> {
+        let (compiler, input, bytes) = (self.clone(), name.to_owned(), ir.to_vec());
+        let job = move |_, backends: &mut Backends| job(&compiler, &input, &bytes, backends);
+        let mut results = worker::run_all(1, job);
+        let result = results.pop().expect("there is one for each job");
+        result.unwrap_or_else(|failure| Err(failed(name, failure)))
     }
 }
 
@@ -307,7 +359,7 @@ fn generate_part(
     Ok(object)
 }
 
-fn generate(
+pub(crate) fn generate(
     name: &str,
     module: Module<'_>,
     target: &str,

@@ -33,10 +33,12 @@ mod aarch64;
 mod absolute;
 mod backends;
 mod compiler;
+mod divide;
 mod error;
 mod functions;
 mod input;
 mod llvm;
+mod outline;
 mod pic;
 mod target;
 mod types;
@@ -44,7 +46,9 @@ mod worker;
 mod x86_64;
 
 pub use compiler::{Builder, Compiler, Object, OptLevel};
+pub use divide::{ADDRESS_SUFFIX, Divided, PartSymbol};
 pub use error::Error;
+pub use outline::{DefinedKind, DefinedSymbol, Outline};
 pub use types::{TARGET_SECTION, TYPES_SECTION};
 
 /// The LLVM binding that in-memory modules are made with.

@@ -13,6 +13,7 @@
 
 mod absolute;
 mod backend;
+mod divide;
 mod global;
 mod redeclare;
 mod split;
@@ -39,6 +40,7 @@ use llvm_sys::{
 
 pub(crate) use absolute::absolute_address;
 pub(crate) use backend::{Backend, BackendOptions, CodeModel};
+pub(crate) use divide::Division;
 pub(crate) use global::{Global, GlobalKind, Place, Shape, Type, globals};
 pub(crate) use redeclare::redeclare;
 pub(crate) use split::Split;

@@ -48,12 +48,9 @@ pub(crate) fn add_sections(module: &Module<'_>, target: &str) {
         .iter()
         .filter(|global| is_symbol(global))
     {
-        let name = global.name();
-        // `\01` keeps LLVM from decorating a name and is no part of the symbol.
-        let symbol = name.strip_prefix(b"\x01").unwrap_or(name);
-        if symbol.is_empty() || symbol.contains(&0) {
+        let Some(symbol) = symbol(global) else {
             continue;
-        }
+        };
         records.extend_from_slice(symbol);
         records.push(0);
         records.extend_from_slice(notation(global).as_bytes());
@@ -80,8 +77,21 @@ pub(crate) fn target(
     format!("{cpu}\0{}\0", features.join(","))
 }
 
+/// The name of a global's symbol, unless it is none.
+pub(crate) fn symbol<'m>(global: &'m Global<'_>) -> Option<&'m [u8]> {
+    let name = global.name();
+    // `\01` keeps LLVM from decorating a name and is no part of the symbol.
+    let symbol = name.strip_prefix(b"\x01").unwrap_or(name);
+    (!symbol.is_empty() && !symbol.contains(&0)).then_some(symbol)
+}
+
+/// Whether a global is called, or what it is an alias of.
+pub(crate) fn is_function(global: &Global<'_>) -> bool {
+    matches!(global.value_type().shape(), Shape::Function { .. })
+}
+
 /// Whether other objects or images can meet this global by its name.
-fn is_symbol(global: &Global<'_>) -> bool {
+pub(crate) fn is_symbol(global: &Global<'_>) -> bool {
     let local = matches!(
         global.linkage(),
         Linkage::LLVMInternalLinkage | Linkage::LLVMPrivateLinkage | Linkage::LLVMAppendingLinkage
@@ -90,7 +100,7 @@ fn is_symbol(global: &Global<'_>) -> bool {
 }
 
 /// The type of a global, with what the ABI needs of its attributes.
-fn notation(global: &Global<'_>) -> String {
+pub(crate) fn notation(global: &Global<'_>) -> String {
     let mut text = String::new();
     let Shape::Function {
         result,

@@ -98,6 +98,11 @@ impl Global<'_> {
         unsafe { LLVMGetVisibility(self.value) == LLVMVisibility::LLVMDefaultVisibility }
     }
 
+    pub(crate) fn has_hidden_visibility(&self) -> bool {
+        // SAFETY: the value is a live global.
+        unsafe { LLVMGetVisibility(self.value) == LLVMVisibility::LLVMHiddenVisibility }
+    }
+
     /// Sets `dso_local`. The global must not be of local linkage.
     ///
     /// The C interface has no such call; but a visibility other than the default implies `dso_local`, and going back to the

@@ -1,0 +1,232 @@
+//! IR in parts that are compiled one by one, each when it is needed.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use inkwell::{context::Context, module::Module};
+
+use crate::{
+    Compiler, DefinedSymbol, Error, Object,
+    backends::Backends,
+    compiler::generate,
+    functions,
+    input::Input,
+    llvm::{self, BackendOptions, Diagnostics, Division, GlobalKind},
+    outline::is_definition,
+    pic, types,
+};
+
+/// What is added to a function's name to make that of its address: see [`Divided`].
+pub const ADDRESS_SUFFIX: &str = ".address";
+
+/// A module of IR in parts, of which each becomes an image of its own: see [`Compiler::divide`].
+///
+/// Part 0 has the variables, the constructors, and what must be with them; each other part has functions. What parts share has a
+/// name that all of them see: what was local to the module has `.local` after its name, and is exported by its part.
+///
+/// In the part of a function `f` the symbol `f` is its code, and whatever calls it there calls that. Its address, where it is stored,
+/// compared or passed, is that of the symbol `f.address` ([`ADDRESS_SUFFIX`]), which nobody defines: whoever loads the parts gives it an address that
+/// stays, whatever code there is. Other parts import `f`.
+///
+/// Cheap to clone. Threads may share it.
+#[derive(Clone)]
+pub struct Divided {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    name: String,
+    options: BackendOptions,
+    division: Division,
+    symbols: Vec<PartSymbol>,
+    n_parts: u32,
+    has_data: bool,
+}
+
+/// A symbol that a part defines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartSymbol {
+    /// The symbol.
+    pub symbol: DefinedSymbol,
+    /// The part that defines it.
+    pub part: u32,
+    /// Whether others than the module's own parts see it.
+    pub is_exported: bool,
+}
+
+impl Divided {
+    /// How many parts there are: at least the one for variables.
+    #[must_use]
+    pub fn n_parts(&self) -> u32 {
+        self.shared.n_parts
+    }
+
+    /// What the parts define for each other and for others.
+    #[must_use]
+    pub fn symbols(&self) -> &[PartSymbol] {
+        &self.shared.symbols
+    }
+
+    /// Whether part 0 has anything: a variable, a constructor.
+    #[must_use]
+    pub fn has_data(&self) -> bool {
+        self.shared.has_data
+    }
+
+    /// What decides the parts, as bytes for a key.
+    #[must_use]
+    pub fn content(&self) -> (&[u8], &[u32]) {
+        (&self.shared.division.bitcode, &self.shared.division.parts)
+    }
+}
+
+impl fmt::Debug for Divided {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Divided")
+            .field("name", &self.shared.name)
+            .field("n_parts", &self.shared.n_parts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Compiler {
+    /// Reads and checks IR, text or bitcode, and divides it: variables into part 0, functions into others, as `group` says: it is
+    /// given the name of each function that has a body, and functions with one number are one part. What must be in one object (groups of sections,
+    /// aliases, labels whose address is taken) is in one part. Modules with assembly of their own are not divided.
+    ///
+    /// Costs reading and writing it; no code is made.
+    ///
+    /// # Errors
+    /// As [`compile_ir`](Self::compile_ir) has when it reads.
+    pub fn divide(
+        &self,
+        name: &str,
+        ir: &[u8],
+        group: impl Fn(&str) -> u64 + Send + Sync + 'static,
+    ) -> Result<Divided, Error> {
+        self.on_worker(name, ir, move |compiler, name, ir, backends| {
+            compiler.divide_here(name, ir, &group, backends)
+        })
+    }
+
+    fn divide_here(
+        &self,
+        name: &str,
+        ir: &[u8],
+        group: &dyn Fn(&str) -> u64,
+        backends: &mut Backends,
+    ) -> Result<Divided, Error> {
+        let context = Context::create();
+        let _diagnostics = Diagnostics::install(&context);
+        let Input {
+            mut module,
+            options,
+            backend,
+        } = self.read(&context, name, ir, backends)?;
+        functions::drop_unknown(&context, &module, self.machine);
+        let groups = groups(&module, group);
+        let division = Division::new(&mut module, &groups);
+        let globals = llvm::globals(&module);
+        let places = division.parts.iter().zip(&division.exported);
+        let symbols = globals.iter().zip(places);
+        let symbols =
+            symbols.filter(|(global, _)| types::is_symbol(global) && is_definition(global));
+        let symbols = symbols.filter_map(|(global, (&part, &is_exported))| {
+            Some(PartSymbol {
+                symbol: DefinedSymbol::of(global)?,
+                part,
+                is_exported,
+            })
+        });
+        let symbols: Vec<_> = symbols.collect();
+        let mut in_data = globals
+            .iter()
+            .zip(&division.parts)
+            .filter(|(_, part)| **part == 0);
+        let has_data = in_data.any(|(global, _)| is_definition(global));
+        let n_parts = division.parts.iter().max().map_or(1, |last| last + 1);
+        backends.give_back(options.clone(), backend);
+        Ok(Divided {
+            shared: Arc::new(Shared {
+                name: name.to_owned(),
+                options,
+                division,
+                symbols,
+                n_parts,
+                has_data,
+            }),
+        })
+    }
+
+    /// Compiles a part, at this compiler's level: the other options are those of the compiler that divided the module. Calls between parts are
+    /// not inlined, unless the callee must be.
+    ///
+    /// Costs reading the names of all of the module, and compiling the part. Several threads may compile parts, in any order, one
+    /// part more than once.
+    ///
+    /// # Errors
+    /// As [`compile_ir`](Self::compile_ir).
+    ///
+    /// # Panics
+    /// When there is no such part.
+    pub fn compile_part(&self, divided: &Divided, part: u32) -> Result<Object, Error> {
+        assert!(part < divided.n_parts(), "no such part");
+        let shared = Arc::clone(&divided.shared);
+        let name = shared.name.clone();
+        self.on_worker(&name, &[], move |compiler, _, _, backends| {
+            compiler.compile_part_here(&shared, part, backends)
+        })
+    }
+
+    fn compile_part_here(
+        &self,
+        shared: &Shared,
+        part: u32,
+        backends: &mut Backends,
+    ) -> Result<Object, Error> {
+        let context = Context::create();
+        let diagnostics = Diagnostics::install(&context);
+        let mut module = shared.division.part(&context, part, ADDRESS_SUFFIX);
+        let mut options = shared.options.clone();
+        options.level = self.opt_level as u8;
+        let mut backend = backends.take(&options).map_err(|message| Error::NoTarget {
+            triple: options.triple.clone(),
+            message,
+        })?;
+        pic::bind_definitions(&module);
+        backend.optimize(&mut module);
+        if let [message, ..] = diagnostics.take_errors().as_slice() {
+            return Err(Error::Optimize {
+                input: shared.name.clone(),
+                message: message.clone(),
+            });
+        }
+        pic::unbind_declarations(&mut module);
+        let target = types::target(&module, self.machine, &self.cpu, &backend);
+        let object = generate(&shared.name, module, &target, &diagnostics, &mut backend)?;
+        if backend.is_usable() {
+            backends.give_back(options, backend);
+        }
+        Ok(object)
+    }
+}
+
+/// The group of each function, from 1, in the order in which groups come first.
+fn groups(module: &Module<'_>, group: &dyn Fn(&str) -> u64) -> Vec<u32> {
+    let mut numbers = HashMap::new();
+    let functions = llvm::globals(module);
+    let functions = functions
+        .iter()
+        .filter(|global| global.kind == GlobalKind::Function);
+    functions
+        .map(|function| {
+            if !is_definition(function) {
+                return 0;
+            }
+            let name = String::from_utf8_lossy(function.name());
+            let next = u32::try_from(numbers.len()).map_or(u32::MAX, |n| n.saturating_add(1));
+            *numbers.entry(group(&name)).or_insert(next)
+        })
+        .collect()
+}
