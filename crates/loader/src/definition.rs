@@ -7,8 +7,9 @@ use farcall_image::Signature;
 
 use crate::held::Kept;
 use crate::kind::Kind;
+use crate::load::pointer;
 use crate::relocate::Value;
-use crate::{FunctionPointer, Module, Result};
+use crate::{Error, FunctionPointer, Module, Result, UnsafeFunctionPointer};
 
 /// What a name that an image imports means.
 ///
@@ -151,6 +152,50 @@ impl Definition {
             kind: Kind::of_export(export.symbol.kind, value_type),
             provider: Some(Arc::new(provider)),
         })
+    }
+
+    /// The function that it is, as a pointer of type `F`, compared with its type as [`Module::lookup`] does. `name` is what errors
+    /// call it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongType`] when it is no function or has another type.
+    pub fn as_function<F: UnsafeFunctionPointer>(&self, name: &str) -> Result<F> {
+        let expected = Kind::Function(Some(F::signature()));
+        match self.value {
+            Value::Address(address) if expected.accepts(&self.kind) => {
+                let address = pointer(address);
+                // SAFETY: whoever made the definition says what is there. Calling it is unsafe, and that is where the caller
+                // vouches for its type.
+                Ok(unsafe { F::at(address.addr()) })
+            }
+            _ => Err(self.wrong_type(name, &expected.to_string())),
+        }
+    }
+
+    /// The address of what it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongType`] when it is thread-local.
+    pub fn address(&self, name: &str) -> Result<*mut c_void> {
+        match self.value {
+            Value::Address(address) => Ok(pointer(address)),
+            Value::ThreadLocal { .. } => {
+                Err(self.wrong_type(name, "a function or variable that all threads share"))
+            }
+        }
+    }
+
+    pub(crate) fn wrong_type(&self, name: &str, expected: &str) -> Error {
+        let provider = self.provider.as_ref();
+        let place = provider.map_or("the host's definition", |it| &it.description);
+        Error::WrongType {
+            module: place.to_owned(),
+            name: name.to_owned(),
+            expected: expected.to_owned(),
+            found: self.kind.to_string(),
+        }
     }
 
     fn at(address: u64, kind: Kind) -> Self {

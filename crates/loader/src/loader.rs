@@ -292,8 +292,8 @@ impl Loader {
         &self,
         images: &[&TrustedImage<'_>],
         bind: &dyn Fn(usize, &[u8]) -> Option<ImportBinding>,
-        publish: impl FnOnce(&[Module]),
-    ) -> Result<Vec<Module>> {
+        publish: impl FnOnce(Vec<Module>),
+    ) -> Result<()> {
         together::load_bound(self, images, bind, publish)
     }
 

@@ -213,6 +213,25 @@ impl Redirect {
         Ok(Replaced { target })
     }
 
+    /// Whether it may lead to a function of this type, in LLVM's syntax, if it is known.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongType`] when it may not.
+    pub fn check_type(&self, value_type: Option<&str>) -> Result<()> {
+        let Redirected { name, kind, .. } = &*self.shared;
+        let found = value_type.map_or(Kind::Function(None), Kind::of_type);
+        if kind.accepts(&found) {
+            return Ok(());
+        }
+        Err(Error::WrongType {
+            module: format!("a redirect of {name}"),
+            name: name.clone(),
+            expected: kind.to_string(),
+            found: found.to_string(),
+        })
+    }
+
     /// Lets go of what it leads to and leads nowhere, whoever imports it: a call ends the process, as one through a
     /// null pointer does. Gives what keeps what it led to.
     ///
@@ -400,14 +419,7 @@ fn address_in(definition: &Definition, name: &str, kind: &Kind) -> Result<u64> {
     {
         return Ok(address);
     }
-    let provider = definition.provider.as_ref();
-    let place = provider.map_or("the host's definition", |it| &it.description);
-    Err(Error::WrongType {
-        module: place.to_owned(),
-        name: name.to_owned(),
-        expected: kind.to_string(),
-        found: definition.kind.to_string(),
-    })
+    Err(definition.wrong_type(name, &kind.to_string()))
 }
 
 /// The address of the function that `module` exports as `name`, and what is known of it.

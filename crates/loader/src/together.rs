@@ -29,9 +29,9 @@ pub(crate) fn load_all(
     images: &[&TrustedImage<'_>],
     scope: &[&Module],
 ) -> Result<Vec<Module>> {
-    let Finished { modules, starts } = load(loader, &Group::by_name(images), scope)?;
-    start(&modules, starts)?;
-    Ok(modules)
+    let Finished { held, starts } = load(loader, &Group::by_name(images), scope)?;
+    start(&held, starts)?;
+    Ok(held.into_iter().map(Module::new).collect())
 }
 
 /// Loads all images, or none, with their imports bound by `bind`. `publish` is given the modules before their
@@ -40,17 +40,16 @@ pub(crate) fn load_bound(
     loader: &Loader,
     images: &[&TrustedImage<'_>],
     bind: Bind<'_>,
-    publish: impl FnOnce(&[Module]),
-) -> Result<Vec<Module>> {
-    let Finished { modules, starts } = load(loader, &Group::bound(images, bind), &[])?;
-    publish(&modules);
-    start(&modules, starts)?;
-    Ok(modules)
+    publish: impl FnOnce(Vec<Module>),
+) -> Result<()> {
+    let Finished { held, starts } = load(loader, &Group::bound(images, bind), &[])?;
+    publish(held.iter().cloned().map(Module::new).collect());
+    start(&held, starts)
 }
 
 /// Images that are loaded, but no constructor has run.
 struct Finished {
-    modules: Vec<Module>,
+    held: Vec<Held>,
     starts: Vec<Start>,
 }
 
@@ -61,14 +60,14 @@ struct Start {
 }
 
 /// Has the destructors run at exit, and runs the constructors.
-fn start(modules: &[Module], starts: Vec<Start>) -> Result<()> {
+fn start(held: &[Held], starts: Vec<Start>) -> Result<()> {
     for Start {
         members,
         constructors,
     } in starts
     {
         for member in members {
-            modules[member].loaded().register_exit_handlers()?;
+            held[member].register_exit_handlers()?;
         }
         load::run_constructors(constructors, Arguments::none());
     }
@@ -107,9 +106,8 @@ fn load(loader: &Loader, group: &Group<'_>, scope: &[&Module]) -> Result<Finishe
             constructors,
         });
     }
-    let modules = loading.held.into_iter().flatten();
     Ok(Finished {
-        modules: modules.map(Module::new).collect(),
+        held: loading.held.into_iter().flatten().collect(),
         starts,
     })
 }

@@ -95,6 +95,7 @@ const UNSAFE: &[(&str, Unsafe)] = &[
     ("farcall-capi", Unsafe::Anywhere),
     ("farcall-executor", Unsafe::In(&["src/exec.rs"])),
     ("farcall-compiler", Unsafe::In(&["src/llvm.rs"])),
+    ("farcall-session", Unsafe::In(&["src/trusted.rs"])),
     ("farcall-cli", Unsafe::In(&["src/trusted.rs"])),
     ("farcall-benches", Unsafe::Anywhere),
     ("farcall-static-host", Unsafe::Anywhere),

@@ -1,0 +1,235 @@
+//! From a part's source to its image: compile, link, or find it in the store.
+
+use std::fmt;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use farcall_compiler::{Divided, Object};
+use farcall_image::Image;
+use farcall_linker::Linker;
+use farcall_store::{Key, KeyBuilder};
+
+use crate::code::lock;
+use crate::session::Shared;
+use crate::state::{Compiled, Name};
+use crate::{Error, Result};
+
+/// What a part is made of.
+#[derive(Clone)]
+pub(crate) enum Source {
+    /// LLVM IR, text or bitcode.
+    Ir(Arc<[u8]>),
+    /// A part of such a module.
+    Divided {
+        divided: Divided,
+        part: u32,
+        tier: Tier,
+    },
+    /// It is made.
+    Image,
+}
+
+impl Source {
+    /// Whether it is to be compiled once more.
+    pub(crate) fn is_of_first_tier(&self) -> bool {
+        matches!(
+            self,
+            Self::Divided {
+                tier: Tier::First,
+                ..
+            }
+        )
+    }
+}
+
+/// How hard LLVM tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tier {
+    /// Not at all, to be called early.
+    First,
+    /// At the session's level.
+    Last,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ir(_) => "Ir",
+            Self::Divided { .. } => "Divided",
+            Self::Image => "Image",
+        })
+    }
+}
+
+/// A part that has to be made.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) name: Arc<str>,
+    pub(crate) source: Source,
+}
+
+/// Makes the images of all jobs, on all cores; each succeeds or fails alone.
+pub(crate) fn build_all(session: &Shared, jobs: &[Job]) -> Vec<Result<Compiled>> {
+    if let [job] = jobs {
+        return vec![build(session, job)];
+    }
+    let keys: Vec<_> = jobs.iter().map(|job| session.key(job)).collect();
+    let kept = keys.iter().map(|key| session.store.get(key.as_ref()?));
+    let kept: Vec<_> = kept.collect();
+    let missing: Vec<_> = (jobs.iter().zip(&kept))
+        .filter(|(_, kept)| kept.is_none())
+        .map(|(job, _)| job)
+        .collect();
+    let mut objects = compile_all(session, &missing).into_iter();
+    let each = jobs.iter().zip(keys).zip(kept);
+    each.map(|((job, key), kept)| {
+        let image = match kept {
+            Some(image) => image,
+            None => {
+                let object = objects
+                    .next()
+                    .expect("there is one for each that is missing")?;
+                let image = link(session, &job.name, &[object])?;
+                if let Some(key) = key {
+                    session.store.put(&key, &job.name, &image);
+                }
+                image
+            }
+        };
+        compiled(&job.name, image.into())
+    })
+    .collect()
+}
+
+fn build(session: &Shared, job: &Job) -> Result<Compiled> {
+    let make = || {
+        let object = compile_all(session, &[job]).remove(0)?;
+        link(session, &job.name, &[object])
+    };
+    let image = match session.key(job) {
+        Some(key) => session.store.get_or_make(&key, &job.name, make)?.0,
+        None => make()?,
+    };
+    compiled(&job.name, image.into())
+}
+
+/// The objects of all jobs.
+fn compile_all(session: &Shared, jobs: &[&Job]) -> Vec<Result<Object>> {
+    let mut inputs = Vec::with_capacity(jobs.len());
+    let mut parts = Vec::new();
+    for job in jobs {
+        match &job.source {
+            Source::Ir(ir) => inputs.push((&*job.name, &**ir)),
+            Source::Divided {
+                divided,
+                part,
+                tier,
+            } => parts.push((divided, *part, *tier)),
+            Source::Image => unreachable!("an image is not built"),
+        }
+    }
+    let modules = match session.compiler(Tier::Last) {
+        Ok(compiler) => compiler.compile_all(&inputs),
+        Err(error) => return jobs.iter().map(|_| Err(error.clone())).collect(),
+    };
+    let mut modules = modules.into_iter();
+    let mut parts = compile_parts(session, &parts).into_iter();
+    let next = |job: &&Job| match job.source {
+        Source::Divided { .. } => parts.next().expect("there is one for each"),
+        _ => Ok(modules.next().expect("there is one for each")?),
+    };
+    jobs.iter().map(next).collect()
+}
+
+/// The objects of parts, made on all cores.
+fn compile_parts(session: &Shared, parts: &[(&Divided, u32, Tier)]) -> Vec<Result<Object>> {
+    let compile = |&(divided, part, tier): &(&Divided, u32, Tier)| {
+        Ok(session.compiler(tier)?.compile_part(divided, part)?)
+    };
+    if let [_] | [] = parts {
+        return parts.iter().map(compile).collect();
+    }
+    let n_threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let next = AtomicUsize::new(0);
+    let results: Vec<_> = parts.iter().map(|_| Mutex::new(None)).collect();
+    let work = || {
+        while let Some(index) = Some(next.fetch_add(1, Ordering::Relaxed))
+            && let Some(part) = parts.get(index)
+        {
+            *lock(&results[index]) = Some(compile(part));
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..n_threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let taken = results.iter().map(|result| lock(result).take());
+    taken
+        .map(|result| result.expect("each was compiled"))
+        .collect()
+}
+
+/// A link that takes what it needs of a compiler's runtime.
+pub(crate) fn linker(session: &Shared) -> Linker<'_> {
+    let mut linker = Linker::new();
+    for (name, bytes) in &session.runtime_archives {
+        linker.library(name, bytes);
+    }
+    linker
+}
+
+/// Links objects to an image.
+pub(crate) fn link(session: &Shared, unit: &str, objects: &[Object]) -> Result<Vec<u8>> {
+    let mut linker = linker(session);
+    for object in objects {
+        linker.add(&object.name, &object.bytes);
+    }
+    linker.link().map_err(|errors| Error::link(unit, errors))
+}
+
+/// An image, with what is asked of it before it is loaded.
+pub(crate) fn compiled(unit: &str, image: Arc<[u8]>) -> Result<Compiled> {
+    let parsed = Image::parse(&image).map_err(|error| Error::image(unit, error))?;
+    let imports = parsed.imports().map(|(_, symbol)| Name::from(symbol.name));
+    Ok(Compiled {
+        imports: imports.collect(),
+        image,
+    })
+}
+
+impl Shared {
+    /// The key of a job's image, if images are kept.
+    fn key(&self, job: &Job) -> Option<Key> {
+        self.store.folder()?;
+        let build = self.build_of_process()?;
+        let tier = match job.source {
+            Source::Divided { tier, .. } => tier,
+            _ => Tier::Last,
+        };
+        let compiler = self.compiler(tier).ok()?;
+        let mut key = KeyBuilder::new("farcall session image 1")
+            .field("build", build)
+            .field("compiler", &compiler.fingerprint())
+            .field("name", job.name.as_bytes());
+        for (name, bytes) in &self.runtime_archives {
+            key = key.field("runtime name", name.as_bytes());
+            key = key.field("runtime archive", bytes);
+        }
+        key = match &job.source {
+            Source::Ir(ir) => key.field("ir", ir),
+            Source::Divided { divided, part, .. } => {
+                let (bitcode, parts) = divided.content();
+                for (nth, part) in parts.iter().enumerate() {
+                    key = key.number(&format!("part of {nth}"), (*part).into());
+                }
+                key.field("bitcode", bitcode).number("part", (*part).into())
+            }
+            Source::Image => return None,
+        };
+        Some(key.finish())
+    }
+}

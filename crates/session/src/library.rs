@@ -1,0 +1,491 @@
+//! Libraries: scopes of names, and how units get into them.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::c_void;
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use farcall_compiler::DefinedKind;
+use farcall_image::{self as image, SymbolKind};
+use farcall_loader::{Definition, FunctionPointer, Redirect, UnsafeFunctionPointer};
+
+use crate::build::{self, Job, Source, Tier};
+use crate::code::Code;
+use crate::materialize::materialize;
+use crate::session::{Owner, Shared};
+use crate::state::{
+    Compiled, Export, Found, LibraryId, Name, Part, PartId, Phase, UnitId, UnitState,
+};
+use crate::unit::Unit;
+use crate::{Error, Function, Options, Result, When};
+
+/// A scope of names: what is added to it defines names, each once, and its units' imports are looked for in it first, then in
+/// the libraries of its link order, then where the session's loader looks.
+///
+/// Weak definitions (C++'s inline functions, templates) may be there many times: the first is the one that others mean.
+/// As with shared libraries a unit means its own definitions by their names.
+#[derive(Clone)]
+pub struct Library {
+    pub(crate) shared: Arc<Owner>,
+    pub(crate) id: LibraryId,
+}
+
+impl Library {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.shared.state().library(self.id).name.to_string()
+    }
+
+    /// Says where names are looked for after the library itself, in this order. It holds for what is bound from now on.
+    pub fn set_link_order(&self, libraries: &[&Self]) {
+        let order = libraries.iter().map(|library| library.id).collect();
+        self.shared.state().library_mut(self.id).order = order;
+    }
+
+    /// Adds a module of IR, text or bitcode. `name` names it in errors.
+    ///
+    /// [`When::Eager`], the usual one: when this returns, all of it is compiled, linked, loaded and its constructors have run;
+    /// or nothing of it is there, and the error says why. [`When::OnLookup`] and [`When::OnFirstCall`] read the IR, so that
+    /// invalid IR is an error here, and compile later.
+    ///
+    /// # Cost and threads
+    /// That of compiling, which takes other threads' time too ([`farcall_compiler::Compiler`]). Threads that add and look up at the
+    /// same time do not wait for each other's compilations, unless they need them.
+    ///
+    /// # Errors
+    /// What the compiler, the linker and the loader say; [`Error::Duplicate`] when a name is defined already.
+    pub fn add(&self, name: &str, ir: &[u8], options: impl Into<Options>) -> Result<Unit> {
+        let options = options.into();
+        if options.is_divided() {
+            return crate::divided::add(self, name, ir, &options);
+        }
+        if options.when == When::OnLookup {
+            return self.add_outlined(name, ir, &options);
+        }
+        let job = Job {
+            name: name.into(),
+            source: Source::Ir(ir.into()),
+        };
+        let compiled = build::build_all(&self.shared, &[job]).remove(0)?;
+        let image = Image {
+            name: name.into(),
+            compiled,
+        };
+        let mut units = self.add_images(vec![image], &options)?;
+        Ok(units.remove(0))
+    }
+
+    /// Adds modules of IR that may need each other, eagerly: all or none. They are compiled on all cores.
+    ///
+    /// # Errors
+    /// As [`Library::add`]: the first one.
+    pub fn add_all(&self, inputs: &[(&str, &[u8])]) -> Result<Vec<Unit>> {
+        let jobs = inputs.iter().map(|&(name, ir)| Job {
+            name: name.into(),
+            source: Source::Ir(ir.into()),
+        });
+        let jobs: Vec<_> = jobs.collect();
+        let images = build::build_all(&self.shared, &jobs).into_iter();
+        let images = images.zip(jobs).map(|(compiled, job)| {
+            Ok(Image {
+                name: job.name,
+                compiled: compiled?,
+            })
+        });
+        self.add_images(images.collect::<Result<_>>()?, &When::Eager.into())
+    }
+
+    /// Adds an object (ET_REL). It is linked at once; [`When::OnLookup`] loads it when it is needed,
+    /// [`When::OnFirstCall`] too, as a whole.
+    ///
+    /// # Errors
+    /// As [`Library::add`].
+    pub fn add_object(
+        &self,
+        name: &str,
+        object: &[u8],
+        options: impl Into<Options>,
+    ) -> Result<Unit> {
+        let object = farcall_compiler::Object {
+            name: name.to_owned(),
+            bytes: object.to_vec(),
+        };
+        let image = build::link(&self.shared, name, &[object])?;
+        self.add_image(name, &image, options)
+    }
+
+    /// Adds an archive of objects, linked at once to one image: the members that define `wanted` names and what those need, or
+    /// all members when no name is given. [`When::OnLookup`] loads it when it is needed, [`When::OnFirstCall`] too, as a
+    /// whole. An archive of which each unit is to have a copy of its own is one for
+    /// [`Builder::runtime_archive`](crate::Builder::runtime_archive).
+    ///
+    /// # Errors
+    /// As [`Library::add`].
+    pub fn add_archive(
+        &self,
+        name: &str,
+        archive: &[u8],
+        wanted: &[&str],
+        options: impl Into<Options>,
+    ) -> Result<Unit> {
+        let mut linker = build::linker(&self.shared);
+        match wanted {
+            [] => linker.add_whole_archive(name, archive),
+            _ => linker.add(name, archive),
+        };
+        for name in wanted {
+            linker.export(*name);
+        }
+        let image = linker.link().map_err(|errors| Error::link(name, errors))?;
+        self.add_image(name, &image, options)
+    }
+
+    /// Adds an image. [`When::OnLookup`] loads it when it is needed, [`When::OnFirstCall`] too, as a whole.
+    ///
+    /// # Errors
+    /// As [`Library::add`], and [`Error::Image`] when the bytes are no image.
+    pub fn add_image(&self, name: &str, image: &[u8], options: impl Into<Options>) -> Result<Unit> {
+        let image = Image {
+            name: name.into(),
+            compiled: build::compiled(name, image.into())?,
+        };
+        let mut units = self.add_images(vec![image], &options.into())?;
+        Ok(units.remove(0))
+    }
+
+    /// Says what a name of the library means. A definition of the same name is replaced; who is bound to it stays so.
+    ///
+    /// # Errors
+    /// [`Error::Duplicate`] when a unit defines it.
+    pub fn define(&self, name: &str, definition: Definition) -> Result<()> {
+        let old = self.shared.state().define(self.id, name, definition)?;
+        // Not under the lock: it may let go of a module.
+        drop(old);
+        Ok(())
+    }
+
+    /// Gives units a function of the host's, with its type.
+    ///
+    /// # Errors
+    /// As [`Library::define`].
+    pub fn define_function<F: FunctionPointer>(&self, name: &str, function: F) -> Result<()> {
+        self.define(name, Definition::function(function))
+    }
+
+    /// The function of that name, in this library or those of its link order. What it needs is compiled, loaded and
+    /// started first, once, whoever asks first; others who need it wait.
+    ///
+    /// # Cost
+    /// When it is there, a lock for a moment and two hash look-ups.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Load`] when it has another type; and what goes wrong when it is compiled and loaded:
+    /// the next lookup tries again.
+    pub fn lookup<F: UnsafeFunctionPointer>(&self, name: &str) -> Result<Function<F>> {
+        let (function, code) = match self.find(name)? {
+            Target::Definition(definition) => (definition.as_function::<F>(name)?, None),
+            Target::Stub(redirect, code) => (*redirect.lookup::<F>()?, Some(code)),
+            Target::Part(part, code) => {
+                let module = code.module(part).ok_or_else(|| self.not_found(name))?;
+                let function = *module.lookup::<F>(name)?;
+                (function, Some(code))
+            }
+        };
+        Ok(Function {
+            function,
+            code,
+            shared: Arc::clone(&self.shared),
+        })
+    }
+
+    /// The address of the function or variable of that name, as [`Library::lookup`] finds it. It is good until its unit is
+    /// removed.
+    ///
+    /// # Errors
+    /// As [`Library::lookup`].
+    pub fn address(&self, name: &str) -> Result<*mut c_void> {
+        match self.find(name)? {
+            Target::Definition(definition) => Ok(definition.address(name)?),
+            Target::Stub(redirect, _) => Ok(redirect.address()),
+            Target::Part(part, code) => {
+                let module = code.module(part).ok_or_else(|| self.not_found(name))?;
+                Ok(module.address(name)?)
+            }
+        }
+    }
+
+    fn find(&self, name: &str) -> Result<Target> {
+        // What this thread, or one that waits for it, is starting is found too, once there is nothing to wait for.
+        let mut has_waited = false;
+        loop {
+            let part = {
+                let state = self.shared.state();
+                let found = state.find(self.id, name.as_bytes());
+                let found = found.ok_or_else(|| state.not_found(self.id, name))?;
+                let part = found.needs();
+                let is_there = |part| match &state.parts[&part].phase {
+                    Phase::Ready => true,
+                    phase => has_waited && phase.is_started(),
+                };
+                if part.is_none_or(is_there) {
+                    return Ok(match found {
+                        Found::Definition(definition) => Target::Definition(definition),
+                        Found::Stub { part, redirect, .. } => {
+                            Target::Stub(redirect, Arc::clone(&state.parts[&part].code))
+                        }
+                        Found::Part(part) => {
+                            Target::Part(part, Arc::clone(&state.parts[&part].code))
+                        }
+                    });
+                }
+                part.expect("what needs no part is ready")
+            };
+            materialize(&self.shared, &[part])?;
+            has_waited = true;
+        }
+    }
+
+    fn not_found(&self, name: &str) -> Error {
+        self.shared.state().not_found(self.id, name)
+    }
+
+    fn add_outlined(&self, name: &str, ir: &[u8], options: &Options) -> Result<Unit> {
+        let outline = self.shared.compiler(Tier::Last)?.outline(name, ir)?;
+        let mut state = self.shared.state();
+        let draft = Draft::new(&self.shared, &mut state, name.into(), self.id, options);
+        let part = state.next_part();
+        let defined = outline.definitions.iter();
+        let exports = defined.map(|it| Symbol {
+            name: it.name.as_bytes().into(),
+            is_weak: it.is_weak,
+            function_type: (it.kind == DefinedKind::Function).then(|| Some(it.value_type.clone())),
+        });
+        let source = Source::Ir(outline.bitcode.into());
+        let (unit, part) = draft.single(part, source, Phase::Added, exports.collect(), None)?;
+        let id = unit.id;
+        let handle = unit.handle(&self.shared);
+        let removed = state.add(id, unit.state, vec![part])?;
+        drop(state);
+        drop(removed);
+        Ok(handle)
+    }
+
+    /// Adds images, and loads them together if they are to be loaded at once; all or none.
+    fn add_images(&self, images: Vec<Image>, options: &Options) -> Result<Vec<Unit>> {
+        let mut units = Vec::with_capacity(images.len());
+        let mut parts = Vec::with_capacity(images.len());
+        let mut removed = Vec::new();
+        let mut result = Ok(());
+        let mut state = self.shared.state();
+        for image in images {
+            let added = (|| {
+                let draft = Draft::new(
+                    &self.shared,
+                    &mut state,
+                    image.name.clone(),
+                    self.id,
+                    options,
+                );
+                let part = state.next_part();
+                let symbols = image.symbols()?;
+                let phase = Phase::Compiled(image.compiled);
+                let (unit, part) = draft.single(part, Source::Image, phase, symbols, None)?;
+                let handle = unit.handle(&self.shared);
+                let part_id = part.0;
+                removed.extend(state.add(unit.id, unit.state, vec![part])?);
+                Ok((handle, part_id))
+            })();
+            match added {
+                Ok((unit, part)) => {
+                    units.push(unit);
+                    parts.push(part);
+                }
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        drop(state);
+        drop(removed);
+        if result.is_ok() && options.when == When::Eager {
+            result = materialize(&self.shared, &parts);
+        }
+        if let Err(error) = result {
+            let mut state = self.shared.state();
+            let taken: Vec<_> = units.iter().map(|unit| state.take(unit.id)).collect();
+            drop(state);
+            drop(taken);
+            return Err(error);
+        }
+        Ok(units)
+    }
+}
+
+/// What a lookup has found, and that can be called.
+enum Target {
+    Definition(Definition),
+    Stub(Arc<Redirect>, Arc<Code>),
+    Part(PartId, Arc<Code>),
+}
+
+/// An image that is to become a unit.
+#[derive(Debug)]
+pub(crate) struct Image {
+    pub(crate) name: Arc<str>,
+    pub(crate) compiled: Compiled,
+}
+
+/// What a unit will define.
+#[derive(Debug)]
+pub(crate) struct Symbol {
+    pub(crate) name: Name,
+    pub(crate) is_weak: bool,
+    /// Of a function its type, if it is known.
+    pub(crate) function_type: Option<Option<String>>,
+}
+
+impl Image {
+    pub(crate) fn symbols(&self) -> Result<Vec<Symbol>> {
+        let parsed = image::Image::parse(&self.compiled.image);
+        let parsed = parsed.map_err(|error| Error::image(&self.name, error))?;
+        let manifest = parsed.manifest();
+        let symbols = parsed.all_exports().map(|(index, symbol)| Symbol {
+            name: symbol.name.into(),
+            is_weak: symbol.binding == image::Binding::Weak,
+            function_type: (symbol.kind == SymbolKind::Function)
+                .then(|| manifest.symbol_type(index).map(str::to_owned)),
+        });
+        Ok(symbols.collect())
+    }
+}
+
+/// A unit that is being put together.
+pub(crate) struct Draft {
+    pub(crate) id: UnitId,
+    pub(crate) state: UnitState,
+    shared: Weak<Shared>,
+    has_stubs: bool,
+}
+
+impl Draft {
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        state: &mut crate::state::State,
+        name: Arc<str>,
+        library: LibraryId,
+        options: &Options,
+    ) -> Self {
+        Self {
+            id: state.next_unit(),
+            state: UnitState {
+                name,
+                library,
+                when: options.when,
+                parts: Vec::new(),
+                exports: Vec::new(),
+                private: HashMap::new(),
+                code: Arc::default(),
+            },
+            shared: Arc::downgrade(shared),
+            has_stubs: options.has_stubs(),
+        }
+    }
+
+    pub(crate) fn handle(&self, shared: &Arc<Owner>) -> Unit {
+        Unit {
+            shared: Arc::clone(shared),
+            id: self.id,
+            name: Arc::clone(&self.state.name),
+        }
+    }
+
+    /// A unit of one part. Stubs that are in `known` are taken from there.
+    pub(crate) fn single(
+        mut self,
+        id: PartId,
+        source: Source,
+        phase: Phase,
+        symbols: Vec<Symbol>,
+        known: Option<&Code>,
+    ) -> Result<(Self, (PartId, Part))> {
+        let mut stubs = Vec::new();
+        for symbol in symbols {
+            if let Some(value_type) = symbol.function_type.filter(|_| self.has_stubs) {
+                let name = &symbol.name;
+                self.add_stub(id, name, value_type.as_deref(), known)?;
+                stubs.push(name.clone());
+            }
+            self.state.exports.push(Export {
+                name: symbol.name,
+                part: id,
+                is_weak: symbol.is_weak,
+            });
+        }
+        let part = Part {
+            unit: self.id,
+            code: Arc::clone(&self.state.code),
+            name: Arc::clone(&self.state.name),
+            source,
+            phase,
+            after: None,
+            stubs: stubs.into(),
+            uses: HashSet::new(),
+            failure: None,
+        };
+        self.state.parts.push(id);
+        Ok((self, (id, part)))
+    }
+
+    /// Has a function of a part be called through a stub, which compiles the part when it is called.
+    pub(crate) fn add_stub(
+        &mut self,
+        part: PartId,
+        name: &[u8],
+        value_type: Option<&str>,
+        known: Option<&Code>,
+    ) -> Result<Arc<Redirect>> {
+        let redirect = match known.and_then(|known| known.redirect(name)) {
+            Some(redirect) => {
+                redirect.check_type(value_type)?;
+                redirect
+            }
+            None => {
+                let shared = self.shared.clone();
+                let text = String::from_utf8_lossy(name).into_owned();
+                let code = Arc::downgrade(&self.state.code);
+                let resolve = {
+                    let name = text.clone();
+                    move || first_call(&shared, &code, part, &name)
+                };
+                Arc::new(Redirect::on_first_call(&text, value_type, resolve)?)
+            }
+        };
+        self.state
+            .code
+            .set_redirects([(name.into(), Arc::clone(&redirect))]);
+        Ok(redirect)
+    }
+}
+
+/// What a function is that is being called and has not been compiled.
+fn first_call(shared: &Weak<Shared>, code: &Weak<Code>, part: PartId, name: &str) -> Definition {
+    let (Some(shared), Some(code)) = (shared.upgrade(), code.upgrade()) else {
+        // Destructors run: what they call that was never called before is not compiled any more.
+        return Definition::absolute(0);
+    };
+    let definition = materialize(&shared, &[part]).and_then(|()| {
+        let gone = || Error::Removed {
+            unit: name.to_owned(),
+        };
+        code.definition(part, name).ok_or_else(gone)?
+    });
+    definition.unwrap_or_else(|error| (shared.on_error)(&error))
+}
+
+impl fmt::Debug for Library {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Library").field(&self.name()).finish()
+    }
+}

@@ -1,0 +1,75 @@
+//! A new version in the place of a unit.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::build::Source;
+use crate::code::Code;
+use crate::library::{Draft, Image, Symbol};
+use crate::materialize::materialize;
+use crate::session::Shared;
+use crate::state::{PartId, Phase};
+use crate::unit::Unit;
+use crate::{Error, Options, Result, When};
+
+/// Puts a new version in the place of a unit; gives what is loaded of the old one.
+pub(crate) fn replace(shared: &Arc<Shared>, unit: &Unit, image: Image) -> Result<Arc<Code>> {
+    let (draft, part) = prepare(shared, unit, image)?;
+    let started = materialize(shared, &[part]);
+    let mut state = shared.state();
+    if let Err(error) = started {
+        let failed = state.parts.remove(&part);
+        drop(state);
+        drop(failed);
+        return Err(error);
+    }
+    let code = Arc::clone(&draft.state.code);
+    let replaced = state.replace(unit.id, draft.state);
+    drop(state);
+    let replaced = replaced.ok_or_else(|| unit.removed())?;
+    replaced.code.leave_redirects_to(&code);
+    Ok(replaced.code)
+}
+
+/// The new version, with a part that is compiled. The library's names do not mean it yet.
+fn prepare(shared: &Arc<Shared>, unit: &Unit, image: Image) -> Result<(Draft, PartId)> {
+    let symbols = image.symbols()?;
+    let mut state = shared.wait_while_busy(shared.state(), unit)?;
+    let old = state.units.get(&unit.id).ok_or_else(|| unit.removed())?;
+    let (library, old_code) = (old.library, Arc::clone(&old.code));
+    let names = missing(old.exports.iter().map(|export| &*export.name), &symbols);
+    let users = state.users(&[unit.id]);
+    if !names.is_empty() && !users.is_empty() {
+        return Err(Error::Incomplete {
+            unit: image.name.to_string(),
+            names,
+            users,
+        });
+    }
+    let mut options = Options::new(When::Eager);
+    options.replaceable = !old_code.redirects().is_empty();
+    let mut draft = Draft::new(shared, &mut state, image.name.clone(), library, &options);
+    draft.id = unit.id;
+    draft.state.code.borrow_redirects(true);
+    let part = state.next_part();
+    let phase = Phase::Compiled(image.compiled);
+    let (draft, (part, entry)) =
+        draft.single(part, Source::Image, phase, symbols, Some(&old_code))?;
+    let failed = state.check_names(unit.id, &draft.state)?;
+    let removed: Vec<_> = failed.into_iter().filter_map(|id| state.take(id)).collect();
+    state.parts.insert(part, entry);
+    drop(state);
+    drop(removed);
+    Ok((draft, part))
+}
+
+/// Those of the names that are not among the symbols.
+fn missing<'a>(names: impl Iterator<Item = &'a [u8]>, symbols: &[Symbol]) -> Vec<String> {
+    let symbols: HashSet<&[u8]> = symbols.iter().map(|symbol| &*symbol.name).collect();
+    let missing = names.filter(|name| !symbols.contains(name));
+    let mut missing: Vec<_> = missing
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .collect();
+    missing.sort_unstable();
+    missing
+}
