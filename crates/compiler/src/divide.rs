@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use inkwell::{context::Context, module::Module};
+use inkwell::{context::Context, memory_buffer::MemoryBuffer, module::Module};
 
 use crate::{
     Compiler, DefinedSymbol, Error, Object,
@@ -38,7 +38,8 @@ pub struct Divided {
 struct Shared {
     name: String,
     options: BackendOptions,
-    division: Division,
+    /// Bitcode.
+    parts: Vec<Vec<u8>>,
     symbols: Vec<PartSymbol>,
     n_parts: u32,
     has_data: bool,
@@ -74,10 +75,13 @@ impl Divided {
         self.shared.has_data
     }
 
-    /// What decides the parts, as bytes for a key.
+    /// A part, as bitcode, in a form that is for [`Compiler::compile_part`] alone: what decides its object, with that compiler's options.
+    ///
+    /// # Panics
+    /// When there is no such part.
     #[must_use]
-    pub fn content(&self) -> (&[u8], &[u32]) {
-        (&self.shared.division.bitcode, &self.shared.division.parts)
+    pub fn part(&self, part: u32) -> &[u8] {
+        &self.shared.parts[part as usize]
     }
 }
 
@@ -85,7 +89,7 @@ impl fmt::Debug for Divided {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Divided")
             .field("name", &self.shared.name)
-            .field("n_parts", &self.shared.n_parts)
+            .field("n_parts", &self.n_parts())
             .finish_non_exhaustive()
     }
 }
@@ -95,7 +99,7 @@ impl Compiler {
     /// given the name of each function that has a body, and functions with one number are one part. What must be in one object (groups of sections,
     /// aliases, labels whose address is taken) is in one part. Modules with assembly of their own are not divided.
     ///
-    /// Costs reading and writing it; no code is made.
+    /// Costs reading and writing it, each part with the names that it refers to; no code is made.
     ///
     /// # Errors
     /// As [`compile_ir`](Self::compile_ir) has when it reads.
@@ -130,8 +134,10 @@ impl Compiler {
         let globals = llvm::globals(&module);
         let places = division.parts.iter().zip(&division.exported);
         let symbols = globals.iter().zip(places);
-        let symbols =
-            symbols.filter(|(global, _)| types::is_symbol(global) && is_definition(global));
+        let symbols = symbols.filter(|(global, _)| {
+            // What is hidden still is its part's alone.
+            types::is_symbol(global) && is_definition(global) && !global.has_hidden_visibility()
+        });
         let symbols = symbols.filter_map(|(global, (&part, &is_exported))| {
             Some(PartSymbol {
                 symbol: DefinedSymbol::of(global)?,
@@ -145,15 +151,16 @@ impl Compiler {
             .zip(&division.parts)
             .filter(|(_, part)| **part == 0);
         let has_data = in_data.any(|(global, _)| is_definition(global));
-        let n_parts = division.parts.iter().max().map_or(1, |last| last + 1);
+        drop(globals);
+        let parts = division.extract(module, ADDRESS_SUFFIX);
         backends.give_back(options.clone(), backend);
         Ok(Divided {
             shared: Arc::new(Shared {
                 name: name.to_owned(),
                 options,
-                division,
+                parts,
                 symbols,
-                n_parts,
+                n_parts: division.n_parts,
                 has_data,
             }),
         })
@@ -162,7 +169,7 @@ impl Compiler {
     /// Compiles a part, at this compiler's level: the other options are those of the compiler that divided the module. Calls between parts are
     /// not inlined, unless the callee must be.
     ///
-    /// Costs reading the names of all of the module, and compiling the part. Several threads may compile parts, in any order, one
+    /// Costs what compiling the part as a module of its own does. Several threads may compile parts, in any order, one
     /// part more than once.
     ///
     /// # Errors
@@ -187,7 +194,10 @@ impl Compiler {
     ) -> Result<Object, Error> {
         let context = Context::create();
         let diagnostics = Diagnostics::install(&context);
-        let mut module = shared.division.part(&context, part, ADDRESS_SUFFIX);
+        let ir = &shared.parts[part as usize];
+        let buffer = MemoryBuffer::create_from_memory_range_copy(ir, "ir");
+        let module = llvm::parse(&context, &buffer);
+        let mut module = module.expect("LLVM reads what it has written");
         let mut options = shared.options.clone();
         options.level = self.opt_level as u8;
         let mut backend = backends.take(&options).map_err(|message| Error::NoTarget {

@@ -19,9 +19,9 @@ use crate::{Error, Result};
 /// What a part is made of.
 #[derive(Clone)]
 pub(crate) enum Source {
-    /// LLVM IR, text or bitcode.
-    Ir(Arc<[u8]>),
-    /// A part of such a module.
+    /// Modules of IR, text or bitcode, that become one image.
+    Ir(Arc<[Module]>),
+    /// A part of a module.
     Divided {
         divided: Divided,
         part: u32,
@@ -51,6 +51,13 @@ pub(crate) enum Tier {
     First,
     /// At the session's level.
     Last,
+}
+
+/// A module of IR, and what errors call it.
+#[derive(Debug)]
+pub(crate) struct Module {
+    pub(crate) name: Arc<str>,
+    pub(crate) ir: Vec<u8>,
 }
 
 impl fmt::Debug for Source {
@@ -91,7 +98,7 @@ pub(crate) fn build_all(session: &Shared, jobs: &[Job]) -> Vec<Result<Compiled>>
                 let object = objects
                     .next()
                     .expect("there is one for each that is missing")?;
-                let image = link(session, &job.name, &[object])?;
+                let image = link(session, &job.name, &object)?;
                 if let Some(key) = key {
                     session.store.put(&key, &job.name, &image);
                 }
@@ -105,8 +112,8 @@ pub(crate) fn build_all(session: &Shared, jobs: &[Job]) -> Vec<Result<Compiled>>
 
 fn build(session: &Shared, job: &Job) -> Result<Compiled> {
     let make = || {
-        let object = compile_all(session, &[job]).remove(0)?;
-        link(session, &job.name, &[object])
+        let objects = compile_all(session, &[job]).remove(0)?;
+        link(session, &job.name, &objects)
     };
     let image = match session.key(job) {
         Some(key) => session.store.get_or_make(&key, &job.name, make)?.0,
@@ -115,13 +122,15 @@ fn build(session: &Shared, job: &Job) -> Result<Compiled> {
     compiled(&job.name, image.into())
 }
 
-/// The objects of all jobs.
-fn compile_all(session: &Shared, jobs: &[&Job]) -> Vec<Result<Object>> {
+/// The objects of each job.
+fn compile_all(session: &Shared, jobs: &[&Job]) -> Vec<Result<Vec<Object>>> {
     let mut inputs = Vec::with_capacity(jobs.len());
     let mut parts = Vec::new();
     for job in jobs {
         match &job.source {
-            Source::Ir(ir) => inputs.push((&*job.name, &**ir)),
+            Source::Ir(modules) => {
+                inputs.extend(modules.iter().map(|module| (&*module.name, &*module.ir)));
+            }
             Source::Divided {
                 divided,
                 part,
@@ -131,14 +140,23 @@ fn compile_all(session: &Shared, jobs: &[&Job]) -> Vec<Result<Object>> {
         }
     }
     let modules = match session.compiler(Tier::Last) {
-        Ok(compiler) => compiler.compile_all(&inputs),
+        // A large one keeps all cores busy.
+        Ok(compiler) => compiler.compile_parts(&inputs),
         Err(error) => return jobs.iter().map(|_| Err(error.clone())).collect(),
     };
     let mut modules = modules.into_iter();
     let mut parts = compile_parts(session, &parts).into_iter();
-    let next = |job: &&Job| match job.source {
-        Source::Divided { .. } => parts.next().expect("there is one for each"),
-        _ => Ok(modules.next().expect("there is one for each")?),
+    let next = |job: &&Job| match &job.source {
+        Source::Ir(of_job) => {
+            // All are taken, also those after one that has failed.
+            let objects: Vec<_> = modules.by_ref().take(of_job.len()).collect();
+            let mut all = Vec::with_capacity(objects.len());
+            for objects in objects {
+                all.extend(objects?);
+            }
+            Ok(all)
+        }
+        _ => Ok(vec![parts.next().expect("there is one for each")?]),
     };
     jobs.iter().map(next).collect()
 }
@@ -220,14 +238,11 @@ impl Shared {
             key = key.field("runtime archive", bytes);
         }
         key = match &job.source {
-            Source::Ir(ir) => key.field("ir", ir),
-            Source::Divided { divided, part, .. } => {
-                let (bitcode, parts) = divided.content();
-                for (nth, part) in parts.iter().enumerate() {
-                    key = key.number(&format!("part of {nth}"), (*part).into());
-                }
-                key.field("bitcode", bitcode).number("part", (*part).into())
-            }
+            Source::Ir(modules) => modules.iter().fold(key, |key, module| {
+                key.field("module", module.name.as_bytes())
+                    .field("ir", &module.ir)
+            }),
+            Source::Divided { divided, part, .. } => key.field("part", divided.part(*part)),
             Source::Image => return None,
         };
         Some(key.finish())

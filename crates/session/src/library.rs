@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use farcall_compiler::DefinedKind;
+use farcall_compiler::{DefinedKind, DefinedSymbol};
 use farcall_image::{self as image, SymbolKind};
 use farcall_loader::{Definition, FunctionPointer, Redirect, UnsafeFunctionPointer};
 
@@ -60,40 +60,46 @@ impl Library {
         if options.is_divided() {
             return crate::divided::add(self, name, ir, &options);
         }
-        if options.when == When::OnLookup {
-            return self.add_outlined(name, ir, &options);
-        }
-        let job = Job {
-            name: name.into(),
-            source: Source::Ir(ir.into()),
-        };
-        let compiled = build::build_all(&self.shared, &[job]).remove(0)?;
-        let image = Image {
-            name: name.into(),
-            compiled,
-        };
-        let mut units = self.add_images(vec![image], &options)?;
-        Ok(units.remove(0))
+        self.add_modules(&[(name, ir)], name.into(), &options)
     }
 
-    /// Adds modules of IR that may need each other, eagerly: all or none. They are compiled on all cores.
+    /// Adds modules of IR that belong together, as one unit: they are compiled on all cores and linked to one image, in their order,
+    /// as a program's objects are. So they may need each other, names that are hidden are theirs alone, what is inline in C++
+    /// exists once, and constructors run in their order.
+    ///
+    /// [`When::OnFirstCall`] and [tiers](Options::tier_up) are for single modules: here the first stands for [`When::OnLookup`], and
+    /// the second does nothing.
     ///
     /// # Errors
-    /// As [`Library::add`]: the first one.
-    pub fn add_all(&self, inputs: &[(&str, &[u8])]) -> Result<Vec<Unit>> {
-        let jobs = inputs.iter().map(|&(name, ir)| Job {
+    /// As [`Library::add`].
+    pub fn add_all(&self, inputs: &[(&str, &[u8])], options: impl Into<Options>) -> Result<Unit> {
+        let name = match inputs {
+            [] => "nothing".into(),
+            [(name, _)] => (*name).into(),
+            [(name, _), rest @ ..] => format!("{name} and {} more", rest.len()).into(),
+        };
+        self.add_modules(inputs, name, &options.into())
+    }
+
+    fn add_modules(
+        &self,
+        inputs: &[(&str, &[u8])],
+        name: Arc<str>,
+        options: &Options,
+    ) -> Result<Unit> {
+        if options.when != When::Eager {
+            return self.add_outlined(inputs, name, options);
+        }
+        let module = |&(name, ir): &(&str, &[u8])| build::Module {
             name: name.into(),
-            source: Source::Ir(ir.into()),
-        });
-        let jobs: Vec<_> = jobs.collect();
-        let images = build::build_all(&self.shared, &jobs).into_iter();
-        let images = images.zip(jobs).map(|(compiled, job)| {
-            Ok(Image {
-                name: job.name,
-                compiled: compiled?,
-            })
-        });
-        self.add_images(images.collect::<Result<_>>()?, &When::Eager.into())
+            ir: ir.to_vec(),
+        };
+        let job = Job {
+            name: Arc::clone(&name),
+            source: Source::Ir(inputs.iter().map(module).collect()),
+        };
+        let compiled = build::build_all(&self.shared, &[job]).remove(0)?;
+        self.add_built(Image { name, compiled }, options)
     }
 
     /// Adds an object (ET_REL). It is linked at once; [`When::OnLookup`] loads it when it is needed,
@@ -150,8 +156,7 @@ impl Library {
             name: name.into(),
             compiled: build::compiled(name, image.into())?,
         };
-        let mut units = self.add_images(vec![image], &options.into())?;
-        Ok(units.remove(0))
+        self.add_built(image, &options.into())
     }
 
     /// Says what a name of the library means. A definition of the same name is replaced; who is bound to it stays so.
@@ -250,76 +255,55 @@ impl Library {
         self.shared.state().not_found(self.id, name)
     }
 
-    fn add_outlined(&self, name: &str, ir: &[u8], options: &Options) -> Result<Unit> {
-        let outline = self.shared.compiler(Tier::Last)?.outline(name, ir)?;
+    fn add_outlined(
+        &self,
+        inputs: &[(&str, &[u8])],
+        name: Arc<str>,
+        options: &Options,
+    ) -> Result<Unit> {
+        let compiler = self.shared.compiler(Tier::Last)?;
+        let mut modules = Vec::with_capacity(inputs.len());
+        let mut symbols = Vec::new();
+        for &(name, ir) in inputs {
+            let outline = compiler.outline(name, ir)?;
+            symbols.extend(outline.definitions.into_iter().map(Symbol::from));
+            modules.push(build::Module {
+                name: name.into(),
+                ir: outline.bitcode,
+            });
+        }
         let mut state = self.shared.state();
-        let draft = Draft::new(&self.shared, &mut state, name.into(), self.id, options);
+        let draft = Draft::new(&self.shared, &mut state, name, self.id, options);
         let part = state.next_part();
-        let defined = outline.definitions.iter();
-        let exports = defined.map(|it| Symbol {
-            name: it.name.as_bytes().into(),
-            is_weak: it.is_weak,
-            function_type: (it.kind == DefinedKind::Function).then(|| Some(it.value_type.clone())),
-        });
-        let source = Source::Ir(outline.bitcode.into());
-        let (unit, part) = draft.single(part, source, Phase::Added, exports.collect(), None)?;
-        let id = unit.id;
+        let source = Source::Ir(modules.into());
+        let (unit, part) = draft.single(part, source, Phase::Added, symbols, None)?;
         let handle = unit.handle(&self.shared);
-        let removed = state.add(id, unit.state, vec![part])?;
+        let removed = state.add(unit.id, unit.state, vec![part])?;
         drop(state);
         drop(removed);
         Ok(handle)
     }
 
-    /// Adds images, and loads them together if they are to be loaded at once; all or none.
-    fn add_images(&self, images: Vec<Image>, options: &Options) -> Result<Vec<Unit>> {
-        let mut units = Vec::with_capacity(images.len());
-        let mut parts = Vec::with_capacity(images.len());
-        let mut removed = Vec::new();
-        let mut result = Ok(());
+    /// Adds an image, and loads it if it is to be loaded at once.
+    fn add_built(&self, image: Image, options: &Options) -> Result<Unit> {
+        let symbols = image.symbols()?;
         let mut state = self.shared.state();
-        for image in images {
-            let added = (|| {
-                let draft = Draft::new(
-                    &self.shared,
-                    &mut state,
-                    image.name.clone(),
-                    self.id,
-                    options,
-                );
-                let part = state.next_part();
-                let symbols = image.symbols()?;
-                let phase = Phase::Compiled(image.compiled);
-                let (unit, part) = draft.single(part, Source::Image, phase, symbols, None)?;
-                let handle = unit.handle(&self.shared);
-                let part_id = part.0;
-                removed.extend(state.add(unit.id, unit.state, vec![part])?);
-                Ok((handle, part_id))
-            })();
-            match added {
-                Ok((unit, part)) => {
-                    units.push(unit);
-                    parts.push(part);
-                }
-                Err(error) => {
-                    result = Err(error);
-                    break;
-                }
-            }
-        }
+        let draft = Draft::new(&self.shared, &mut state, image.name, self.id, options);
+        let id = state.next_part();
+        let phase = Phase::Compiled(image.compiled);
+        let (draft, part) = draft.single(id, Source::Image, phase, symbols, None)?;
+        let unit = draft.handle(&self.shared);
+        let removed = state.add(draft.id, draft.state, vec![part])?;
         drop(state);
         drop(removed);
-        if result.is_ok() && options.when == When::Eager {
-            result = materialize(&self.shared, &parts);
-        }
-        if let Err(error) = result {
-            let mut state = self.shared.state();
-            let taken: Vec<_> = units.iter().map(|unit| state.take(unit.id)).collect();
-            drop(state);
+        if options.when == When::Eager
+            && let Err(error) = materialize(&self.shared, &[id])
+        {
+            let taken = self.shared.state().take(unit.id);
             drop(taken);
             return Err(error);
         }
-        Ok(units)
+        Ok(unit)
     }
 }
 
@@ -344,6 +328,17 @@ pub(crate) struct Symbol {
     pub(crate) is_weak: bool,
     /// Of a function its type, if it is known.
     pub(crate) function_type: Option<Option<String>>,
+}
+
+impl From<DefinedSymbol> for Symbol {
+    fn from(symbol: DefinedSymbol) -> Self {
+        let is_function = symbol.kind == DefinedKind::Function;
+        Self {
+            name: symbol.name.into_bytes().into(),
+            is_weak: symbol.is_weak,
+            function_type: is_function.then_some(Some(symbol.value_type)),
+        }
+    }
 }
 
 impl Image {

@@ -180,8 +180,8 @@ impl Session {
     ///
     /// # Errors
     /// As there.
-    pub fn add_all(&self, inputs: &[(&str, &[u8])]) -> Result<Vec<Unit>> {
-        self.main.add_all(inputs)
+    pub fn add_all(&self, inputs: &[(&str, &[u8])], options: impl Into<Options>) -> Result<Unit> {
+        self.main.add_all(inputs, options)
     }
 
     /// As [`Library::add_object`], in `main`.

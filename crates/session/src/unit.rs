@@ -125,9 +125,13 @@ impl Unit {
     /// As [`Library::add`](crate::Library::add); [`Error::Incomplete`] when the new version lacks a function that another
     /// unit calls, [`Error::Load`] when a function has another type. Nothing changes then.
     pub fn replace(&self, name: &str, ir: &[u8]) -> Result<Replaced> {
+        let module = build::Module {
+            name: name.into(),
+            ir: ir.to_vec(),
+        };
         let job = Job {
             name: name.into(),
-            source: Source::Ir(ir.into()),
+            source: Source::Ir([module].into()),
         };
         let compiled = build::build_all(&self.shared, &[job]).remove(0)?;
         let image = Image {

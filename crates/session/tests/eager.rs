@@ -50,26 +50,39 @@ fn units_that_need_each_other_are_added_together() {
     let odd = b"declare i32 @even(i32)\ndefine i32 @odd(i32 %n) {\n%z = icmp eq i32 %n, 0\nbr i1 %z, label %y, label %r\ny:\nret i32 0\nr:\n%m = sub i32 %n, 1\n%v = call i32 @even(i32 %m)\nret i32 %v\n}";
     let error = session.add("even.ll", even, When::Eager).unwrap_err();
     assert!(error.to_string().contains("missing symbol: odd"), "{error}");
-    let units = session
-        .add_all(&[("even.ll", even), ("odd.ll", odd)])
+    let unit = session
+        .add_all(&[("even.ll", even), ("odd.ll", odd)], When::Eager)
         .unwrap();
+    assert_eq!(unit.name(), "even.ll and 1 more");
     let even = session
         .lookup::<unsafe extern "C" fn(i32) -> i32>("even")
         .unwrap();
     // SAFETY: it wants nothing of its caller.
     assert_eq!(unsafe { (even(10), even(7)) }, (1, 0));
     drop(even);
-    let error = units[0].remove().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "even.ll: in use by odd.ll: remove those first, or all at once"
-    );
-    Unit::remove_all(&[&units[0], &units[1]]).unwrap();
+    unit.remove().unwrap();
     assert!(matches!(
         session.main().address("even"),
         Err(Error::NotFound { .. })
     ));
-    assert!(matches!(units[0].remove(), Err(Error::Removed { .. })));
+    assert!(matches!(unit.remove(), Err(Error::Removed { .. })));
+    // Or each on its own, when it is needed.
+    let even = [caller("even", "odd", 1), constant("two", 2)].concat();
+    let even = session.add("even.ll", &even, When::OnLookup).unwrap();
+    let odd = session
+        .add("odd.ll", &caller("odd", "two", 10), When::OnLookup)
+        .unwrap();
+    assert_eq!(run(&session, "even"), 13);
+    let error = even.remove().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "even.ll: in use by odd.ll: remove those first, or all at once"
+    );
+    Unit::remove_all(&[&even, &odd]).unwrap();
+    assert!(matches!(
+        session.main().address("odd"),
+        Err(Error::NotFound { .. })
+    ));
 }
 
 #[test]
@@ -103,7 +116,7 @@ fn one_that_fails_leaves_nothing_and_its_names_can_be_added_again() {
         ("bad.ll", caller("bad", "nowhere", 1)),
     ];
     let all: Vec<_> = all.iter().map(|(name, ir)| (*name, &**ir)).collect();
-    session.add_all(&all).unwrap_err();
+    session.add_all(&all, When::Eager).unwrap_err();
     let error = session.main().address("g").unwrap_err();
     assert_eq!(
         error.to_string(),

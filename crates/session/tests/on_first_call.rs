@@ -158,10 +158,8 @@ fn addresses_of_functions_are_the_same_everywhere() {
             .lookup::<unsafe extern "C" fn() -> *mut u8>("of_itself")
             .unwrap();
         // SAFETY: as above.
-        assert_eq!(
-            unsafe { itself() },
-            session.main().address("of_itself").unwrap().cast()
-        );
+        let itself = unsafe { itself() };
+        assert_eq!(itself, session.main().address("of_itself").unwrap().cast());
         assert_eq!(run(&session, "through_table"), 1);
     }
 }

@@ -157,12 +157,13 @@ fn threads_that_want_the_same_get_it_once() {
                         .lookup::<unsafe extern "C" fn(i32) -> i32>(&name)
                         .unwrap();
                     // SAFETY: it wants nothing of its caller.
-                    assert_eq!(unsafe { f(3) } as usize, (unit + 3) % N);
+                    let value = unsafe { f(3) };
+                    assert_eq!(usize::try_from(value).unwrap(), (unit + 3) % N);
                 }
             });
         }
     });
-    assert_eq!(STARTS.load(Ordering::Relaxed) as usize, N);
+    assert_eq!(usize::try_from(STARTS.load(Ordering::Relaxed)).unwrap(), N);
 }
 
 #[test]
@@ -172,7 +173,7 @@ fn constructors_of_two_threads_may_look_each_others_units_up() {
     static BARRIER: OnceLock<Barrier> = OnceLock::new();
     extern "C" fn meet(other: i32) -> i32 {
         BARRIER.get().unwrap().wait();
-        let name = ["left", "right"][other as usize];
+        let name = if other == 0 { "left" } else { "right" };
         let session = SESSION.get().unwrap();
         session.main().address(name).map_or(-1, |_| 1)
     }
@@ -212,12 +213,12 @@ fn units_come_and_go_while_others_look_up() {
         for thread in 0..4 {
             let session = &session;
             scope.spawn(move || {
-                for round in 0..40 {
+                let ways = [When::Eager, When::OnLookup, When::OnFirstCall];
+                for (round, when) in (0..40).zip(ways.into_iter().cycle()) {
                     let name = format!("f{thread}");
-                    let when = [When::Eager, When::OnLookup, When::OnFirstCall][round % 3];
-                    let unit = session.add(&name, &caller(&name, "base", round as i32), when);
+                    let unit = session.add(&name, &caller(&name, "base", round), when);
                     let unit = unit.unwrap();
-                    assert_eq!(run(session, &name), 1 + round as i32);
+                    assert_eq!(run(session, &name), 1 + round);
                     unit.remove().unwrap();
                 }
             });

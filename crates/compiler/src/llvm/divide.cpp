@@ -3,13 +3,15 @@
 #include "parts.h"
 
 #include <llvm-c/Core.h>
-#include <llvm-c/Error.h>
 #include <llvm/ADT/DenseMap.h>
-#include <llvm/Bitcode/BitcodeReader.h>
+#include <llvm/ADT/SmallString.h>
+#include <llvm/Bitcode/BitcodeWriter.h>
 #include <llvm/IR/Constants.h>
+#include <llvm/IR/DebugInfoMetadata.h>
 #include <llvm/IR/InstrTypes.h>
 #include <llvm/IR/Module.h>
-#include <llvm/Support/MemoryBuffer.h>
+#include <llvm/Transforms/Utils/Cloning.h>
+#include <llvm/Transforms/Utils/ValueMapper.h>
 
 using namespace llvm;
 using namespace farcall;
@@ -107,79 +109,209 @@ extern "C" void farcall_divide(LLVMModuleRef raw, const uint32_t *groups, uint32
   }
 }
 
-// Reads one part of a module that was divided, from the bitcode of all of it, which must outlive the call. In it `f` is the name
-// of a function's code, and `f` with the suffix of its address, which is declared. Null when LLVM cannot read it.
-extern "C" LLVMModuleRef farcall_read_division(LLVMContextRef context, const char *bitcode, size_t length, const uint32_t *parts,
-                                               uint32_t number, const char *suffix) {
-  MemoryBufferRef buffer(StringRef(bitcode, length), "ir");
-  auto failed = [](Error error) -> LLVMModuleRef {
-    LLVMConsumeError(wrap(std::move(error)));
-    return nullptr;
-  };
-  Expected<std::unique_ptr<Module>> read = getLazyBitcodeModule(buffer, *unwrap(context));
-  if (!read)
-    return failed(read.takeError());
-  std::unique_ptr<Module> module = std::move(*read);
-  SmallVector<GlobalValue *, 0> elsewhere;
-  SmallVector<Function *, 0> inlined;
-  SmallVector<Function *, 0> own;
-  for (GlobalValue &global : module->global_values()) {
-    bool is_here = *parts++ == number;
-    auto *function = dyn_cast<Function>(&global);
-    if (is_here && function && has_body(*function))
-      own.push_back(function);
-    if (is_here || global.isDeclaration() || global.hasAvailableExternallyLinkage())
-      continue;
-    if (function && function->hasFnAttribute(Attribute::AlwaysInline))
+namespace {
+
+using Emit = void (*)(void *, uint32_t, const char *, size_t);
+
+// Moves a part's definitions into a module of its own, where all else is declared.
+class Extraction final : public ValueMaterializer {
+public:
+  explicit Extraction(Module &from) : from(from), to(std::make_unique<Module>("", from.getContext())) {
+    to->setTargetTriple(from.getTargetTriple());
+    to->setDataLayout(from.getDataLayout());
+    to->setSourceFileName(from.getSourceFileName());
+    if (NamedMDNode *flags = from.getModuleFlagsMetadata())
+      for (MDNode *flag : flags->operands())
+        to->getOrInsertModuleFlagsMetadata()->addOperand(flag);
+  }
+
+  // The module with these definitions. They are declarations where they were.
+  Module &move(ArrayRef<GlobalValue *> globals) {
+    for (GlobalValue *global : globals)
+      map[global] = shell(*global);
+    for (GlobalValue *global : globals)
+      fill(*global, *cast<GlobalValue>(map[global]));
+    // What has to be inlined comes along, and what that has to.
+    while (!inlined.empty()) {
+      Function *function = inlined.pop_back_val();
+      copy_body(*function, *cast<Function>(map[function]));
+    }
+    return *to;
+  }
+
+  // What a global of the module is in the part, when something refers to it.
+  Value *materialize(Value *value) override {
+    auto *global = dyn_cast<GlobalValue>(value);
+    if (!global || global->getParent() != &from)
+      return nullptr;
+    auto *function = dyn_cast<Function>(global);
+    bool comes_along = function && has_body(*function) && !function->empty() && function->hasFnAttribute(Attribute::AlwaysInline);
+    GlobalValue *declared = declaration(*global);
+    if (comes_along) {
+      declared->setLinkage(GlobalValue::AvailableExternallyLinkage);
       inlined.push_back(function);
-    else
-      elsewhere.push_back(&global);
+    }
+    return declared;
   }
-  auto leave = [](GlobalValue &global) {
-    if (auto *object = dyn_cast<GlobalObject>(&global))
-      object->clearMetadata();
-    undefine(global);
-  };
-  // From the back: aliases of a function while it is still one.
-  for (GlobalValue *global : reverse(elsewhere))
-    leave(*global);
-  for (Function *function : own)
-    if (Error error = function->materialize())
-      return failed(std::move(error));
-  // What has to be inlined comes along, and what that has to.
-  for (bool is_new = true; is_new;) {
-    is_new = false;
-    for (Function *&function : inlined)
-      if (function && !function->use_empty()) {
-        if (Error error = function->materialize())
-          return failed(std::move(error));
-        function->setComdat(nullptr);
-        function->setLinkage(GlobalValue::AvailableExternallyLinkage);
-        function = nullptr;
-        is_new = true;
+
+private:
+  Module &from;
+  std::unique_ptr<Module> to;
+  ValueToValueMapTy map;
+  SmallVector<Function *, 0> inlined;
+
+  GlobalValue *declaration(const GlobalValue &global) {
+    GlobalValue *declared;
+    auto linkage = global.hasExternalWeakLinkage() ? GlobalValue::ExternalWeakLinkage : GlobalValue::ExternalLinkage;
+    if (auto *type = dyn_cast<FunctionType>(global.getValueType())) {
+      auto *function = Function::Create(type, linkage, global.getAddressSpace(), global.getName(), to.get());
+      if (auto *source = dyn_cast<Function>(&global)) {
+        function->copyAttributesFrom(source);
+        function->setPersonalityFn(nullptr);
+        function->setPrefixData(nullptr);
+        function->setPrologueData(nullptr);
+        function->clearGC();
       }
+      declared = function;
+    } else {
+      auto *variable = new GlobalVariable(*to, global.getValueType(), false, linkage, nullptr, global.getName(), nullptr,
+                                          global.getThreadLocalMode(), global.getAddressSpace());
+      if (auto *source = dyn_cast<GlobalVariable>(&global))
+        variable->copyAttributesFrom(source), variable->setConstant(source->isConstant());
+      declared = variable;
+    }
+    declared->setVisibility(global.getVisibility());
+    declared->setDSOLocal(global.isDSOLocal());
+    return declared;
   }
-  for (Function *function : inlined)
-    if (function)
-      leave(*function);
-  if (number != DATA) {
-    module->setModuleInlineAsm("");
-    for (const char *list : {"llvm.used", "llvm.compiler.used", "llvm.global_ctors", "llvm.global_dtors"})
-      if (GlobalVariable *variable = module->getNamedGlobal(list); variable && variable->isDeclaration())
-        variable->eraseFromParent();
+
+  GlobalValue *shell(const GlobalValue &global) {
+    if (auto *alias = dyn_cast<GlobalAlias>(&global)) {
+      auto *made = GlobalAlias::create(alias->getValueType(), alias->getAddressSpace(), alias->getLinkage(), alias->getName(), to.get());
+      made->copyAttributesFrom(alias);
+      return made;
+    }
+    GlobalValue *made = declaration(global);
+    made->setLinkage(global.getLinkage());
+    if (auto *object = dyn_cast<GlobalObject>(&global); object && object->hasComdat()) {
+      Comdat *comdat = to->getOrInsertComdat(object->getComdat()->getName());
+      comdat->setSelectionKind(object->getComdat()->getSelectionKind());
+      cast<GlobalObject>(made)->setComdat(comdat);
+    }
+    return made;
   }
-  if (Error error = module->materializeAll())
-    return failed(std::move(error));
-  for (Function *function : own) {
-    if (function->hasLocalLinkage() || none_of(function->uses(), takes_address))
-      continue;
+
+  Constant *mapped(Constant *constant) { return MapValue(constant, map, FLAGS, nullptr, this); }
+
+  void fill(GlobalValue &old, GlobalValue &made) {
+    if (auto *function = dyn_cast<Function>(&old)) {
+      auto &fresh = cast<Function>(made);
+      if (function->hasFnAttribute(Attribute::AlwaysInline))
+        return copy_body(*function, fresh);
+      fresh.copyAttributesFrom(function);
+      fresh.copyMetadata(function, 0);
+      fresh.stealArgumentListFrom(*function);
+      fresh.splice(fresh.end(), function);
+      RemapFunction(fresh, map, FLAGS, nullptr, this);
+      if (DISubprogram *subprogram = fresh.getSubprogram())
+        to->getOrInsertNamedMetadata("llvm.dbg.cu")->addOperand(subprogram->getUnit());
+    } else if (auto *variable = dyn_cast<GlobalVariable>(&old)) {
+      auto &fresh = cast<GlobalVariable>(made);
+      fresh.copyMetadata(variable, 0);
+      fresh.setInitializer(mapped(variable->getInitializer()));
+      fresh.setExternallyInitialized(variable->isExternallyInitialized());
+    } else {
+      cast<GlobalAlias>(made).setAliasee(mapped(cast<GlobalAlias>(old).getAliasee()));
+    }
+  }
+
+  // For what more than one part has.
+  void copy_body(Function &old, Function &made) {
+    for (auto [argument, fresh] : zip(old.args(), made.args())) {
+      fresh.setName(argument.getName());
+      map[&argument] = &fresh;
+    }
+    auto linkage = made.getLinkage();
+    SmallVector<ReturnInst *, 4> returns;
+    CloneFunctionInto(&made, &old, map, CloneFunctionChangeType::DifferentModule, returns, "", nullptr, nullptr, this);
+    made.setLinkage(linkage);
+    if (made.hasAvailableExternallyLinkage())
+      made.setComdat(nullptr);
+  }
+
+  static constexpr RemapFlags FLAGS = RF_ReuseAndMutateDistinctMDs;
+};
+
+// Has functions of a part have the address that others know.
+void publish_addresses(Module &part, const char *suffix) {
+  SmallVector<Function *, 0> functions;
+  for (Function &function : part)
+    if (has_body(function) && !function.hasLocalLinkage() && any_of(function.uses(), takes_address))
+      functions.push_back(&function);
+  for (Function *function : functions) {
     Function *address = Function::Create(function->getFunctionType(), GlobalValue::ExternalLinkage, function->getAddressSpace(),
-                                         function->getName() + suffix, module.get());
+                                         function->getName() + suffix, &part);
     address->setCallingConv(function->getCallingConv());
     address->setAttributes(function->getAttributes());
     address->removeFnAttr(Attribute::AlwaysInline);
     address->removeFnAttr(Attribute::OptimizeNone);
     function->replaceUsesWithIf(address, [](Use &use) { return takes_address(use); });
   }
-  return wrap(module.release());
+}
+
+void write(const Module &part, uint32_t number, void *sink, Emit emit) {
+  SmallString<0> bytes;
+  BitcodeWriter writer(bytes);
+  writer.writeModule(part);
+  writer.writeStrtab();
+  emit(sink, number, bytes.data(), bytes.size());
+}
+
+} // namespace
+
+// Writes each part of a module that was divided, by the numbers that that has written, as bitcode; `emit` is given its number and
+// bytes. In a part `f` is the name of a function's code, and `f` with the suffix of its address, which is declared. What is left
+// of the module is part 0.
+extern "C" void farcall_extract(LLVMModuleRef raw, const uint32_t *parts, uint32_t n_parts, const char *suffix, void *sink, Emit emit) {
+  Module &module = *unwrap(raw);
+  std::vector<SmallVector<GlobalValue *, 1>> own(n_parts);
+  for (GlobalValue &global : module.global_values())
+    if (uint32_t part = *parts++; has_body(global))
+      own[part].push_back(&global);
+  // What is of the whole module is written once, with its variables.
+  SmallVector<std::pair<DICompileUnit *, std::array<Metadata *, 4>>, 1> units;
+  for (DICompileUnit *unit : module.debug_compile_units()) {
+    units.push_back({unit, {unit->getRawEnumTypes(), unit->getRawRetainedTypes(), unit->getRawGlobalVariables(), unit->getRawImportedEntities()}});
+    unit->replaceEnumTypes(nullptr);
+    unit->replaceRetainedTypes(nullptr);
+    unit->replaceGlobalVariables(nullptr);
+    unit->replaceImportedEntities(nullptr);
+  }
+  for (uint32_t part = 1; part < n_parts; ++part) {
+    Extraction extraction(module);
+    Module &extracted = extraction.move(own[part]);
+    publish_addresses(extracted, suffix);
+    write(extracted, part, sink, emit);
+  }
+  for (auto &[unit, lists] : units) {
+    unit->replaceEnumTypes(cast_or_null<MDTuple>(lists[0]));
+    unit->replaceRetainedTypes(cast_or_null<MDTuple>(lists[1]));
+    unit->replaceGlobalVariables(cast_or_null<MDTuple>(lists[2]));
+    unit->replaceImportedEntities(cast_or_null<MDTuple>(lists[3]));
+  }
+  // Aliases while their functions are still there.
+  for (uint32_t part = n_parts; part-- > 1;)
+    for (GlobalValue *global : reverse(own[part])) {
+      if (auto *function = dyn_cast<Function>(global);
+          function && function->hasFnAttribute(Attribute::AlwaysInline) && !function->use_empty()) {
+        function->setComdat(nullptr);
+        function->setLinkage(GlobalValue::AvailableExternallyLinkage);
+        continue;
+      }
+      if (auto *object = dyn_cast<GlobalObject>(global))
+        object->clearMetadata();
+      undefine(*global);
+    }
+  publish_addresses(module, suffix);
+  write(module, DATA, sink, emit);
 }

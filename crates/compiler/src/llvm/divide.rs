@@ -1,13 +1,13 @@
 //! A module in parts that become images of their own, in `divide.cpp`.
 
-use inkwell::{
-    context::{AsContextRef, Context},
-    module::Module,
-};
-use llvm_sys::prelude::{LLVMContextRef, LLVMModuleRef};
-use std::ffi::{CString, c_char};
+use std::ffi::{CString, c_char, c_void};
 
-use super::globals;
+use inkwell::module::Module;
+use llvm_sys::prelude::LLVMModuleRef;
+
+use super::{bytes, globals};
+
+type Emit = unsafe extern "C" fn(*mut c_void, u32, *const c_char, usize);
 
 unsafe extern "C" {
     fn farcall_divide(
@@ -16,24 +16,25 @@ unsafe extern "C" {
         parts: *mut u32,
         exported: *mut bool,
     );
-    fn farcall_read_division(
-        context: LLVMContextRef,
-        bitcode: *const c_char,
-        length: usize,
+    fn farcall_extract(
+        module: LLVMModuleRef,
         parts: *const u32,
-        number: u32,
+        n_parts: u32,
         suffix: *const c_char,
-    ) -> LLVMModuleRef;
+        sink: *mut c_void,
+        emit: Emit,
+    );
 }
 
-/// A module of which each part is read alone.
+/// Which part each global of a module is in.
 #[derive(Debug)]
 pub(crate) struct Division {
-    pub(crate) bitcode: Vec<u8>,
-    /// The part that each global is in, in the module's order.
+    /// In the module's order.
     pub(crate) parts: Vec<u32>,
     /// Whether others than the module's own parts see it.
     pub(crate) exported: Vec<bool>,
+    /// At least one.
+    pub(crate) n_parts: u32,
 }
 
 impl Division {
@@ -54,29 +55,42 @@ impl Division {
                 exported.as_mut_ptr(),
             );
         }
+        let n_parts = parts.iter().max().map_or(1, |last| last + 1);
         Self {
-            bitcode: module.write_bitcode_to_memory().as_slice().to_vec(),
             parts,
             exported,
+            n_parts,
         }
     }
 
-    /// Reads a part, by its number. `suffix` makes of a function's name that of its address.
-    pub(crate) fn part<'c>(&self, context: &'c Context, number: u32, suffix: &str) -> Module<'c> {
+    /// The parts of the module that was divided, as bitcode. `suffix` makes of a function's name that of its address.
+    pub(crate) fn extract(&self, module: Module<'_>, suffix: &str) -> Vec<Vec<u8>> {
         let suffix = CString::new(suffix).expect("a suffix has no zero byte");
-        // SAFETY: the context is live, and the bitcode is that of a module with as many globals. The module that is read is fresh,
-        // has all its functions, and so does not need the bitcode any more.
+        let mut extracted: Vec<Vec<u8>> = (0..self.n_parts).map(|_| Vec::new()).collect();
+        let sink = (&raw mut extracted).cast::<c_void>();
+        assert_eq!(self.parts.len(), globals(&module).len());
+        // SAFETY: the module is this function's, and has as many globals as there are numbers, which are below that of the parts. The
+        // sink is what `keep` takes it for, and is used by nothing else meanwhile.
         unsafe {
-            let module = farcall_read_division(
-                context.as_ctx_ref(),
-                self.bitcode.as_ptr().cast(),
-                self.bitcode.len(),
+            farcall_extract(
+                module.as_mut_ptr(),
                 self.parts.as_ptr(),
-                number,
+                self.n_parts,
                 suffix.as_ptr(),
+                sink,
+                keep,
             );
-            assert!(!module.is_null(), "LLVM reads what it has written");
-            Module::new(module)
         }
+        extracted
     }
+}
+
+/// Keeps the bitcode of a part.
+///
+/// # Safety
+/// `sink` is a vector that has an entry for the part, and nobody else uses; `start` and `length` are readable bytes.
+unsafe extern "C" fn keep(sink: *mut c_void, part: u32, start: *const c_char, length: usize) {
+    // SAFETY: the caller's contract.
+    let (parts, bitcode) = unsafe { (&mut *sink.cast::<Vec<Vec<u8>>>(), bytes(start, length)) };
+    parts[part as usize] = bitcode.to_vec();
 }
