@@ -8,6 +8,7 @@ pub use farcall_linker::Linker;
 pub use farcall_loader::{
     Definition, LazyScope, Loader, Module, Redirect, Symbol, TrustedImage, host_fn,
 };
+pub use farcall_session::{Library, Session, Unit, When};
 
 /// From LLVM IR to objects: the only part that needs LLVM.
 pub mod compiler {
@@ -24,6 +25,10 @@ pub mod image {
 /// From an image to running code in this process.
 pub mod loader {
     pub use farcall_loader::*;
+}
+/// IR in, addresses out, in this process: eagerly, on lookup or on first call.
+pub mod session {
+    pub use farcall_session::*;
 }
 /// Running code in other processes: executors and their controllers.
 pub mod executor {

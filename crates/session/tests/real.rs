@@ -171,13 +171,11 @@ fn cxx_throws_through_parts() {
         "#include {library:?}\n#define Registered Other\n#define registered other\n#include {main:?}\n"
     );
     std::fs::write(&source, text).unwrap();
-    for flag in ["-g0", "-g"] {
+    for (flag, level) in [("-g0", Level::O1), ("-g", Level::O0)] {
         let program = Program::new("inventory-whole")
             .flag("-std=c++17")
-            .flag(flag)
-            .source(&source);
-        for level in [Level::O0, Level::O1] {
-            compare(&program, &program.bitcode(level).unwrap(), "", ALL);
-        }
+            .flag(flag);
+        let program = program.source(&source);
+        compare(&program, &program.bitcode(level).unwrap(), "", ALL);
     }
 }
