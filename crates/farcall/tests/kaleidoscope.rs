@@ -1,0 +1,156 @@
+//! The example `kaleidoscope`: each of its programs says what it prints, here and in an executor.
+//!
+//! In a program `#> TEXT` is a line of its output and `#! TEXT` a part of a line of its errors, in their order.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.ancestors().nth(2).unwrap();
+    profile.join(name)
+}
+
+fn programs() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kaleidoscope");
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    assert!(files.len() >= 6);
+    files
+}
+
+/// The lines of a program that begin so, without that.
+fn expected(text: &str, mark: &str) -> Vec<String> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix(mark));
+    lines
+        .map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned())
+        .collect()
+}
+
+/// What a program prints, and its errors.
+fn run(file: &Path, arguments: &[&str]) -> (Vec<String>, Vec<String>) {
+    let output = Command::new(program("examples/kaleidoscope"))
+        .args(arguments)
+        .stdin(fs::File::open(file).unwrap())
+        .output()
+        .unwrap();
+    let lines = |bytes: &[u8]| -> Vec<String> {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        text.lines().map(str::to_owned).collect()
+    };
+    let errors = lines(&output.stderr);
+    let errors: Vec<_> = errors
+        .into_iter()
+        .filter(|line| line.starts_with("error: "))
+        .collect();
+    assert_eq!(
+        output.status.success(),
+        errors.is_empty(),
+        "{}",
+        file.display()
+    );
+    (lines(&output.stdout), errors)
+}
+
+fn check_errors(file: &Path, text: &str, errors: &[String]) {
+    let expected = expected(text, "#!");
+    assert_eq!(
+        errors.len(),
+        expected.len(),
+        "{}: {errors:#?}",
+        file.display()
+    );
+    for (error, expected) in errors.iter().zip(expected) {
+        assert!(
+            error.contains(&expected),
+            "{}: {error:?} has no {expected:?}",
+            file.display()
+        );
+    }
+}
+
+#[test]
+fn programs_run_here() {
+    for file in programs() {
+        let text = fs::read_to_string(&file).unwrap();
+        for level in ["0", "2"] {
+            let (output, errors) = run(&file, &["--level", level]);
+            assert_eq!(output, expected(&text, "#>"), "{}", file.display());
+            check_errors(&file, &text, &errors);
+        }
+    }
+}
+
+struct Executor {
+    child: Child,
+    address: String,
+    output: PathBuf,
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An executor in a folder, whose output goes to a file there.
+fn executor(folder: &Path) -> Executor {
+    let address = format!("unix:{}", folder.join("socket").display());
+    let output = folder.join("output");
+    let mut child = Command::new("sh")
+        .arg("-c")
+        .arg("exec \"$0\" --listen \"$1\" > \"$2\"")
+        .arg(program("farcall-executor"))
+        .arg(&address)
+        .arg(&output)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while !fs::read_to_string(&output).is_ok_and(|text| text.contains("listening")) {
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "the executor has ended"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    Executor {
+        child,
+        address,
+        output,
+    }
+}
+
+#[test]
+fn programs_run_in_an_executor() {
+    if !program("farcall-executor").exists() {
+        // `cargo test` of this crate alone builds no other's programs.
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "farcall-executor"])
+            .args((!cfg!(debug_assertions)).then_some("--release"))
+            .status();
+        assert!(status.unwrap().success());
+    }
+    for file in programs() {
+        let text = fs::read_to_string(&file).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let executor = executor(folder.path());
+        let (output, errors) = run(&file, &["--on", &executor.address]);
+        check_errors(&file, &text, &errors);
+        // Results come back; what the program prints is printed there.
+        let (results, printed): (Vec<_>, Vec<_>) = expected(&text, "#>")
+            .into_iter()
+            .partition(|line| line.starts_with("= "));
+        assert_eq!(output, results, "{}", file.display());
+        let there = BufReader::new(fs::File::open(&executor.output).unwrap()).lines();
+        let there: Vec<_> = there.skip(1).map(Result::unwrap).collect();
+        assert_eq!(there, printed, "{}", file.display());
+    }
+}
