@@ -12,7 +12,7 @@ use crate::{
     compiler::generate,
     functions,
     input::Input,
-    llvm::{self, BackendOptions, Diagnostics, Division, GlobalKind},
+    llvm::{self, BackendOptions, Diagnostics, Division, Global, GlobalKind},
     outline::is_definition,
     pic, types,
 };
@@ -22,12 +22,14 @@ pub const ADDRESS_SUFFIX: &str = ".address";
 
 /// A module of IR in parts, of which each becomes an image of its own: see [`Compiler::divide`].
 ///
-/// Part 0 has the variables, the constructors, and what must be with them; each other part has functions. What parts share has a
-/// name that all of them see: what was local to the module has `.local` after its name, and is exported by its part.
+/// Part 0 has the variables, the constructors, and what must be with them; each other part has functions, and constants only if labels
+/// of its functions are in them. So a part with another number may be compiled more than once, and the code that was called before
+/// may give way to better one. What parts share has a name that all of them see: what was local to the module has `.local` after its
+/// name, and is exported by its part.
 ///
 /// In the part of a function `f` the symbol `f` is its code, and whatever calls it there calls that. Its address, where it is stored,
 /// compared or passed, is that of the symbol `f.address` ([`ADDRESS_SUFFIX`]), which nobody defines: whoever loads the parts gives it an address that
-/// stays, whatever code there is. Other parts import `f`.
+/// stays, whatever code there is. Other parts import `f`. The same goes for aliases of functions.
 ///
 /// Cheap to clone. Threads may share it.
 #[derive(Clone)]
@@ -36,10 +38,11 @@ pub struct Divided {
 }
 
 struct Shared {
-    name: String,
     options: BackendOptions,
     /// Bitcode.
     parts: Vec<Vec<u8>>,
+    /// What errors call each.
+    names: Vec<String>,
     symbols: Vec<PartSymbol>,
     n_parts: u32,
     has_data: bool,
@@ -63,13 +66,22 @@ impl Divided {
         self.shared.n_parts
     }
 
+    /// What errors and the object call a part: the module's name, and that of its function or the first one of them, `m.ll: f and 2 more`.
+    ///
+    /// # Panics
+    /// When there is no such part.
+    #[must_use]
+    pub fn part_name(&self, part: u32) -> &str {
+        &self.shared.names[part as usize]
+    }
+
     /// What the parts define for each other and for others.
     #[must_use]
     pub fn symbols(&self) -> &[PartSymbol] {
         &self.shared.symbols
     }
 
-    /// Whether part 0 has anything: a variable, a constructor.
+    /// Whether part 0 has anything: a variable, a constructor, assembly.
     #[must_use]
     pub fn has_data(&self) -> bool {
         self.shared.has_data
@@ -88,7 +100,7 @@ impl Divided {
 impl fmt::Debug for Divided {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Divided")
-            .field("name", &self.shared.name)
+            .field("name", &self.part_name(0))
             .field("n_parts", &self.n_parts())
             .finish_non_exhaustive()
     }
@@ -96,8 +108,12 @@ impl fmt::Debug for Divided {
 
 impl Compiler {
     /// Reads and checks IR, text or bitcode, and divides it: variables into part 0, functions into others, as `group` says: it is
-    /// given the name of each function that has a body, and functions with one number are one part. What must be in one object (groups of sections,
-    /// aliases, labels whose address is taken) is in one part. Modules with assembly of their own are not divided.
+    /// given the name of each function that has a body, and functions with one number are one part. What must be in one object is in one part:
+    /// aliases, labels whose address is taken, distances between symbols, symbols that assembly refers to directly. If a variable is
+    /// among that, or a constructor, or a section whose beginning or end is asked for, it is part 0.
+    ///
+    /// Modules with assembly of their own are part 0 altogether, and so are those with assembly inside functions that retain local symbols for it
+    /// (`llvm.used`, `llvm.compiler.used`). Groups of sections are forgotten: their symbols are weak, each by itself.
     ///
     /// Costs reading and writing it, each part with the names that it refers to; no code is made.
     ///
@@ -145,20 +161,27 @@ impl Compiler {
                 is_exported,
             })
         });
-        let symbols: Vec<_> = symbols.collect();
+        let assembly = DefinedSymbol::of_assembly(&module).map(|symbol| PartSymbol {
+            symbol,
+            part: 0,
+            is_exported: true,
+        });
+        let symbols: Vec<_> = symbols.chain(assembly).collect();
         let mut in_data = globals
             .iter()
             .zip(&division.parts)
             .filter(|(_, part)| **part == 0);
-        let has_data = in_data.any(|(global, _)| is_definition(global));
+        let has_data =
+            in_data.any(|(global, _)| is_definition(global)) || llvm::has_assembly(&module);
+        let names = part_names(name, division.n_parts, &globals, &division.parts);
         drop(globals);
         let parts = division.extract(module, ADDRESS_SUFFIX);
         backends.give_back(options.clone(), backend);
         Ok(Divided {
             shared: Arc::new(Shared {
-                name: name.to_owned(),
                 options,
                 parts,
+                names,
                 symbols,
                 n_parts: division.n_parts,
                 has_data,
@@ -173,21 +196,21 @@ impl Compiler {
     /// part more than once.
     ///
     /// # Errors
-    /// As [`compile_ir`](Self::compile_ir).
+    /// As [`compile_ir`](Self::compile_ir), with the [part's name](Divided::part_name).
     ///
     /// # Panics
     /// When there is no such part.
     pub fn compile_part(&self, divided: &Divided, part: u32) -> Result<Object, Error> {
-        assert!(part < divided.n_parts(), "no such part");
         let shared = Arc::clone(&divided.shared);
-        let name = shared.name.clone();
-        self.on_worker(&name, &[], move |compiler, _, _, backends| {
-            compiler.compile_part_here(&shared, part, backends)
+        let name = divided.part_name(part);
+        self.on_worker(name, &[], move |compiler, name, _, backends| {
+            compiler.compile_part_here(name, &shared, part, backends)
         })
     }
 
     fn compile_part_here(
         &self,
+        name: &str,
         shared: &Shared,
         part: u32,
         backends: &mut Backends,
@@ -208,13 +231,13 @@ impl Compiler {
         backend.optimize(&mut module);
         if let [message, ..] = diagnostics.take_errors().as_slice() {
             return Err(Error::Optimize {
-                input: shared.name.clone(),
+                input: name.to_owned(),
                 message: message.clone(),
             });
         }
         pic::unbind_declarations(&mut module);
         let target = types::target(&module, self.machine, &self.cpu, &backend);
-        let object = generate(&shared.name, module, &target, &diagnostics, &mut backend)?;
+        let object = generate(name, module, &target, &diagnostics, &mut backend)?;
         if backend.is_usable() {
             backends.give_back(options, backend);
         }
@@ -237,6 +260,32 @@ fn groups(module: &Module<'_>, group: &dyn Fn(&str) -> u64) -> Vec<u32> {
             let name = String::from_utf8_lossy(function.name());
             let next = u32::try_from(numbers.len()).map_or(u32::MAX, |n| n.saturating_add(1));
             *numbers.entry(group(&name)).or_insert(next)
+        })
+        .collect()
+}
+
+/// What errors call each part: the module's name, and that of the part's first function.
+fn part_names(module: &str, n_parts: u32, globals: &[Global<'_>], parts: &[u32]) -> Vec<String> {
+    let mut functions = vec![(None, 0_usize); n_parts as usize];
+    let placed = globals.iter().zip(parts);
+    for (global, &part) in
+        placed.filter(|(global, _)| global.kind == GlobalKind::Function && is_definition(global))
+    {
+        let (first, n_functions) = &mut functions[part as usize];
+        first.get_or_insert_with(|| types::symbol(global).unwrap_or_default());
+        *n_functions += 1;
+    }
+    let names = functions.into_iter().enumerate();
+    names
+        .map(|(part, (first, n_functions))| match first {
+            Some(first) if part != 0 => {
+                let more = match n_functions {
+                    1 => String::new(),
+                    _ => format!(" and {} more", n_functions - 1),
+                };
+                format!("{module}: {}{more}", String::from_utf8_lossy(first))
+            }
+            _ => module.to_owned(),
         })
         .collect()
 }

@@ -15,6 +15,7 @@ mod absolute;
 mod backend;
 mod divide;
 mod global;
+mod outline;
 mod redeclare;
 mod split;
 
@@ -42,6 +43,7 @@ pub(crate) use absolute::absolute_address;
 pub(crate) use backend::{Backend, BackendOptions, CodeModel};
 pub(crate) use divide::Division;
 pub(crate) use global::{Global, GlobalKind, Place, Shape, Type, globals};
+pub(crate) use outline::{assembly_symbols, has_assembly};
 pub(crate) use redeclare::redeclare;
 pub(crate) use split::Split;
 

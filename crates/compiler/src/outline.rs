@@ -1,6 +1,6 @@
 //! What a module of IR defines, before there is code of it.
 
-use inkwell::context::Context;
+use inkwell::{context::Context, module::Module};
 use llvm_sys::LLVMLinkage as Linkage;
 
 use crate::{
@@ -29,7 +29,7 @@ pub struct DefinedSymbol {
     pub kind: DefinedKind,
     /// Whether others may define it too: `weak`, `linkonce`, `common`.
     pub is_weak: bool,
-    /// Its type as the object says it ([`TYPES_SECTION`](crate::TYPES_SECTION)).
+    /// Its type as the object says it ([`TYPES_SECTION`](crate::TYPES_SECTION)). Empty for what assembly defines.
     pub value_type: String,
 }
 
@@ -42,6 +42,8 @@ pub enum DefinedKind {
     IndirectFunction,
     /// A variable, also one of each thread.
     Variable,
+    /// A function or a variable of the module's assembly, which does not say.
+    Assembly,
 }
 
 impl Compiler {
@@ -66,12 +68,13 @@ impl Compiler {
         let context = Context::create();
         let _diagnostics = Diagnostics::install(&context);
         let input = self.read(&context, name, ir, backends)?;
-        let definitions = llvm::globals(&input.module)
+        let mut definitions: Vec<_> = llvm::globals(&input.module)
             .iter()
             .filter(|global| types::is_symbol(global) && is_definition(global))
             .filter(|global| !global.has_hidden_visibility())
             .filter_map(DefinedSymbol::of)
             .collect();
+        definitions.extend(DefinedSymbol::of_assembly(&input.module));
         let bitcode = input.module.write_bitcode_to_memory().as_slice().to_vec();
         backends.give_back(input.options, input.backend);
         Ok(Outline {
@@ -87,6 +90,17 @@ pub(crate) fn is_definition(global: &Global<'_>) -> bool {
 }
 
 impl DefinedSymbol {
+    /// What the module's own assembly defines. What is wrong with that is said when it is compiled.
+    pub(crate) fn of_assembly(module: &Module<'_>) -> impl Iterator<Item = Self> {
+        let symbols = llvm::assembly_symbols(module).into_iter();
+        symbols.map(|(name, is_weak)| Self {
+            name,
+            kind: DefinedKind::Assembly,
+            is_weak,
+            value_type: String::new(),
+        })
+    }
+
     /// `None` when its name is none for a symbol.
     pub(crate) fn of(global: &Global<'_>) -> Option<Self> {
         let name = types::symbol(global)?;

@@ -55,7 +55,8 @@ pub(crate) fn add(library: &Library, name: &str, ir: &[u8], options: &Options) -
             });
         }
     }
-    let tier = match options.tier_up {
+    // Variables have to exist once, so that what is with them is compiled once.
+    let tier = |part| match options.tier_up && part != 0 {
         true => Tier::First,
         false => Tier::Last,
     };
@@ -68,7 +69,7 @@ pub(crate) fn add(library: &Library, name: &str, ir: &[u8], options: &Options) -
             source: Source::Divided {
                 divided: divided.clone(),
                 part,
-                tier,
+                tier: tier(part),
             },
             phase: Phase::Added,
             after: (part != 0 && divided.has_data()).then(|| ids[0]),

@@ -5,11 +5,15 @@
 #include <llvm-c/Core.h>
 #include <llvm/ADT/DenseMap.h>
 #include <llvm/ADT/SmallString.h>
+#include <llvm/ADT/StringSet.h>
 #include <llvm/Bitcode/BitcodeWriter.h>
 #include <llvm/IR/Constants.h>
 #include <llvm/IR/DebugInfoMetadata.h>
-#include <llvm/IR/InstrTypes.h>
+#include <llvm/IR/InlineAsm.h>
+#include <llvm/IR/InstIterator.h>
+#include <llvm/IR/Instructions.h>
 #include <llvm/IR/Module.h>
+#include <llvm/IR/Operator.h>
 #include <llvm/Transforms/Utils/Cloning.h>
 #include <llvm/Transforms/Utils/ValueMapper.h>
 
@@ -21,35 +25,131 @@ namespace {
 // Where variables are, constructors, and what must be with them.
 constexpr uint32_t DATA = 0;
 
-// Assembly may define and use what no one can see, and a group of sections may be known by the name of a local symbol.
-bool is_divisible(const Module &module) {
-  auto names_group = [](const GlobalValue &global) {
-    return global.hasLocalLinkage() && global.hasComdat() && global.getComdat()->getName() == global.getName();
-  };
-  return none_of(module.global_values(), names_group) && module.getModuleInlineAsm().empty();
-}
-
 bool is_intrinsic(const GlobalValue &global) { return global.getName().starts_with("llvm."); }
 
 bool has_body(const GlobalValue &global) { return !global.isDeclaration() && !global.hasAvailableExternallyLinkage(); }
 
-// Whether LLVM itself reads it, as it does lists of constructors.
-bool is_of_llvm(const User &user) {
+// Whether it is called, and is no indirect function, which nobody knows before it is loaded.
+bool is_code(const GlobalValue &global) { return isa<FunctionType>(global.getValueType()) && !isa<GlobalIFunc>(global); }
+
+// Whether the parts that call it have its body too.
+bool is_copied(const GlobalValue &global) {
+  auto *function = dyn_cast<Function>(&global);
+  return function && (function->hasFnAttribute(Attribute::AlwaysInline) || function->hasAvailableExternallyLinkage());
+}
+
+// Visits the symbols that assembly inside functions has as operands that are neither registers nor memory: code refers to them
+// directly, as it can where they are defined.
+void for_each_operand_symbol(const CallBase &call, function_ref<void(const Use &, GlobalValue &)> visit) {
+  auto *assembly = dyn_cast<InlineAsm>(call.getCalledOperand());
+  if (!assembly)
+    return;
+  auto is_symbol = [](StringRef code) { return is_contained({"i", "s", "S", "Ws", "X"}, code); };
+  auto argument = call.arg_begin();
+  for (const InlineAsm::ConstraintInfo &constraint : assembly->ParseConstraints()) {
+    if (!constraint.hasArg())
+      continue;
+    if (auto *global = dyn_cast<GlobalValue>(argument->get()->stripInBoundsConstantOffsets()))
+      if (all_of(constraint.Codes, is_symbol))
+        visit(*argument, *global);
+    ++argument;
+  }
+}
+
+// Visits the distances from or to a symbol that constants have.
+void for_each_distance(Value &value, function_ref<void(Value &)> visit) {
+  for (User *user : value.users())
+    if (auto *expression = dyn_cast<ConstantExpr>(user)) {
+      if (expression->getOpcode() == Instruction::Sub)
+        visit(*expression);
+      else
+        for_each_distance(*expression, visit);
+    }
+}
+
+// Assembly may define and use what no one can see: that of the module, and that inside functions what is retained for it.
+bool is_divisible(const Module &module) {
+  SmallVector<GlobalValue *, 8> used;
+  for (bool by_compiler : {false, true})
+    collectUsedGlobalVariables(module, used, by_compiler);
+  auto has_assembly = [](const Function &function) {
+    return any_of(instructions(function), [](const Instruction &instruction) {
+      auto *call = dyn_cast<CallBase>(&instruction);
+      return call && call->isInlineAsm();
+    });
+  };
+  bool is_named = any_of(used, [](const GlobalValue *global) { return global->hasLocalLinkage(); });
+  return module.getModuleInlineAsm().empty() && !(is_named && any_of(module, has_assembly));
+}
+
+// Whether nothing is done with a variable but to read it.
+bool is_only_read(const Value &value) {
+  return all_of(value.users(), [](const User *user) { return isa<LoadInst>(user) || (isa<GEPOperator>(user) && is_only_read(*user)); });
+}
+
+// Whether it has to exist once, as code need not, of which there can be a better version.
+bool is_state(const GlobalValue &global) {
+  auto *variable = dyn_cast<GlobalVariable>(&global);
+  return variable && has_body(global) &&
+         (is_intrinsic(global) || !(variable->isConstant() || (variable->hasLocalLinkage() && is_only_read(*variable))));
+}
+
+// Whether LLVM itself reads it, as it does lists of constructors, or it says how far away something is.
+bool needs_definition(const User &user) {
   if (const auto *global = dyn_cast<GlobalValue>(&user))
     return is_intrinsic(*global);
-  return isa<Constant>(user) && any_of(user.users(), [](const User *next) { return is_of_llvm(*next); });
+  if (const auto *expression = dyn_cast<ConstantExpr>(&user); expression && expression->getOpcode() == Instruction::Sub)
+    return true;
+  return isa<Constant>(user) && any_of(user.users(), [](const User *next) { return needs_definition(*next); });
 }
 
 // Whether a use of a function in its own part takes its address for others to see.
 bool takes_address(const Use &use) {
   const User *user = use.getUser();
-  if (const auto *call = dyn_cast<CallBase>(user))
-    return !call->isCallee(&use);
+  if (const auto *call = dyn_cast<CallBase>(user)) {
+    bool is_operand_symbol = false;
+    for_each_operand_symbol(*call, [&](const Use &operand, GlobalValue &) { is_operand_symbol |= &operand == &use; });
+    return !call->isCallee(&use) && !is_operand_symbol;
+  }
   // What an alias, an indirect function or a function (its personality) is made of has to be a definition.
   if (isa<BlockAddress>(user) || isa<DSOLocalEquivalent>(user) || isa<NoCFIValue>(user) || isa<GlobalAlias>(user) || isa<GlobalIFunc>(user) ||
       isa<Function>(user))
     return false;
-  return !is_of_llvm(*user);
+  return !needs_definition(*user);
+}
+
+// Takes away what only has a meaning among objects that are linked together: groups of sections, what is dropped with
+// something else, and edges of the call graph, which name all functions.
+void forget_linking(Module &module) {
+  for (GlobalObject &object : module.global_objects()) {
+    object.setComdat(nullptr);
+    object.eraseMetadata(LLVMContext::MD_associated);
+  }
+  if (NamedMDNode *flags = module.getNamedMetadata("llvm.module.flags")) {
+    SmallVector<MDNode *, 8> kept;
+    for (MDNode *flag : flags->operands())
+      if (auto *key = dyn_cast<MDString>(flag->getOperand(1)); !key || key->getString() != "CG Profile")
+        kept.push_back(flag);
+    flags->clearOperands();
+    for (MDNode *flag : kept)
+      flags->addOperand(flag);
+  }
+}
+
+// Puts functions where they have to be and not where they are asked to be: a linker says of a section where it begins and ends in its
+// own image, and what is in the section has to be there.
+void place_sections(Module &module, function_ref<void(GlobalValue &)> place_in_data) {
+  StringSet<> sections;
+  for (GlobalValue &global : module.global_values()) {
+    StringRef name = global.getName();
+    if (global.isDeclaration() && (name.consume_front("__start_") || name.consume_front("__stop_"))) {
+      sections.insert(name);
+      for_each_user(global, place_in_data);
+    }
+  }
+  for (Function &function : module)
+    if (function.hasSection() && sections.contains(function.getSection()))
+      place_in_data(function);
 }
 
 } // namespace
@@ -60,51 +160,58 @@ bool takes_address(const Use &use) {
 // parts, and nothing is dropped because nobody uses it.
 extern "C" void farcall_divide(LLVMModuleRef raw, const uint32_t *groups, uint32_t *parts, bool *exported) {
   Module &module = *unwrap(raw);
-  if (NamedMDNode *flags = module.getNamedMetadata("llvm.module.flags")) {
-    // Edges of the call graph name all functions.
-    SmallVector<MDNode *, 8> kept;
-    for (MDNode *flag : flags->operands())
-      if (auto *key = dyn_cast<MDString>(flag->getOperand(1)); !key || key->getString() != "CG Profile")
-        kept.push_back(flag);
-    flags->clearOperands();
-    for (MDNode *flag : kept)
-      flags->addOperand(flag);
-  }
+  bool is_divided = is_divisible(module);
+  if (is_divided)
+    forget_linking(module);
   EquivalenceClasses<GlobalValue *> classes = inseparable(module);
+  for (Function &function : module) {
+    // A distance is known where both ends are defined.
+    for_each_distance(function, [&](Value &distance) {
+      for_each_user(distance, [&](GlobalValue &user) {
+        if (isa<GlobalVariable>(user))
+          classes.unionSets(&function, &user);
+      });
+    });
+    for (Instruction &instruction : instructions(function))
+      if (auto *call = dyn_cast<CallBase>(&instruction))
+        for_each_operand_symbol(*call, [&](const Use &, GlobalValue &symbol) {
+          if (has_body(symbol))
+            classes.unionSets(&function, &symbol);
+        });
+  }
   DenseMap<GlobalValue *, uint32_t> placed;
-  DenseMap<const GlobalValue *, uint32_t> group_of;
-  for (Function &function : module)
-    group_of[&function] = *groups++;
   auto leader = [&](GlobalValue &global) { return classes.getLeaderValue(&global); };
-  auto is_data = [](const GlobalValue &global) { return isa<GlobalIFunc>(global) || (is_intrinsic(global) && isa<GlobalVariable>(global)); };
+  auto place_in_data = [&](GlobalValue &global) { placed[leader(global)] = DATA; };
   for (GlobalValue &global : module.global_values())
-    if (is_data(global))
-      placed[leader(global)] = DATA;
-  if (is_divisible(module))
-    for (Function &function : module)
-      if (has_body(function))
-        placed.try_emplace(leader(function), group_of.lookup(&function));
+    if (isa<GlobalIFunc>(global) || is_state(global))
+      place_in_data(global);
+  place_sections(module, place_in_data);
+  for (Function &function : module) {
+    uint32_t group = *groups++;
+    if (is_divided && has_body(function))
+      placed.try_emplace(leader(function), group);
+  }
   auto part = [&](GlobalValue &global) { return placed.lookup(leader(global)); };
 
   for (GlobalValue &global : module.global_values()) {
     *parts++ = part(global);
-    bool is_visible = !global.hasLocalLinkage() && !global.hasHiddenVisibility();
+    bool is_visible = !global.hasLocalLinkage() && !global.hasHiddenVisibility() && global.hasName();
     *exported++ = is_visible;
     if (!has_body(global) || is_intrinsic(global))
       continue;
     if (global.hasLinkOnceLinkage())
       global.setLinkage(global.hasLinkOnceODRLinkage() ? GlobalValue::WeakODRLinkage : GlobalValue::WeakAnyLinkage);
-    if (is_visible)
-      continue;
-    bool is_shared = false;
-    for_each_user(global, [&](GlobalValue &user) { is_shared |= part(user) != part(global); });
+    bool is_shared = is_visible || (is_divided && is_code(global) && any_of(global.uses(), takes_address));
+    if (!is_shared && is_divided)
+      for_each_user(global, [&](GlobalValue &user) { is_shared |= part(user) != part(global) || is_copied(user); });
     if (!is_shared)
       continue;
-    if (global.hasLocalLinkage()) {
+    if (!is_visible && !global.hasHiddenVisibility()) {
       // Not by its own name: LLVM knows what functions of some names do.
       global.setName(global.getName() + ".local");
       global.setLinkage(GlobalValue::ExternalLinkage);
     }
+    // A protected one would be taken for one of its users' images.
     global.setVisibility(GlobalValue::DefaultVisibility);
   }
 }
@@ -131,9 +238,9 @@ public:
       map[global] = shell(*global);
     for (GlobalValue *global : globals)
       fill(*global, *cast<GlobalValue>(map[global]));
-    // What has to be inlined comes along, and what that has to.
-    while (!inlined.empty()) {
-      Function *function = inlined.pop_back_val();
+    // What has to be inlined, or may be, comes along, and what that needs.
+    while (!copied.empty()) {
+      Function *function = copied.pop_back_val();
       copy_body(*function, *cast<Function>(map[function]));
     }
     return *to;
@@ -144,12 +251,13 @@ public:
     auto *global = dyn_cast<GlobalValue>(value);
     if (!global || global->getParent() != &from)
       return nullptr;
-    auto *function = dyn_cast<Function>(global);
-    bool comes_along = function && has_body(*function) && !function->empty() && function->hasFnAttribute(Attribute::AlwaysInline);
     GlobalValue *declared = declaration(*global);
-    if (comes_along) {
+    // Another image's variable has a place that is known neither when this one is linked nor when it is loaded.
+    if (declared->isThreadLocal() && !global->isDeclaration())
+      declared->setThreadLocalMode(GlobalValue::GeneralDynamicTLSModel);
+    if (!global->isDeclaration() && is_copied(*global)) {
       declared->setLinkage(GlobalValue::AvailableExternallyLinkage);
-      inlined.push_back(function);
+      copied.push_back(cast<Function>(global));
     }
     return declared;
   }
@@ -158,7 +266,7 @@ private:
   Module &from;
   std::unique_ptr<Module> to;
   ValueToValueMapTy map;
-  SmallVector<Function *, 0> inlined;
+  SmallVector<Function *, 0> copied;
 
   GlobalValue *declaration(const GlobalValue &global) {
     GlobalValue *declared;
@@ -176,8 +284,10 @@ private:
     } else {
       auto *variable = new GlobalVariable(*to, global.getValueType(), false, linkage, nullptr, global.getName(), nullptr,
                                           global.getThreadLocalMode(), global.getAddressSpace());
-      if (auto *source = dyn_cast<GlobalVariable>(&global))
-        variable->copyAttributesFrom(source), variable->setConstant(source->isConstant());
+      if (auto *source = dyn_cast<GlobalVariable>(&global)) {
+        variable->copyAttributesFrom(source);
+        variable->setConstant(source->isConstant());
+      }
       declared = variable;
     }
     declared->setVisibility(global.getVisibility());
@@ -193,11 +303,6 @@ private:
     }
     GlobalValue *made = declaration(global);
     made->setLinkage(global.getLinkage());
-    if (auto *object = dyn_cast<GlobalObject>(&global); object && object->hasComdat()) {
-      Comdat *comdat = to->getOrInsertComdat(object->getComdat()->getName());
-      comdat->setSelectionKind(object->getComdat()->getSelectionKind());
-      cast<GlobalObject>(made)->setComdat(comdat);
-    }
     return made;
   }
 
@@ -206,7 +311,7 @@ private:
   void fill(GlobalValue &old, GlobalValue &made) {
     if (auto *function = dyn_cast<Function>(&old)) {
       auto &fresh = cast<Function>(made);
-      if (function->hasFnAttribute(Attribute::AlwaysInline))
+      if (is_copied(*function))
         return copy_body(*function, fresh);
       fresh.copyAttributesFrom(function);
       fresh.copyMetadata(function, 0);
@@ -235,8 +340,6 @@ private:
     SmallVector<ReturnInst *, 4> returns;
     CloneFunctionInto(&made, &old, map, CloneFunctionChangeType::DifferentModule, returns, "", nullptr, nullptr, this);
     made.setLinkage(linkage);
-    if (made.hasAvailableExternallyLinkage())
-      made.setComdat(nullptr);
   }
 
   static constexpr RemapFlags FLAGS = RF_ReuseAndMutateDistinctMDs;
@@ -244,18 +347,20 @@ private:
 
 // Has functions of a part have the address that others know.
 void publish_addresses(Module &part, const char *suffix) {
-  SmallVector<Function *, 0> functions;
-  for (Function &function : part)
-    if (has_body(function) && !function.hasLocalLinkage() && any_of(function.uses(), takes_address))
-      functions.push_back(&function);
-  for (Function *function : functions) {
-    Function *address = Function::Create(function->getFunctionType(), GlobalValue::ExternalLinkage, function->getAddressSpace(),
-                                         function->getName() + suffix, &part);
-    address->setCallingConv(function->getCallingConv());
-    address->setAttributes(function->getAttributes());
-    address->removeFnAttr(Attribute::AlwaysInline);
-    address->removeFnAttr(Attribute::OptimizeNone);
-    function->replaceUsesWithIf(address, [](Use &use) { return takes_address(use); });
+  SmallVector<GlobalValue *, 0> functions;
+  for (GlobalValue &global : part.global_values())
+    if (has_body(global) && is_code(global) && !global.hasLocalLinkage() && !global.hasHiddenVisibility() && any_of(global.uses(), takes_address))
+      functions.push_back(&global);
+  for (GlobalValue *global : functions) {
+    auto *address = Function::Create(cast<FunctionType>(global->getValueType()), GlobalValue::ExternalLinkage, global->getAddressSpace(),
+                                     global->getName() + suffix, &part);
+    if (auto *function = dyn_cast_or_null<Function>(global->getAliaseeObject())) {
+      address->setCallingConv(function->getCallingConv());
+      address->setAttributes(function->getAttributes());
+      address->removeFnAttr(Attribute::AlwaysInline);
+      address->removeFnAttr(Attribute::OptimizeNone);
+    }
+    global->replaceUsesWithIf(address, [](Use &use) { return takes_address(use); });
   }
 }
 
@@ -302,16 +407,20 @@ extern "C" void farcall_extract(LLVMModuleRef raw, const uint32_t *parts, uint32
   // Aliases while their functions are still there.
   for (uint32_t part = n_parts; part-- > 1;)
     for (GlobalValue *global : reverse(own[part])) {
-      if (auto *function = dyn_cast<Function>(global);
-          function && function->hasFnAttribute(Attribute::AlwaysInline) && !function->use_empty()) {
-        function->setComdat(nullptr);
-        function->setLinkage(GlobalValue::AvailableExternallyLinkage);
+      if (is_copied(*global)) {
+        global->setLinkage(GlobalValue::AvailableExternallyLinkage);
         continue;
       }
       if (auto *object = dyn_cast<GlobalObject>(global))
         object->clearMetadata();
+      if (global->isThreadLocal())
+        global->setThreadLocalMode(GlobalValue::GeneralDynamicTLSModel);
       undefine(*global);
     }
+  // Most of a large module is of no concern to its variables.
+  for (GlobalObject &object : make_early_inc_range(module.global_objects()))
+    if (object.isDeclaration() && object.use_empty())
+      object.eraseFromParent();
   publish_addresses(module, suffix);
   write(module, DATA, sink, emit);
 }
