@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use farcall_arch::CpuFeatures;
+use farcall_arch::{CpuFeatures, Machine};
 use serde::Serialize;
 
 use crate::image::{Binding, SymbolKind};
@@ -131,12 +131,14 @@ impl Image<'_> {
                 referrer: manifest.referrer(index).map(ToString::to_string),
             })
             .collect();
+        let mut requires = required(self.machine(), manifest.required());
+        requires.extend(manifest.unnumbered_names().map(str::to_owned));
         Description {
             machine: self.machine().to_string(),
             digest: self.digest().to_string(),
             producer: manifest.producer.to_owned(),
             cpus: manifest.cpu_names().map(str::to_owned).collect(),
-            requires: required(self),
+            requires,
             lacks: None,
             file_size: self.bytes().len(),
             memory_size: self.span(),
@@ -152,18 +154,22 @@ impl Image<'_> {
     }
 }
 
-/// The highest level that is required whole, what is required beyond it, and what has no name or no number here.
-fn required(image: &Image<'_>) -> Vec<String> {
-    let (machine, required) = (image.machine(), image.manifest().required());
-    let level = machine.cpu_level(required);
-    let beyond = required.without(level.map_or(CpuFeatures::NONE, |level| level.features));
+/// The highest level that these features have whole, and what they have beyond it.
+pub(crate) fn required(machine: Machine, features: CpuFeatures) -> Vec<String> {
+    let level = machine.cpu_level(features);
+    let beyond = features.without(level.map_or(CpuFeatures::NONE, |level| level.features));
     let mut names: Vec<String> = level.iter().map(|level| level.name.to_owned()).collect();
-    names.extend(beyond.numbers().map(|number| {
-        let name = machine.cpu_feature_name(number);
-        name.map_or_else(|| format!("feature {number}"), str::to_owned)
-    }));
-    names.extend(image.manifest().unnumbered_names().map(str::to_owned));
+    names.extend(feature_names(machine, beyond));
     names
+}
+
+/// The names of features, or where they have none here their numbers.
+pub(crate) fn feature_names(machine: Machine, features: CpuFeatures) -> Vec<String> {
+    let name = |number| match machine.cpu_feature_name(number) {
+        Some(name) => name.to_owned(),
+        None => format!("feature {number}"),
+    };
+    features.numbers().map(name).collect()
 }
 
 fn text(name: &[u8]) -> String {

@@ -82,6 +82,65 @@ pub enum Error {
         /// The feature.
         what: &'static str,
     },
+    /// A bundle where an image is needed.
+    #[error("a bundle of images, not an image: choose the variant for the CPU first")]
+    IsBundle,
+    /// Bytes that are no bundle.
+    #[error(
+        "not a bundle of images: farcall build makes one for several CPUs, farcall bundle of images"
+    )]
+    NotBundle,
+    /// A bundle of another version.
+    #[error(
+        "bundle version {found}, but this farcall reads version {known}: build the bundle again"
+    )]
+    BundleVersion {
+        /// The bundle's version.
+        found: u32,
+        /// The version that is read here.
+        known: u32,
+    },
+    /// A bundle's table does not have the digest that it carries.
+    #[error("the table of the bundle was changed: its digest is {found}, but it says {expected}")]
+    BundleDigest {
+        /// The digest that it carries.
+        expected: crate::Digest,
+        /// The digest of its bytes.
+        found: crate::Digest,
+    },
+    /// A variant of a bundle is not an image, or not the one that the table says.
+    #[error("variant {index}: {source}")]
+    Variant {
+        /// Its index in the table.
+        index: usize,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
+    /// Two images for one bundle, of which no CPU would take the second.
+    #[error(
+        "images {first} and {second} are both for {cpus}: a bundle has one variant for each kind of CPU"
+    )]
+    SameCpus {
+        /// The position of one, from 0.
+        first: usize,
+        /// That of the other.
+        second: usize,
+        /// What they are for.
+        cpus: String,
+    },
+    /// A CPU that can run no variant of a bundle.
+    #[error(
+        "no variant for the CPU, which is {level}: {}; build one for it too: --variant {machine}:{level}",
+        .variants.join("; ")
+    )]
+    NoVariant {
+        /// The CPU's machine.
+        machine: Machine,
+        /// The highest level that it has, as compilers name it.
+        level: &'static str,
+        /// Each variant, and what the CPU lacks for it.
+        variants: Vec<String>,
+    },
     /// The bytes do not have the digest that they carry.
     #[error("the bytes were changed: their digest is {found}, but the image says {expected}")]
     DigestMismatch {

@@ -2,11 +2,13 @@
 //!
 //! An image is an ELF shared object (`ET_DYN`) of a strict form, with a manifest in a note.
 //! [`Image::parse`] checks everything about the bytes once; what comes after relies on it.
+//! A [`Bundle`] is several images in one file, each for other CPUs.
 //!
 //! Nothing here does I/O, and nothing here runs an image.
 
 #![forbid(unsafe_code)]
 
+mod bundle;
 mod describe;
 mod digest;
 mod dynamic;
@@ -20,6 +22,7 @@ mod parse;
 mod signature;
 mod unwind;
 
+pub use bundle::{Bundle, BundleTable, Variant};
 pub use describe::{Description, ExportDescription, ImportDescription, SegmentDescription};
 pub use digest::{DIGEST_SIZE, Digest, ParseDigestError};
 pub use error::{Error, Result};
@@ -33,4 +36,4 @@ pub use packing::{ARENA_STRIDE, PackedSegment};
 pub use signature::{Parameter, ParseTypeError, Signature, ValueType};
 pub use unwind::{CieForm, cie_form, function_distance_size, shortest_fde};
 
-pub use farcall_arch::{Machine, Range as ValueRange};
+pub use farcall_arch::{CpuFeatures, Machine, Range as ValueRange};

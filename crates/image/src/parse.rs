@@ -22,7 +22,7 @@ use crate::dynamic::{self, DynamicTable};
 use crate::exports::{ExportTables, Exports};
 use crate::image::{Image, Segment, TlsTemplate};
 use crate::manifest::{NOTE_OWNER, NOTE_TYPE_MANIFEST};
-use crate::{DIGEST_SIZE, Digest, Error, Manifest, Result, packing, unwind};
+use crate::{Bundle, DIGEST_SIZE, Digest, Error, Manifest, Result, packing, unwind};
 
 /// Images are smaller than the reach of 32-bit displacements on either side.
 const MAX_SPAN: u64 = 1 << 40;
@@ -132,6 +132,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Image<'_>> {
 
 fn file_header(bytes: &[u8]) -> Result<(Machine, &[ProgramHeader64<LE>])> {
     let not = |what| Err(Error::NotSharedObject { what });
+    if Bundle::is_bundle(bytes) {
+        return Err(Error::IsBundle);
+    }
     if !bytes.starts_with(&elf::ELFMAG) {
         return Err(Error::NotElf);
     }
