@@ -115,6 +115,29 @@ impl Variant {
         self.e_machine == machine.e_machine() && features.contains(self.requires)
     }
 
+    /// The image in the bytes of [`Variant::range`]. Costs what [`Image::parse`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Image::parse`], and when the image is not what the row says.
+    pub fn image<'data>(&self, bytes: &'data [u8]) -> Result<Image<'data>> {
+        let image = Image::parse(bytes)?;
+        let found = Self::of(&image);
+        let reason = if found.e_machine != self.e_machine {
+            "it is for another machine than the table says"
+        } else if found.requires != self.requires {
+            "it requires something else of a CPU than the table says"
+        } else if found.digest != self.digest {
+            "it has another digest than the table says"
+        } else {
+            return Ok(image);
+        };
+        Err(Error::Corrupt {
+            what: "image",
+            reason,
+        })
+    }
+
     /// What rows are ordered by.
     fn key(&self) -> impl Ord + use<> {
         let requires = self.requires;
@@ -131,6 +154,23 @@ impl Variant {
             true => machine.to_string(),
             false => format!("{machine} with {}", names.join(", ")),
         }
+    }
+
+    /// The row of an image whose place is not known yet: its range has its size.
+    fn of(image: &Image<'_>) -> Self {
+        Self {
+            e_machine: image.machine().e_machine(),
+            requires: image.manifest().required(),
+            digest: image.digest(),
+            range: 0..image.bytes().len() as u64,
+        }
+    }
+
+    /// Its range, of bytes that the table was compared with.
+    fn in_memory(&self) -> Range<usize> {
+        let [start, end] = [self.range.start, self.range.end].map(usize::try_from);
+        let within = "the table was compared with the size of the bytes";
+        start.expect(within)..end.expect(within)
     }
 
     fn to_bytes(&self) -> Vec<u8> {
@@ -367,12 +407,8 @@ impl<'data> Bundle<'data> {
     }
 
     fn parse_image(&self, index: usize, variant: &Variant) -> Result<Image<'data>> {
-        let parse = || {
-            let image = Image::parse(&self.bytes[variant.in_memory()])?;
-            variant.check(&image)?;
-            Ok(image)
-        };
-        parse().map_err(|source| in_variant(index, source))
+        let image = variant.image(&self.bytes[variant.in_memory()]);
+        image.map_err(|source| in_variant(index, source))
     }
 
     /// Checks all that [`Bundle::parse`] does not look at: that each image is one, is what its row says and has its
@@ -394,43 +430,6 @@ impl<'data> Bundle<'data> {
             end = range.end;
         }
         Ok(())
-    }
-}
-
-impl Variant {
-    /// The row of an image whose place is not known yet: its range has its size.
-    fn of(image: &Image<'_>) -> Self {
-        Self {
-            e_machine: image.machine().e_machine(),
-            requires: image.manifest().required(),
-            digest: image.digest(),
-            range: 0..image.bytes().len() as u64,
-        }
-    }
-
-    /// Its range, of bytes that the table was compared with.
-    fn in_memory(&self) -> Range<usize> {
-        let [start, end] = [self.range.start, self.range.end].map(usize::try_from);
-        let within = "the table was compared with the size of the bytes";
-        start.expect(within)..end.expect(within)
-    }
-
-    /// Checks that an image is what the row says.
-    fn check(&self, image: &Image<'_>) -> Result<()> {
-        let found = Self::of(image);
-        let reason = if found.e_machine != self.e_machine {
-            "it is for another machine than the table says"
-        } else if found.requires != self.requires {
-            "it requires something else of a CPU than the table says"
-        } else if found.digest != self.digest {
-            "it has another digest than the table says"
-        } else {
-            return Ok(());
-        };
-        Err(Error::Corrupt {
-            what: "image",
-            reason,
-        })
     }
 }
 

@@ -215,7 +215,7 @@ fn what_is_no_bundle() {
     );
     for version in [0_u32, 2, u32::MAX] {
         let other = forged(&bytes, |bytes| {
-            bytes[8..12].copy_from_slice(&version.to_le_bytes())
+            bytes[8..12].copy_from_slice(&version.to_le_bytes());
         });
         assert!(refused(&other).contains(&format!("bundle version {version}, but")));
     }
@@ -242,7 +242,7 @@ fn tables_that_were_made_to_be_wrong() {
     let row = |index: usize| HEAD + index * ROW..HEAD + (index + 1) * ROW;
     let number = |at: usize, number: u32| {
         forged(&bytes, |bytes| {
-            bytes[at..at + 4].copy_from_slice(&number.to_le_bytes())
+            bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
         })
     };
     let moved = |index, at, more| forged(&bytes, |bytes| add(bytes, index, at, more));

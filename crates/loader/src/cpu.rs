@@ -2,14 +2,14 @@
 //!
 //! An image says in its manifest what its code uses beyond the machine's baseline. Loading refuses one that
 //! requires what this CPU lacks, because its code would end the process with an illegal instruction, sooner or
-//! later. Who has several variants of an image asks [`rank`] which to load.
+//! later. Of a bundle of images [`choose`] gives the one for this CPU; who has several in another form asks [`rank`].
 //!
 //! The CPU is asked once a process. That all cores have the same is the system's business.
 
 use std::sync::OnceLock;
 
 use farcall_arch::{CpuFeatures, Machine};
-use farcall_image::{Image, Manifest};
+use farcall_image::{Bundle, Image, Manifest};
 
 use crate::sys;
 use crate::{Error, Result, TrustedImage, fork};
@@ -66,13 +66,51 @@ pub fn rank(image: &Image<'_>) -> Option<u32> {
     runs.then(|| required.len())
 }
 
+/// The image of a bundle that uses most of this CPU, of those that can run here.
+///
+/// Any thread may ask. Costs a comparison of two sets for each variant, and [`Image::parse`] for the one chosen; no
+/// other is looked at.
+///
+/// # Errors
+///
+/// [`NoVariant`](farcall_image::Error::NoVariant) when none can, with what this CPU lacks for each; as [`Image::parse`].
+///
+/// # Examples
+///
+/// ```no_run
+/// use farcall_image::Bundle;
+/// use farcall_loader::{Loader, TrustedImage, cpu};
+///
+/// let bytes = std::fs::read("query.farcall")?;
+/// let image = cpu::choose(&Bundle::parse(&bytes)?)?;
+/// // SAFETY: this program's own build wrote the file.
+/// let image = unsafe { TrustedImage::assume_trusted(image) };
+/// let module = Loader::new().load(&image, &[])?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn choose<'data>(bundle: &Bundle<'data>) -> farcall_image::Result<Image<'data>> {
+    let machine = this_machine();
+    bundle.choose(machine, here(machine))
+}
+
+/// What this CPU has of the features of its machine that have numbers.
+///
+/// Any thread may ask.
+#[must_use]
+pub fn features() -> CpuFeatures {
+    here(this_machine())
+}
+
+/// The machine that this is, which is one that the loader runs on.
+pub(crate) fn this_machine() -> Machine {
+    Machine::host().expect("the loader is built for machines that it knows")
+}
+
 /// The highest level that this CPU has, of those that its ABI names, or the machine's baseline, as compilers take it:
 /// `x86-64-v3`.
 #[must_use]
 pub fn level() -> &'static str {
-    let Some(machine) = Machine::host() else {
-        return "generic";
-    };
+    let machine = this_machine();
     let level = machine.cpu_level(here(machine));
     level.map_or(machine.baseline_cpu(), |level| level.name)
 }

@@ -6,6 +6,7 @@
 //! that copies a file when it is first written to, its old mapping has what it was, under the same number.
 
 use std::fs::Metadata;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Arc, Mutex};
 
@@ -21,22 +22,25 @@ const MOST_ZEROES: u64 = 1 << 16;
 
 static KEPT: Mutex<Option<(Form, Arc<Reservation>)>> = Mutex::new(None);
 
-/// Which file it is.
+/// Which file it is, or which part of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileId {
     device: u64,
     inode: u64,
+    /// Where the part starts, and its size, in bytes.
+    pub(crate) offset: u64,
     pub(crate) size: u64,
     /// When it was last changed, in seconds and nanoseconds.
     changed: (i64, i64),
 }
 
 impl FileId {
-    pub(crate) fn of(metadata: &Metadata) -> Self {
+    pub(crate) fn of(metadata: &Metadata, part: &Range<u64>) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
-            size: metadata.len(),
+            offset: part.start,
+            size: part.end - part.start,
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }
@@ -96,10 +100,12 @@ mod tests {
         let path = folder.path().join("file");
         let id = |text| {
             std::fs::write(&path, text).unwrap();
-            FileId::of(&path.metadata().unwrap())
+            FileId::of(&path.metadata().unwrap(), &(0..3))
         };
         let first = id("one");
-        assert_eq!(FileId::of(&path.metadata().unwrap()), first);
+        let again = path.metadata().unwrap();
+        assert_eq!(FileId::of(&again, &(0..3)), first);
+        assert_ne!(FileId::of(&again, &(1..3)), first);
         // Some systems note times by the hundredth of a second.
         std::thread::sleep(Duration::from_millis(100));
         assert_ne!(id("two"), first);

@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, Weak};
 
-use farcall_image::Image;
+use farcall_image::{Bundle, Image};
 
 use crate::load::{self, Arguments};
 use crate::mapping::Pages;
@@ -16,7 +16,7 @@ use crate::source::{FileBytes, Source};
 use crate::sys::host::{self, Library};
 use crate::{
     Definition, Error, FunctionPointer, ImportBinding, LazyScope, Module, Result, TrustedImage,
-    fork, program, together,
+    cpu, fork, program, together,
 };
 
 /// What the names that images import mean, and the way to load them.
@@ -298,7 +298,7 @@ impl Loader {
     }
 
     /// Loads an image from a file, read into private memory first: what happens to the file later is nothing to the
-    /// module.
+    /// module. Of a bundle it loads the variant for this CPU ([`crate::cpu::choose`]).
     ///
     /// Costs the reading and [`Image::parse`], and is otherwise as [`Loader::load`]. The bytes that were read are
     /// freed at the end.
@@ -309,14 +309,19 @@ impl Loader {
     ///
     /// # Errors
     ///
-    /// As [`Loader::load`], and when the file cannot be read or is not an image.
+    /// As [`Loader::load`], and when the file cannot be read, is not an image, or is a bundle of which this CPU can run
+    /// nothing.
     pub unsafe fn load_file(&self, path: impl AsRef<Path>, scope: &[&Module]) -> Result<Module> {
         let name = path.as_ref().display().to_string();
         let bytes = std::fs::read(path).map_err(|source| Error::Read {
             path: name.clone(),
             source,
         })?;
-        let image = Image::parse(&bytes).map_err(|source| Error::Image {
+        let image = match Bundle::is_bundle(&bytes) {
+            true => Bundle::parse(&bytes).and_then(|bundle| cpu::choose(&bundle)),
+            false => Image::parse(&bytes),
+        };
+        let image = image.map_err(|source| Error::Image {
             image: name.clone(),
             source,
         })?;
@@ -326,7 +331,8 @@ impl Loader {
     }
 
     /// Loads an image from a file that stays as it is: constants and code of a large one are mapped from
-    /// it, so that all processes that load it share one copy, and what nobody uses is never read.
+    /// it, so that all processes that load it share one copy, and what nobody uses is never read. Of a bundle only the
+    /// table and the variant for this CPU are.
     ///
     /// Costs no copy of a large file, unlike [`Loader::load_file`], and counts on it as `dlopen` does. A file of less
     /// than 128 KiB is read. Otherwise as [`Loader::load`]. The last large file that was loaded and unloaded twice in a
@@ -344,12 +350,11 @@ impl Loader {
     pub unsafe fn map_file(&self, path: impl AsRef<Path>, scope: &[&Module]) -> Result<Module> {
         let path = path.as_ref();
         let name = || path.display().to_string();
-        let file = FileBytes::open(path).map_err(|source| Error::Read {
-            path: name(),
-            source,
-        })?;
+        let (file, variant) = FileBytes::open(path)?;
         // SAFETY: the caller's contract.
-        let image = Image::parse(unsafe { file.bytes() }).map_err(|source| Error::Image {
+        let bytes = unsafe { file.bytes() };
+        let image = variant.map_or_else(|| Image::parse(bytes), |variant| variant.image(bytes));
+        let image = image.map_err(|source| Error::Image {
             image: name(),
             source,
         })?;

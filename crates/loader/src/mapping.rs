@@ -172,7 +172,7 @@ impl Draft {
         if pages == Pages::Shared
             && !stays
             && (comes_again || window::is_worth_while(image))
-            && let Some(slot) = window::take(image, source.map(|source| source.file))
+            && let Some(slot) = window::take(image, source)
         {
             return Ok(Self::shared(image, slot));
         }
@@ -223,7 +223,7 @@ impl Draft {
         for segment in image.segments() {
             if let Some(source) = source.filter(|_| !segment.writable) {
                 if !is_there && (segment.executable || mapped.is_none()) {
-                    reservation.map(segment, source.file)?;
+                    reservation.map(segment, source)?;
                 }
                 continue;
             }

@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 
 use farcall_image::{Image, Segment};
 
+use crate::source::Source;
 use crate::sys::memory::{self, Protection};
 
 /// A failed call to the system.
@@ -72,18 +73,23 @@ impl Reservation {
         (start <= end && end <= self.length).then_some(start..end)
     }
 
-    /// Maps the first `length` bytes of a file to the start, to be read.
-    pub(crate) fn map_start(&self, length: usize, file: BorrowedFd<'_>) -> Result<(), SystemError> {
+    /// Maps `length` bytes of a file, from `offset` on, to the start, to be read.
+    pub(crate) fn map_start(
+        &self,
+        length: usize,
+        file: BorrowedFd<'_>,
+        offset: u64,
+    ) -> Result<(), SystemError> {
         assert!(length <= self.length, "there is room for the file");
         let start = self.base.as_ptr();
         // SAFETY: this reservation owns the pages, and nothing refers to them yet. That the file stays as it
         // is is for who reads it to say.
-        unsafe { memory::map_private(start, length, Protection::Read, file, 0) }.map_err(|source| {
-            SystemError {
+        unsafe { memory::map_private(start, length, Protection::Read, file, offset) }.map_err(
+            |source| SystemError {
                 call: format!("mmap of {length} bytes of a file"),
                 source,
-            }
-        })
+            },
+        )
     }
 
     /// Where it starts.
@@ -121,7 +127,7 @@ impl Reservation {
     }
 
     /// Maps a read-only segment from a file with the image's bytes, with its final protection.
-    pub(crate) fn map(&self, segment: &Segment, source: BorrowedFd<'_>) -> Result<(), SystemError> {
+    pub(crate) fn map(&self, segment: &Segment, source: Source<'_>) -> Result<(), SystemError> {
         let pages = self.pages(&segment.memory);
         let pages = pages.expect("an image's segments are within its span");
         if pages.is_empty() {
@@ -133,12 +139,13 @@ impl Reservation {
         };
         // An address and its offset in the file are the same within a page.
         let offset = segment.file.start / memory::page_size() * memory::page_size();
+        let offset = source.offset + offset as u64;
         // SAFETY: the pages are in the reservation.
         let start = unsafe { self.base.add(pages.start) };
         let (start, length) = (start.as_ptr(), pages.len());
         // SAFETY: this reservation owns the pages, and nothing refers to them yet. That the file stays as it
         // is is for who gave it to say.
-        unsafe { memory::map_private(start, length, protection, source, offset as u64) }.map_err(
+        unsafe { memory::map_private(start, length, protection, source.file, offset) }.map_err(
             |source| SystemError {
                 call: format!("mmap of {length} bytes of a file"),
                 source,

@@ -1,22 +1,26 @@
 //! Where an image's bytes are in a file, so that they need not be copied.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use farcall_image::{ARENA_STRIDE, Image, PackedSegment};
+use farcall_image::{ARENA_STRIDE, BundleTable, Image, PackedSegment, Variant};
 
 use crate::kept::{self, FileId, Form};
 use crate::mapping::LARGE;
 use crate::reservation::Reservation;
 use crate::sys::memory;
+use crate::{Error, Result, cpu};
 
-/// A file with an image's bytes.
+/// A file with an image's bytes in it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Source<'a> {
     pub(crate) file: BorrowedFd<'a>,
+    /// Where the image starts in it, in bytes: at a page.
+    pub(crate) offset: u64,
     /// Where all of it is mapped, with room for the image.
     pub(crate) mapped: Option<&'a MappedFile>,
 }
@@ -41,12 +45,13 @@ impl MemoryFile {
     pub(crate) fn source(&self) -> Source<'_> {
         Source {
             file: self.0.as_fd(),
+            offset: 0,
             mapped: None,
         }
     }
 }
 
-/// A file's bytes: all of them read, or read as they are needed.
+/// The bytes of an image in a file: all of them read, or read as they are needed.
 #[derive(Debug)]
 pub(crate) enum FileBytes {
     Read(Vec<u8>),
@@ -54,16 +59,36 @@ pub(crate) enum FileBytes {
 }
 
 impl FileBytes {
-    /// Reads a small file and maps a large one.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        let metadata = file.metadata()?;
-        if metadata.len() >= LARGE as u64 {
-            return MappedFile::new(file, FileId::of(&metadata)).map(Self::Mapped);
+    /// Reads a small image and maps a large one; of a bundle the variant for this CPU, which is given with it.
+    pub(crate) fn open(path: &Path) -> Result<(Self, Option<Variant>)> {
+        let name = || path.display().to_string();
+        let read = |source| Error::Read {
+            path: name(),
+            source,
+        };
+        let mut file = File::open(path).map_err(read)?;
+        let metadata = file.metadata().map_err(read)?;
+        let variant = variant(&file, metadata.len()).map_err(read)?;
+        let variant = variant.map_err(|source| Error::Image {
+            image: name(),
+            source,
+        })?;
+        let part = variant.as_ref().map(Variant::range);
+        let part = part.unwrap_or(0..metadata.len());
+        let size = part.end - part.start;
+        // The pages of a file are mapped, and a page may be larger than whoever wrote the bundle knew.
+        if size >= LARGE as u64 && part.start.is_multiple_of(memory::page_size() as u64) {
+            let mapped = MappedFile::new(file, FileId::of(&metadata, &part));
+            return Ok((Self::Mapped(mapped.map_err(read)?), variant));
         }
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(Self::Read(bytes))
+        if variant.is_some() {
+            file.seek(SeekFrom::Start(part.start)).map_err(read)?;
+            file.take(size).read_to_end(&mut bytes).map_err(read)?;
+        } else {
+            file.read_to_end(&mut bytes).map_err(read)?;
+        }
+        Ok((Self::Read(bytes), variant))
     }
 
     /// The bytes.
@@ -87,6 +112,26 @@ impl FileBytes {
     }
 }
 
+/// The variant for this CPU in a file of this size; `None` for a file that is no bundle. Of the file no more
+/// is read than the table.
+fn variant(file: &File, size: u64) -> io::Result<farcall_image::Result<Option<Variant>>> {
+    let in_file = |n_bytes: usize| usize::try_from(size).map_or(n_bytes, |size| n_bytes.min(size));
+    let mut head = [0; BundleTable::HEAD_SIZE];
+    let head = &mut head[..in_file(BundleTable::HEAD_SIZE)];
+    file.read_exact_at(head, 0)?;
+    let mut start = match BundleTable::size(head) {
+        Ok(Some(table_size)) => vec![0; in_file(table_size)],
+        Ok(None) => return Ok(Ok(None)),
+        Err(error) => return Ok(Err(error)),
+    };
+    file.read_exact_at(&mut start, 0)?;
+    Ok(BundleTable::parse(&start, size).and_then(|table| {
+        let machine = cpu::this_machine();
+        let index = table.choose(machine, cpu::features())?;
+        Ok(Some(table.variants()[index].clone()))
+    }))
+}
+
 /// A file's bytes, read as they are needed: mapped where a packed image has its first segment, so that the
 /// rest can be put behind it.
 #[derive(Debug)]
@@ -100,7 +145,7 @@ pub(crate) struct MappedFile {
 }
 
 impl MappedFile {
-    /// Maps a whole file, which is not empty.
+    /// Maps a part of a file, which is not empty.
     fn new(file: File, id: FileId) -> io::Result<Self> {
         const SPAN: u64 = ARENA_STRIDE * PackedSegment::ALL.len() as u64;
         let length = usize::try_from(id.size).map_err(|_| io::ErrorKind::OutOfMemory)?;
@@ -108,7 +153,7 @@ impl MappedFile {
         let new = || -> io::Result<_> {
             let reservation =
                 Reservation::new(id.size.max(SPAN), 1).map_err(|error| error.source)?;
-            let mapped = reservation.map_start(length, file.as_fd());
+            let mapped = reservation.map_start(length, file.as_fd(), id.offset);
             mapped.map_err(|error| error.source)?;
             Ok(Arc::new(reservation))
         };
@@ -151,6 +196,7 @@ impl MappedFile {
     fn source(&self) -> Source<'_> {
         Source {
             file: self.file.as_fd(),
+            offset: self.id.offset,
             mapped: Some(self),
         }
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::mem::ManuallyDrop;
 use std::ops::Range;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,6 +16,7 @@ use super::space::{self, CHUNK, GRANULE, N_ARENAS};
 use super::state::{self, Extent, Site, State};
 use super::{MAPPED, Request, Slot, TEXT, is_mapped, pointer, to_usize};
 use crate::fork;
+use crate::source::Source;
 use crate::sys::host::{HostError, UnwoundSpace};
 use crate::sys::machine::code;
 use crate::sys::memory::{self, Protection};
@@ -264,13 +265,13 @@ impl Window {
         }
     }
 
-    /// Maps a file's bytes from `offset` on into an extent. They are in the same place of a page there.
+    /// Maps an image's bytes from `offset` on into an extent. They are in the same place of a page there.
     fn map(
         &self,
         extent: &mut Extent,
         arena: usize,
         bytes: &Range<u64>,
-        source: BorrowedFd<'_>,
+        source: Source<'_>,
         offset: u64,
     ) -> io::Result<()> {
         let found = MAPPED.iter().find(|(each, _)| *each == arena);
@@ -280,11 +281,11 @@ impl Window {
         let pages = state::pages(bytes);
         let address = pointer(self.address(arena, pages.start));
         let length = to_usize(pages.end - pages.start);
-        let offset = offset - (bytes.start - pages.start);
+        let offset = source.offset + offset - (bytes.start - pages.start);
         // Before the call: one that fails may have taken out what was there.
         extent.mapped[arena] = pages;
         // SAFETY: the pages are a free extent's. That the file stays as it is is for who gave it to say.
-        unsafe { memory::map_private(address, length, protection, source, offset) }
+        unsafe { memory::map_private(address, length, protection, source.file, offset) }
     }
 
     /// Gives an extent's pages back to the window's file that another one was mapped into.

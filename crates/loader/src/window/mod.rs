@@ -26,7 +26,6 @@ mod unwind_index;
 use std::any::Any;
 use std::io;
 use std::ops::Range;
-use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -36,6 +35,7 @@ use self::address_space::{FEW_ZEROES, Window};
 use self::space::{CHUNK, N_ARENAS, Parts, Shape};
 use self::state::Site;
 use crate::fork;
+use crate::source::Source;
 use crate::sys::memory::{self, Protection};
 
 const TEXT: usize = PackedSegment::Text.arena();
@@ -103,7 +103,7 @@ struct Request<'file> {
     /// Where each part is in the image's file, for the bytes that are there.
     file: [Range<u64>; N_ARENAS],
     /// A file from which constants and code are mapped.
-    source: Option<BorrowedFd<'file>>,
+    source: Option<Source<'file>>,
     align: u64,
     /// For an image that can share a chunk, and the index of a density in [`state::DENSITIES`].
     small: Option<(Shape, usize)>,
@@ -113,7 +113,7 @@ struct Request<'file> {
 
 impl<'file> Request<'file> {
     /// `None` for an image that is not packed.
-    fn new(image: &Image<'_>, source: Option<BorrowedFd<'file>>) -> Option<Self> {
+    fn new(image: &Image<'_>, source: Option<Source<'file>>) -> Option<Self> {
         if !image.is_packed() {
             return None;
         }
@@ -162,7 +162,7 @@ fn windows() -> MutexGuard<'static, Windows> {
 /// Takes a place for an image; `None` when it is not one for windows, or there are none.
 ///
 /// Constants and code are mapped from `source`, if there is one, and are there whole then.
-pub(crate) fn take(image: &Image<'_>, source: Option<BorrowedFd<'_>>) -> Option<Slot> {
+pub(crate) fn take(image: &Image<'_>, source: Option<Source<'_>>) -> Option<Slot> {
     let request = Request::new(image, source)?;
     if let Some(slot) = take_in_any(&request) {
         return Some(slot);
