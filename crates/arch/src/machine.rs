@@ -120,6 +120,13 @@ impl Machine {
         }
     }
 
+    /// The machine with this [`Machine::name`], if farcall knows it.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let known = [Self::X86_64, Self::Aarch64];
+        known.into_iter().find(|machine| machine.name() == name)
+    }
+
     /// The name, as in a target triple.
     #[must_use]
     pub const fn name(self) -> &'static str {

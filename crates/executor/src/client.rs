@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 
-use farcall_image::{Digest, Image};
+use farcall_image::{Bundle, CpuFeatures, Digest, Image, Machine};
 use farcall_loader::invoke::Value;
 use farcall_protocol::{
     DEFAULT_FRAME_LIMIT, Definition, Deframer, Failure, HELLO_LIMIT, Hello, ModuleInfo, ModuleName,
@@ -149,6 +149,7 @@ impl Executor {
         let hello = Hello {
             software: concat!("farcall ", env!("CARGO_PKG_VERSION")).to_owned(),
             machine: String::new(),
+            features: 0,
             frame_limit: DEFAULT_FRAME_LIMIT,
             modules: Vec::new(),
         };
@@ -186,6 +187,26 @@ impl Executor {
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         self.traffic
+    }
+
+    /// The image of a bundle that uses most of the executor's CPU, of those that can run there: for
+    /// [`Executor::load`], which sends that one alone.
+    ///
+    /// Nothing is asked: the executor said what its CPU has when it was connected to.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Image`] when its CPU can run none, with what it lacks for each, or the one chosen is not an image;
+    /// [`Error::Machine`] when it is on a machine that this farcall does not know.
+    pub fn choose<'data>(&self, bundle: &Bundle<'data>) -> Result<Image<'data>> {
+        let name = &self.hello.machine;
+        let machine = Machine::from_name(name).ok_or_else(|| Error::Machine {
+            machine: name.clone(),
+        })?;
+        // No CPU has what has no number, whatever it says.
+        let features = CpuFeatures::from_bits(self.hello.features);
+        let features = features.without(CpuFeatures::UNNUMBERED);
+        Ok(bundle.choose(machine, features)?)
     }
 
     /// Loads an image, with no name and all modules in scope.

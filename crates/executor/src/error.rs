@@ -83,7 +83,15 @@ pub enum Error {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// The bytes to load are not an image.
+    /// The executor runs on a machine that this farcall has no images for.
+    #[error(
+        "the executor's machine is {machine:?}, which this farcall does not know: a newer one may"
+    )]
+    Machine {
+        /// Its name, as in a target triple.
+        machine: String,
+    },
+    /// The bytes to load are not an image, or a bundle has none for the executor.
     #[error(transparent)]
     Image(#[from] farcall_image::Error),
     /// The executor could not do it.

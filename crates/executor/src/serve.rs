@@ -66,6 +66,7 @@ impl Service {
         let hello = Hello {
             software: concat!("farcall ", env!("CARGO_PKG_VERSION")).to_owned(),
             machine: Machine::host().map_or("", Machine::name).to_owned(),
+            features: farcall_loader::cpu::features().bits(),
             frame_limit: self.options.frame_limit,
             modules: self.modules.announced(),
         };

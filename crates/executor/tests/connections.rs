@@ -220,7 +220,7 @@ fn garbage_ends_its_connection() {
     for (bytes, part) in [
         (frame(b"garbage"), "does not speak"),
         (b"GET / HTTP/1.1\r\n\r\n".to_vec(), "longer than the limit"),
-        (newer, "version 2 of the protocol"),
+        (newer, "version 3 of the protocol"),
         ([hello(), frame(b"")].concat(), "0 bytes"),
         ([hello(), frame(&[1, 99])].concat(), "2 bytes"),
         ([hello(), frame(&[0xff; 64])].concat(), "64 bytes"),
@@ -249,7 +249,7 @@ fn a_controller_refuses_what_is_no_executor() {
         (b"\x07\0\0\0gar".to_vec(), "in the middle of a frame"),
         (frame(b"garbage"), "does not speak farcall's protocol"),
         (b"SSH-2.0-OpenSSH".to_vec(), "longer than the limit"),
-        (newer(hello()), "speaks version 2 of the protocol"),
+        (newer(hello()), "speaks version 3 of the protocol"),
     ] {
         let error = Executor::over(io::Cursor::new(bytes), io::sink()).unwrap_err();
         assert!(error.to_string().contains(part), "{error}");

@@ -10,7 +10,7 @@ pub const MAGIC: &[u8; 8] = b"farcall\0";
 
 /// The version of the protocol; a little-endian `u32` after [`MAGIC`]. Another version is refused,
 /// older or newer.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The longest payload that is taken as a hello, in bytes.
 pub const HELLO_LIMIT: u32 = 64 << 10;
@@ -25,6 +25,9 @@ pub struct Hello {
     pub software: String,
     /// The machine that the executor runs on, as in a target triple; empty from a controller.
     pub machine: String,
+    /// What the executor's CPU has: bit N for the feature with number N of its machine, as images say what they require;
+    /// 0 from a controller.
+    pub features: u128,
     /// The longest payload that the sender takes, in bytes.
     pub frame_limit: u32,
     /// The newest modules that the executor has, oldest first; empty from a controller. What is
@@ -43,6 +46,7 @@ impl Hello {
         let body = (
             &self.software,
             &self.machine,
+            self.features,
             self.frame_limit,
             &self.modules[surplus..],
         );

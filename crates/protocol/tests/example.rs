@@ -6,6 +6,9 @@ use farcall_protocol::{Argument, Hello, ModuleName, Request, Response, Value, en
 
 const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
 
+/// Of an x86-64 processor that has `cx16`, `popcnt` and `sse3`.
+const FEATURES: u128 = 1 << 43 | 1 << 60 | 1 << 76;
+
 /// The bytes of each `hex` block; what follows a `#` is a comment.
 fn examples() -> Vec<Vec<u8>> {
     let blocks = DOCUMENT.split("```hex\n").skip(1);
@@ -21,11 +24,12 @@ fn examples() -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn hello(software: &str, machine: &str) -> Vec<u8> {
+fn hello(software: &str, machine: &str, features: u128) -> Vec<u8> {
     let mut frame = Vec::new();
     let hello = Hello {
         software: software.to_owned(),
         machine: machine.to_owned(),
+        features,
         frame_limit: 1 << 30,
         modules: Vec::new(),
     };
@@ -51,8 +55,8 @@ fn the_example_is_what_is_sent() {
     encode(&mut returned, 1, &Response::Returned { value }, 0, 1 << 30).unwrap();
 
     let sent = [
-        hello("farcall 0.1.0", "x86_64"),
-        hello("demo", ""),
+        hello("farcall 0.1.0", "x86_64", FEATURES),
+        hello("demo", "", 0),
         call,
         returned,
     ];

@@ -14,6 +14,7 @@ fn hello() -> Hello {
     Hello {
         software: "farcall 0.1.0".to_owned(),
         machine: "x86_64".to_owned(),
+        features: u128::MAX,
         frame_limit: 1 << 20,
         modules: vec![DIGEST],
     }

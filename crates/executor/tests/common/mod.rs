@@ -62,6 +62,7 @@ pub fn hello() -> Vec<u8> {
     let hello = Hello {
         software: "a test".to_owned(),
         machine: String::new(),
+        features: 0,
         frame_limit: 1 << 20,
         modules: Vec::new(),
     };

@@ -1,0 +1,179 @@
+//! Bundles: of several variants the executor's own goes over the wire, and no other.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
+
+mod common;
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
+
+use common::{number, small_service, start};
+use farcall_executor::{Error, Executor, Hello, Service};
+use farcall_image::{Bundle, CpuFeatures, Image, Machine};
+use farcall_testkit::{Linker, require_tools, tools};
+
+/// An image that answers, with some constants, of code that needs these features.
+fn variant(machine: Machine, features: &str, answer: i32, n_bytes: usize) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let [c, o] = ["answer.c", "answer.o"].map(|name| folder.path().join(name));
+    let source = format!(
+        "__asm__(\".pushsection .farcall.target,\\\"e\\\",@progbits\\n\"
+            \".asciz \\\"a-cpu\\\"\\n.asciz \\\"{features}\\\"\\n.popsection\");
+         const volatile char constants[{n_bytes}] = {{ [{n_bytes} - 1] = {answer} }};
+         int answer(void) {{ return constants[{n_bytes} - 1]; }}"
+    );
+    fs::write(&c, source).unwrap();
+    let target = format!("--target={}-linux-gnu", machine.name());
+    let [c, object] = [&c, &o].map(|path| path.to_str().unwrap());
+    tools::run(
+        "clang-22",
+        &[&target, "-fPIC", "-O1", "-c", c, "-o", object],
+    )
+    .unwrap();
+    let object = fs::read(o).unwrap();
+    Linker::new().add("answer.o", &object).link().unwrap()
+}
+
+fn bundle(variants: &[Vec<u8>]) -> Vec<u8> {
+    let images = variants.iter().map(|bytes| Image::parse(bytes).unwrap());
+    Bundle::write(&images.collect::<Vec<_>>()).unwrap()
+}
+
+/// The names of all features of a machine, of which no CPU has all.
+fn all(machine: Machine) -> String {
+    let names = machine.cpu_feature_names(CpuFeatures::from_bits(u128::MAX));
+    names.collect::<Vec<_>>().join(",")
+}
+
+/// For both machines, and for what no CPU is. The sizes tell them apart on the wire.
+fn variants(size: usize) -> Vec<Vec<u8>> {
+    vec![
+        variant(Machine::X86_64, "", 1, size),
+        variant(Machine::Aarch64, "", 2, 2 * size),
+        variant(Machine::X86_64, &all(Machine::X86_64), 3, 3 * size),
+        variant(Machine::Aarch64, &all(Machine::Aarch64), 3, 4 * size),
+    ]
+}
+
+/// The variant of [`variants`] for the machine that the tests run on.
+fn own_index() -> usize {
+    usize::from(Machine::host() == Some(Machine::Aarch64))
+}
+
+fn ships_one(mut executor: Executor, size: usize, n_round_trips: u64) {
+    let variants = variants(size);
+    let own = &variants[own_index()];
+    let bytes = bundle(&variants);
+    let bundle = Bundle::parse(&bytes).unwrap();
+    let before = executor.traffic();
+    let image = executor.choose(&bundle).unwrap();
+    assert_eq!(executor.traffic(), before, "choosing asks nobody");
+    let module = executor.load(&image).unwrap();
+    assert!(module.was_sent);
+    let after = executor.traffic();
+    let (sent, n_bytes) = (after.sent - before.sent, own.len() as u64);
+    assert!(
+        (n_bytes..n_bytes + 200).contains(&sent),
+        "{sent}, not {n_bytes}"
+    );
+    assert_eq!(after.requests - before.requests, n_round_trips);
+    let answer = 1 + own_index() as u64;
+    assert_eq!(number(&mut executor, &module, "answer"), answer);
+
+    let before = executor.traffic();
+    let again = executor.choose(&bundle).unwrap();
+    assert!(!executor.load(&again).unwrap().was_sent);
+    assert!(executor.traffic().sent - before.sent < 64);
+}
+
+/// Run for AArch64 too, where the other variant goes.
+#[test]
+fn the_variant_for_the_executor_is_all_that_is_sent() {
+    require_tools!("clang-22");
+    let controller = |service: &Service| common::controller(service);
+    ships_one(controller(&small_service()), 1000, 1);
+    ships_one(controller(&small_service()), 100_000, 2);
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(&format!("unix:{}", folder.path().join("socket").display()));
+    ships_one(process.connect(), 100_000, 2);
+}
+
+#[test]
+fn an_executor_says_what_its_cpu_has() {
+    let executor = Executor::local().unwrap();
+    let hello = executor.hello();
+    assert_eq!(Machine::from_name(&hello.machine), Machine::host());
+    assert_eq!(hello.features, farcall_loader::cpu::features().bits());
+    assert_ne!(
+        hello.features, 0,
+        "the tests run on something newer than the baseline"
+    );
+}
+
+/// A controller of an executor that says this of itself.
+fn told(machine: &str, features: u128) -> Executor {
+    let (stream, mut other) = UnixStream::pair().unwrap();
+    let hello = Hello {
+        software: "a test".to_owned(),
+        machine: machine.to_owned(),
+        features,
+        frame_limit: 1 << 20,
+        modules: Vec::new(),
+    };
+    let mut frame = Vec::new();
+    hello.encode(&mut frame).unwrap();
+    other.write_all(&frame).unwrap();
+    Executor::over(stream.try_clone().unwrap(), stream).unwrap()
+}
+
+#[test]
+fn the_controller_chooses_by_what_the_executor_says() {
+    require_tools!("clang-22");
+    let mut variants = variants(10);
+    variants.push(variant(Machine::X86_64, "avx,avx2", 4, 10));
+    variants.push(variant(Machine::Aarch64, "sve", 5, 10));
+    variants.push(variant(Machine::X86_64, "warp", 6, 10));
+    let bytes = bundle(&variants);
+    let bundle = Bundle::parse(&bytes).unwrap();
+    let chosen = |machine, features| {
+        let image = told(machine, features).choose(&bundle).unwrap();
+        variants
+            .iter()
+            .position(|bytes| bytes == image.bytes())
+            .unwrap()
+    };
+    let x86_64 = |name| Machine::X86_64.cpu_features(name).unwrap().bits();
+    let sve = Machine::Aarch64.cpu_features("sve").unwrap().bits();
+    assert_eq!(chosen("x86_64", 0), 0);
+    assert_eq!(chosen("x86_64", x86_64("avx")), 0);
+    assert_eq!(chosen("x86_64", x86_64("x86-64-v3")), 4);
+    assert_eq!(chosen("x86_64", u128::MAX), 2);
+    assert_eq!(chosen("aarch64", 0), 1);
+    assert_eq!(chosen("aarch64", sve), 5);
+    // Nobody has a feature that has no number.
+    assert_eq!(chosen("x86_64", 1 << 127), 0);
+
+    let error = told("riscv64", 0).choose(&bundle).unwrap_err();
+    assert!(matches!(&error, Error::Machine { machine } if machine == "riscv64"));
+    assert!(
+        error
+            .to_string()
+            .contains("\"riscv64\", which this farcall does not know")
+    );
+    let only = self::bundle(&variants[4..5]);
+    let refusal = |machine, features| {
+        let error = told(machine, features).choose(&Bundle::parse(&only).unwrap());
+        error.unwrap_err().to_string()
+    };
+    let message = refusal("x86_64", x86_64("x86-64-v2"));
+    assert!(
+        message.contains("x86_64 with avx, avx2: it lacks avx, avx2;"),
+        "{message}"
+    );
+    let message = refusal("aarch64", sve);
+    assert!(
+        message.contains("x86_64 with avx, avx2: another machine;"),
+        "{message}"
+    );
+}
