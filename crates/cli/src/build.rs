@@ -1,18 +1,20 @@
 //! `farcall build`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use farcall::linker::{DebugInfo, ExportList, Member, Split, archive_members, is_bitcode};
-use farcall::{Linker, Machine};
+use farcall::{Bundle, Image, Linker, Machine};
 
+use crate::bundle::bundle;
 use crate::cache::CacheOptions;
 use crate::compile_process::{CompileOptions, compile};
 use crate::input::{Input, Kind, is_elf};
 use crate::libraries;
 use crate::recipe::{Recipe, cached};
 use crate::timings::Timings;
+use crate::variants::{VariantOptions, shown};
 
 /// What `farcall build` was asked.
 #[derive(Debug, Args)]
@@ -20,9 +22,11 @@ pub(crate) struct Build {
     /// IR (.ll, .bc), objects (.o), archives (.a)
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
-    /// The image to write
+    /// The image to write, or the bundle when there are variants
     #[arg(short, value_name = "IMAGE")]
     output: PathBuf,
+    #[command(flatten)]
+    variants: VariantOptions,
     #[command(flatten)]
     options: CompileOptions,
     #[command(flatten)]
@@ -49,7 +53,7 @@ pub(crate) struct LinkOptions {
     /// Link all members of this archive, which is one of the inputs
     #[arg(long, value_name = "ARCHIVE")]
     pub(crate) whole_archive: Vec<PathBuf>,
-    /// Debug information: in the image, in a file beside it (IMAGE.debug), or nowhere
+    /// Debug information: in the image, in a file beside it (IMAGE.debug, for a variant IMAGE.DIGEST.debug), or nowhere
     #[arg(long, value_enum, value_name = "WHERE", default_value_t)]
     pub(crate) debug: Debug,
 }
@@ -96,29 +100,45 @@ impl Build {
     pub(crate) fn execute(self, timings: &mut Timings, verbose: u8) -> anyhow::Result<()> {
         let inputs = timings.stage("read", || read(&self.inputs))?;
         if let Some(image) = inputs.iter().find(|input| input.kind == Kind::Image) {
-            anyhow::bail!(
-                "{}: an image, a shared object or an executable, which cannot be linked again",
-                image.name()
-            );
+            let what = match Bundle::is_bundle(&image.bytes) {
+                true => "a bundle of images",
+                false => "an image, a shared object or an executable",
+            };
+            anyhow::bail!("{}: {what}, which cannot be linked again", image.name());
         }
-        let linked = link(
-            &inputs.iter().collect::<Vec<_>>(),
-            &self.options,
-            &self.link_options,
-            &self.cache,
-            timings,
-            verbose,
-        )?;
-        timings.stage("write", || {
-            if let Some(debug_file) = &linked.debug_file {
-                let mut path = self.output.clone().into_os_string();
-                path.push(".debug");
-                write(&path.into(), debug_file)?;
+        let inputs: Vec<&Input> = inputs.iter().collect();
+        let mut variants = Vec::new();
+        for options in self.variants.expand(self.options)? {
+            let (link_options, cache) = (&self.link_options, &self.cache);
+            let linked = link(&inputs, &options, link_options, cache, timings, verbose)?;
+            variants.push((shown(&options), linked));
+        }
+        timings.stage("write", || match &variants[..] {
+            [(_, linked)] => {
+                linked.write_debug_file(&self.output, "")?;
+                write(&self.output, &linked.image)
             }
-            write(&self.output, &linked.image)
+            several => write_bundle(&self.output, several),
         })
     }
 }
+
+/// Writes the images of several variants, each with what it was asked for as, as one bundle.
+fn write_bundle(output: &Path, variants: &[(String, Linked)]) -> anyhow::Result<()> {
+    let mut images = Vec::new();
+    for (name, linked) in variants {
+        images.push((name.clone(), Image::parse(&linked.image)?));
+    }
+    let bytes = bundle(&images)?;
+    for ((_, image), (_, linked)) in images.iter().zip(variants) {
+        let digest = image.digest().to_string();
+        linked.write_debug_file(output, &format!(".{}", &digest[..DIGEST_DIGITS]))?;
+    }
+    write(output, &bytes)
+}
+
+/// How much of a digest names a variant's debug information: as much as `farcall inspect` shows.
+const DIGEST_DIGITS: usize = 16;
 
 /// An image, and its debug information if that was split off.
 pub(crate) struct Linked {
@@ -127,6 +147,16 @@ pub(crate) struct Linked {
 }
 
 impl Linked {
+    /// Writes the debug information, if it was split off, beside the image.
+    fn write_debug_file(&self, image: &Path, which: &str) -> anyhow::Result<()> {
+        let Some(debug_file) = &self.debug_file else {
+            return Ok(());
+        };
+        let mut path = image.as_os_str().to_owned();
+        path.push(format!("{which}.debug"));
+        write(Path::new(&path), debug_file)
+    }
+
     /// As one piece, for the cache: the image, the debug file, the size of the image, and whether there is a debug file.
     fn into_bytes(self) -> Vec<u8> {
         let image_size = (self.image.len() as u64).to_le_bytes();
@@ -344,8 +374,8 @@ fn machine_of(object: &[u8]) -> Machine {
 }
 
 /// Writes a file so that nobody sees a part of it.
-pub(crate) fn write(path: &PathBuf, image: &[u8]) -> anyhow::Result<()> {
-    let mut temporary = path.clone().into_os_string();
+pub(crate) fn write(path: &Path, image: &[u8]) -> anyhow::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{}.tmp", std::process::id()));
     let written =
         std::fs::write(&temporary, image).and_then(|()| std::fs::rename(&temporary, path));

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use farcall::executor::{self, Address, Executor};
 use farcall::loader::{invoke, nearest};
-use farcall::{Image, Signature};
+use farcall::{Bundle, Image, Signature};
 
 use crate::arguments::{self, Argument};
 use crate::input::{checked_image, read_image};
@@ -32,7 +32,7 @@ What begins with a hyphen and is no decimal number goes after --.";
 #[derive(Debug, Args)]
 #[command(after_help = ARGUMENTS)]
 pub(crate) struct Call {
-    /// The image
+    /// The image, or a bundle
     image: PathBuf,
     /// The function
     function: String,
@@ -54,14 +54,27 @@ pub(crate) struct Call {
 impl Call {
     pub(crate) fn execute(self, timings: &mut Timings) -> anyhow::Result<()> {
         let name = self.image.display().to_string();
+        if self.on.is_some() && !self.libraries.is_empty() {
+            anyhow::bail!("-l names libraries of this process; it cannot be used with --on");
+        }
         let bytes = read_image(&self.image)?;
-        let image = checked_image(&name, &bytes)?;
+        // Which image of a bundle it is depends on who runs it.
+        let (image, remote) = match &self.on {
+            Some(address) if Bundle::is_bundle(&bytes) => {
+                let remote = connect(address, timings)?;
+                (image_there(&name, &bytes, &remote)?, Some(remote))
+            }
+            _ => (checked_image(&name, &bytes)?, None),
+        };
         let signature = self.signature(&image).with_context(|| name.clone())?;
         let mut arguments = arguments::read(&signature, &self.arguments)
             .with_context(|| format!("{name}: {} is {signature}", self.function))?;
         let value = match &self.on {
             None => self.call_here(image, name, &signature, &mut arguments, timings)?,
-            Some(address) => self.call_on(address, &image, &signature, &mut arguments, timings)?,
+            Some(address) => {
+                let remote = remote.map_or_else(|| connect(address, timings), Ok)?;
+                self.call_on(address, remote, &image, &signature, &mut arguments, timings)?
+            }
         };
         let result = arguments::show(value, &signature.result).into_iter();
         let buffers = arguments.iter().filter_map(|argument| match argument {
@@ -123,19 +136,13 @@ impl Call {
     fn call_on(
         &self,
         address: &Address,
+        mut remote: Executor,
         image: &Image<'_>,
         signature: &Signature,
         arguments: &mut [Argument],
         timings: &mut Timings,
     ) -> anyhow::Result<executor::Value> {
-        if !self.libraries.is_empty() {
-            anyhow::bail!("-l names libraries of this process; it cannot be used with --on");
-        }
         let at = |error| at_address(error, address);
-        let mut remote = timings
-            .stage("connect", || Executor::connect(address))
-            .map_err(at)?;
-        tracing::info!(%address, executor = remote.hello().software, "connected");
         let sent = remote.traffic().sent;
         let module = timings
             .stage("ship, load", || remote.load(image))
@@ -155,6 +162,27 @@ impl Call {
         let call = || remote.call(&module, &self.function, Some(&signature), &mut arguments);
         timings.stage("call", call).map_err(at)
     }
+}
+
+fn connect(address: &Address, timings: &mut Timings) -> anyhow::Result<Executor> {
+    let remote = timings.stage("connect", || Executor::connect(address));
+    let remote = remote.map_err(|error| at_address(error, address))?;
+    tracing::info!(%address, executor = remote.hello().software, "connected");
+    Ok(remote)
+}
+
+/// The image of a bundle for the executor's CPU, compared with its digest.
+fn image_there<'data>(
+    name: &str,
+    bytes: &'data [u8],
+    remote: &Executor,
+) -> anyhow::Result<Image<'data>> {
+    let choose = || {
+        let image = remote.choose(&Bundle::parse(bytes)?)?;
+        image.verify_digest()?;
+        Ok(image)
+    };
+    choose().map_err(|error: executor::Error| anyhow::Error::new(error).context(name.to_owned()))
 }
 
 /// The error with the executor's address, which some name already.

@@ -11,15 +11,16 @@ use crate::input::Input;
 use crate::report::Silent;
 
 /// How to compile.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct CompileOptions {
     /// Optimise IR: 0, 1, 2 or 3
     #[arg(short = 'O', value_name = "LEVEL", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=3))]
     pub(crate) level: u8,
-    /// Compile IR for this machine and system (aarch64-linux-gnu); by default for this host's machine
+    /// Compile IR for this machine and system (aarch64, x86_64-linux-gnu); by default for this host's machine
     #[arg(long, value_name = "TRIPLE")]
     pub(crate) target: Option<String>,
-    /// Compile IR for this CPU (LLVM's name, such as x86-64-v3; native: this machine's)
+    /// Compile IR for this CPU (LLVM's name, such as x86-64-v3; native: this machine's). Several, with commas between, make a
+    /// bundle of build's image
     #[arg(long)]
     pub(crate) cpu: Option<String>,
     /// Compile IR with or without these CPU features: +avx2,-bmi

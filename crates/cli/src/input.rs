@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use farcall::Image;
 use farcall::linker::is_bitcode;
+use farcall::loader::cpu;
+use farcall::{Bundle, Image};
 
 /// A file that was read.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub(crate) enum Kind {
     Ir,
     /// An object or an archive.
     Object,
-    /// An ELF shared object: an image, if it is well-formed.
+    /// An ELF shared object: an image, if it is well-formed. Or a bundle of images.
     Image,
 }
 
@@ -49,6 +50,9 @@ fn kind(path: &Path, bytes: &[u8]) -> anyhow::Result<Kind> {
     if bytes.is_empty() {
         anyhow::bail!("the file is empty");
     }
+    if Bundle::is_bundle(bytes) {
+        return Ok(Kind::Image);
+    }
     if is_elf(bytes) {
         return Ok(if bytes.get(16) == Some(&ET_REL) {
             Kind::Object
@@ -65,7 +69,9 @@ fn kind(path: &Path, bytes: &[u8]) -> anyhow::Result<Kind> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("ll" | "bc") => Ok(Kind::Ir),
         Some("o" | "a") => Ok(Kind::Object),
-        _ => anyhow::bail!("neither IR (.ll, .bc), nor an object, an archive or an image"),
+        _ => {
+            anyhow::bail!("neither IR (.ll, .bc), nor an object, an archive, an image or a bundle")
+        }
     }
 }
 
@@ -73,7 +79,7 @@ pub(crate) fn is_elf(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\x7fELF")
 }
 
-/// The bytes of a file that is an image, as far as its first bytes tell.
+/// The bytes of a file that is an image or a bundle, as far as its first bytes tell.
 pub(crate) fn read_image(path: &Path) -> anyhow::Result<Vec<u8>> {
     let input = Input::read(path)?;
     let what = match input.kind {
@@ -87,11 +93,14 @@ pub(crate) fn read_image(path: &Path) -> anyhow::Result<Vec<u8>> {
     )
 }
 
-/// The image in a file's bytes, with its form checked and the bytes compared with its digest: what
-/// was cut or changed by accident does not run.
+/// The image in a file's bytes, of a bundle that for this CPU, with its form checked and the bytes compared with its
+/// digest: what was cut or changed by accident does not run.
 pub(crate) fn checked_image<'data>(name: &str, bytes: &'data [u8]) -> anyhow::Result<Image<'data>> {
     let parse = || {
-        let image = Image::parse(bytes)?;
+        let image = match Bundle::is_bundle(bytes) {
+            true => cpu::choose(&Bundle::parse(bytes)?)?,
+            false => Image::parse(bytes)?,
+        };
         image.verify_digest()?;
         Ok(image)
     };

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod build;
+mod bundle;
 mod cache;
 mod call;
 mod compile_process;
@@ -18,6 +19,7 @@ mod run;
 mod timings;
 mod toolchain;
 mod trusted;
+mod variants;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -43,13 +45,15 @@ struct Arguments {
 enum Command {
     /// Build an image from IR (.ll, .bc), objects (.o) and archives (.a)
     Build(build::Build),
+    /// Join images for different CPUs in one file, of which each CPU takes the best
+    Bundle(bundle::Join),
     /// Run a program: build what must be built, load it here and call its main
     Run(run::Run),
     /// Call a function of an image, here or in an executor
     Call(call::Call),
     /// Place an image at a fixed address, as an ELF executable: for checking a link byte by byte
     Place(place::Place),
-    /// Print what an image is made of
+    /// Print what an image, or a bundle of images, is made of
     Inspect(inspect::Inspect),
     /// Look after the images that build and run keep, so as to make them once
     Cache(cache::Cache),
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
     let verbose = arguments.verbose;
     let result = match arguments.command {
         Command::Build(build) => build.execute(&mut timings, verbose),
+        Command::Bundle(join) => join.execute(),
         Command::Run(run) => run.execute(&mut timings, verbose),
         Command::Call(call) => call.execute(&mut timings),
         Command::Place(place) => place.execute(),

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use farcall::Image;
 use farcall::loader::{PlaceError, place};
 
 use crate::build::write;
+use crate::input::checked_image;
 
 /// What `farcall place` was asked.
 #[derive(Debug, Args)]
@@ -30,8 +30,7 @@ impl Place {
     pub(crate) fn execute(self) -> anyhow::Result<()> {
         let name = self.image.display().to_string();
         let bytes = std::fs::read(&self.image).with_context(|| name.clone())?;
-        let image = Image::parse(&bytes).with_context(|| name.clone())?;
-        image.verify_digest().with_context(|| name.clone())?;
+        let image = checked_image(&name, &bytes)?;
         let defined: HashMap<&[u8], u64> = self
             .define
             .iter()

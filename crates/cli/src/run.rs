@@ -20,7 +20,7 @@ use crate::trusted::{run_program, trusted};
 /// What `farcall run` was asked.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// The program: IR (.ll, .bc), objects (.o), archives (.a), images
+    /// The program: IR (.ll, .bc), objects (.o), archives (.a), images, bundles
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
     /// Search this system library too
@@ -38,6 +38,11 @@ pub(crate) struct Run {
 impl Run {
     /// Returns only errors: the program's end is the process's.
     pub(crate) fn execute(self, timings: &mut Timings, verbose: u8) -> anyhow::Result<()> {
+        if let Some(cpus) = self.options.cpu.as_ref().filter(|cpus| cpus.contains(',')) {
+            anyhow::bail!(
+                "--cpu {cpus}: what is run is compiled for one CPU: name one, or farcall build a bundle"
+            );
+        }
         let inputs = timings.stage("read", || read(&self.inputs))?;
         let (ready, raw): (Vec<&Input>, Vec<&Input>) =
             inputs.iter().partition(|input| input.kind == Kind::Image);

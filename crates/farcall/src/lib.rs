@@ -3,7 +3,7 @@
 
 pub use farcall_compiler::{Compiler, Object, OptLevel, inkwell};
 pub use farcall_executor::{Executor, RemoteModule};
-pub use farcall_image::{Digest, Image, Machine, Signature};
+pub use farcall_image::{Bundle, Digest, Image, Machine, Signature};
 pub use farcall_linker::Linker;
 pub use farcall_loader::{
     Definition, LazyScope, Loader, Module, Redirect, Symbol, TrustedImage, host_fn,

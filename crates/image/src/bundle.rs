@@ -146,14 +146,20 @@ impl Variant {
 
     /// The machine and what is required beyond its baseline, for people: `x86_64 with x86-64-v3`.
     fn name(&self) -> String {
-        let Some(machine) = self.machine() else {
-            return format!("machine {}", self.e_machine);
-        };
-        let names = describe::required(machine, self.requires);
+        let names = self.machine().map_or_else(Vec::new, |machine| {
+            describe::required(machine, self.requires)
+        });
         match names.is_empty() {
-            true => machine.to_string(),
-            false => format!("{machine} with {}", names.join(", ")),
+            true => self.machine_name(),
+            false => format!("{} with {}", self.machine_name(), names.join(", ")),
         }
+    }
+
+    /// The machine's name, or its number where it has none here.
+    pub(crate) fn machine_name(&self) -> String {
+        let number = || format!("machine {}", self.e_machine);
+        self.machine()
+            .map_or_else(number, |machine| machine.to_string())
     }
 
     /// The row of an image whose place is not known yet: its range has its size.
@@ -521,11 +527,7 @@ fn no_variant(variants: &[Variant], machine: Machine, features: CpuFeatures) -> 
         if variant.e_machine != machine.e_machine() {
             return format!("{name}: another machine");
         }
-        let missing = variant.requires.without(features);
-        let mut names = describe::feature_names(machine, missing);
-        if missing.contains(CpuFeatures::UNNUMBERED) {
-            names.push("a feature that has no number".to_owned());
-        }
+        let names = describe::missing(machine, variant.requires.without(features));
         format!("{name}: it lacks {}", names.join(", "))
     };
     let level = machine.cpu_level(features);

@@ -164,12 +164,24 @@ pub(crate) fn required(machine: Machine, features: CpuFeatures) -> Vec<String> {
 }
 
 /// The names of features, or where they have none here their numbers.
-pub(crate) fn feature_names(machine: Machine, features: CpuFeatures) -> Vec<String> {
+fn feature_names(machine: Machine, features: CpuFeatures) -> Vec<String> {
     let name = |number| match machine.cpu_feature_name(number) {
         Some(name) => name.to_owned(),
         None => format!("feature {number}"),
     };
     features.numbers().map(name).collect()
+}
+
+/// What stands for features that have no number, where their names are not at hand.
+pub(crate) const UNNUMBERED: &str = "a feature that has no number";
+
+/// The names of what a CPU lacks.
+pub(crate) fn missing(machine: Machine, features: CpuFeatures) -> Vec<String> {
+    let mut names = feature_names(machine, features);
+    if features.contains(CpuFeatures::UNNUMBERED) {
+        names.push(UNNUMBERED.to_owned());
+    }
+    names
 }
 
 fn text(name: &[u8]) -> String {

@@ -10,6 +10,7 @@
 
 mod bundle;
 mod describe;
+mod describe_bundle;
 mod digest;
 mod dynamic;
 mod error;
@@ -24,6 +25,7 @@ mod unwind;
 
 pub use bundle::{Bundle, BundleTable, Variant};
 pub use describe::{Description, ExportDescription, ImportDescription, SegmentDescription};
+pub use describe_bundle::{BundleDescription, VariantDescription};
 pub use digest::{DIGEST_SIZE, Digest, ParseDigestError};
 pub use error::{Error, Result};
 pub use executable::{PlacedSegment, PlacedSymbol, executable};
