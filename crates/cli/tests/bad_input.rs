@@ -67,7 +67,7 @@ fn files_that_are_nothing() {
         ("noise.a", "not an object file or archive"),
         (
             "noise",
-            "neither IR (.ll, .bc), nor an object, an archive or an image",
+            "neither IR (.ll, .bc), nor an object, an archive, an image or a bundle",
         ),
         ("folder", "cannot read: Is a directory"),
         ("folder.ll", "cannot read: Is a directory"),

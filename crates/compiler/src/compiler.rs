@@ -395,7 +395,7 @@ fn failed(input: &str, failure: Failure) -> Error {
 
 impl Builder {
     /// Sets the target, by its triple: `x86_64-unknown-linux-gnu` and `aarch64-unknown-linux-gnu`, with their short forms and
-    /// their neighbours with musl. By default it is this host's machine. Any host compiles for any target.
+    /// their neighbours with musl; `x86_64` and `aarch64` alone are those with glibc. By default it is this host's machine. Any host compiles for any target.
     pub fn target(mut self, triple: impl Into<String>) -> Self {
         self.target = Some(triple.into());
         self
@@ -445,16 +445,21 @@ impl Builder {
     /// machine has no such processor or feature.
     pub fn build(self) -> Result<Compiler, Error> {
         llvm::initialize();
-        let machine = match &self.target {
-            None => Machine::host(),
-            Some(triple) => Machine::of(triple).ok_or_else(|| Error::UnknownTarget {
-                triple: triple.clone(),
-                known: target::MACHINES.map(|machine| machine.triple).into(),
-            })?,
+        let named = match &self.target {
+            None => Some(Machine::host()),
+            Some(name) => Machine::named(name),
         };
-        let triple = self
-            .target
-            .map_or_else(|| machine.triple.to_owned(), target::normalized);
+        let (machine, triple) = match (named, self.target) {
+            (Some(machine), _) => (machine, machine.triple.to_owned()),
+            (None, triple) => {
+                let triple = triple.unwrap_or_default();
+                let machine = Machine::of(&triple).ok_or_else(|| Error::UnknownTarget {
+                    triple: triple.clone(),
+                    known: target::MACHINES.map(|machine| machine.triple).into(),
+                })?;
+                (machine, target::normalized(triple))
+            }
+        };
         let cpu = machine.cpu(self.cpu.as_deref(), &self.features)?;
         let cpu_given = self.cpu.is_some();
         Ok(Compiler {

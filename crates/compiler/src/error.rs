@@ -7,7 +7,7 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// No such CPU on the target machine.
-    #[error("cpu `{cpu}`: unknown on {machine}{}", did_you_mean(.nearest))]
+    #[error("cpu `{cpu}`: unknown on {machine}{}{}", did_you_mean(.nearest), after_semicolon(.advice))]
     UnknownCpu {
         /// The name as given.
         cpu: String,
@@ -15,10 +15,12 @@ pub enum Error {
         machine: &'static str,
         /// Known names that look like it, best first.
         nearest: Vec<&'static str>,
+        /// What to do, if the name is something else.
+        advice: Option<String>,
     },
 
     /// No such CPU feature on the target machine.
-    #[error("cpu feature `{feature}`: unknown on {machine}{}", did_you_mean(.nearest))]
+    #[error("cpu feature `{feature}`: unknown on {machine}{}{}", did_you_mean(.nearest), after_semicolon(.advice))]
     UnknownFeature {
         /// The name as given, without its sign.
         feature: String,
@@ -26,6 +28,17 @@ pub enum Error {
         machine: &'static str,
         /// Known names that look like it, best first.
         nearest: Vec<&'static str>,
+        /// What to do, if the name is something else.
+        advice: Option<String>,
+    },
+
+    /// Features with spaces between.
+    #[error("cpu features `{item}`: separate them by commas: `{list}`")]
+    FeatureSeparator {
+        /// What is between two commas, as given.
+        item: String,
+        /// The same with commas.
+        list: String,
     },
 
     /// An item of the feature list has neither `+` nor `-` before it.
@@ -214,6 +227,11 @@ fn did_you_mean(names: &[&str]) -> String {
         [] => String::new(),
         names => format!(", did you mean `{}`", names.join("` or `")),
     }
+}
+
+fn after_semicolon(advice: &Option<String>) -> String {
+    let advice = advice.iter();
+    advice.map(|advice| format!("; {advice}")).collect()
 }
 
 fn on_next_line(source_line: &str) -> String {

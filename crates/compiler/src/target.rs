@@ -76,6 +76,13 @@ impl Machine {
         MACHINES.into_iter().find(|machine| machine.accepts(triple))
     }
 
+    /// The machine that goes by this name alone: its architecture, with nothing of a system.
+    pub(crate) fn named(name: &str) -> Option<&'static Self> {
+        let is_name =
+            |machine: &&Self| machine.name == name || machine.architectures.contains(&name);
+        MACHINES.into_iter().find(is_name)
+    }
+
     /// This host's machine; x86-64 where there is no code for it.
     pub(crate) fn host() -> &'static Self {
         let is_host = |machine: &&Self| machine.architectures.contains(&std::env::consts::ARCH);
@@ -113,11 +120,11 @@ impl Machine {
                     .find(|alias| alias.0 == cpu)
                     .map_or(cpu, |alias| alias.1);
                 if !self.has_cpu(name) {
-                    let nearest = nearest(cpu, self.cpus.iter());
                     return Err(Error::UnknownCpu {
                         cpu: cpu.to_owned(),
                         machine: self.name,
-                        nearest,
+                        nearest: nearest(cpu, self.cpus.iter()),
+                        advice: self.advice(cpu),
                     });
                 }
                 Ok(Cpu {
@@ -158,12 +165,35 @@ impl Machine {
             .find(|item| self.mode_changes.contains(item))
     }
 
+    /// What to do with a name that is something else here, or is known on another machine.
+    fn advice(&self, name: &str) -> Option<String> {
+        if self.has_cpu(name) {
+            return Some(format!("it is a CPU: --cpu {name}"));
+        }
+        if self.has_feature(name) {
+            return Some(format!("it is a feature: --features +{name}"));
+        }
+        let mut others = MACHINES
+            .into_iter()
+            .filter(|machine| machine.name != self.name);
+        let other = others.find(|machine| machine.has_cpu(name) || machine.has_feature(name))?;
+        let target = other.architectures.first()?;
+        Some(format!("{} has it: --target {target}", other.name))
+    }
+
     fn checked_features(&self, features: &str) -> Result<String, Error> {
         let items: Vec<&str> = features
             .split(',')
             .map(str::trim)
             .filter(|item| !item.is_empty())
             .collect();
+        // Nothing that has a name has a space in it.
+        if let Some(item) = items.iter().find(|item| item.contains(char::is_whitespace)) {
+            return Err(Error::FeatureSeparator {
+                item: (*item).to_owned(),
+                list: item.split_whitespace().collect::<Vec<_>>().join(","),
+            });
+        }
         for item in &items {
             let Some(name) = item.strip_prefix(['+', '-']) else {
                 return Err(Error::FeatureSign {
@@ -177,6 +207,7 @@ impl Machine {
                     feature: name.to_owned(),
                     machine: self.name,
                     nearest,
+                    advice: self.advice(name),
                 });
             }
         }
@@ -215,11 +246,21 @@ pub(crate) fn normalized(triple: impl AsRef<str>) -> String {
     triple.as_str().to_string_lossy().into_owned()
 }
 
-/// Up to three known names that are few edits away from `name`, nearest first.
+/// Up to three known names that end in `-name` or are few edits away from it, nearest first.
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a &'static str>) -> Vec<&'static str> {
     let limit = name.len().div_ceil(3).max(1);
+    let name = name.to_ascii_lowercase();
+    // `v3` is how people call x86-64-v3, `n1` how they call neoverse-n1.
+    let is_end = |other: &str| !name.is_empty() && other.ends_with(&format!("-{name}"));
+    let distance = |other: &str| {
+        if is_end(other) {
+            0
+        } else {
+            edits(&name, other)
+        }
+    };
     let mut found: Vec<(usize, &'static str)> = known
-        .map(|&other| (edits(name, other), other))
+        .map(|&other| (distance(other), other))
         .filter(|pair| pair.0 <= limit)
         .collect();
     found.sort();
@@ -352,6 +393,28 @@ pub(crate) mod tests {
             message(None, "avx2"),
             "cpu feature `avx2`: needs a `+` or a `-` before its name"
         );
+        assert_eq!(
+            message(Some("v3"), ""),
+            "cpu `v3`: unknown on x86-64, did you mean `x86-64-v3`"
+        );
+        assert!(message(Some("X86-64-V3"), "").contains("did you mean `x86-64-v3`"));
+        assert_eq!(
+            message(None, "+bmi,+avx2 -bmi2"),
+            "cpu features `+avx2 -bmi2`: separate them by commas: `+avx2,-bmi2`"
+        );
+        for (cpu, features, advice) in [
+            (Some("avx2"), "", "; it is a feature: --features +avx2"),
+            (None, "+x86-64-v3", "; it is a CPU: --cpu x86-64-v3"),
+            (
+                Some("neoverse-n1"),
+                "",
+                "; aarch64 has it: --target aarch64",
+            ),
+            (None, "+sve2", "; aarch64 has it: --target aarch64"),
+        ] {
+            let message = message(cpu, features);
+            assert!(message.ends_with(advice), "{message}");
+        }
         assert!(message(None, "-64bit").starts_with("cpu feature `64bit`: unknown"));
         assert_eq!(
             X86_64.cpu(None, " +avx2 , -bmi,").unwrap().features,

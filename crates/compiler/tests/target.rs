@@ -16,6 +16,9 @@ fn targets_by_their_names() {
         ("aarch64-linux-gnu", AARCH64),
         ("aarch64-unknown-linux-musl", "aarch64-unknown-linux-musl"),
         ("x86_64-linux-gnu", "x86_64-unknown-linux-gnu"),
+        ("x86_64", "x86_64-unknown-linux-gnu"),
+        ("x86-64", "x86_64-unknown-linux-gnu"),
+        ("arm64", AARCH64),
     ] {
         assert_eq!(for_target(given).target(), full);
     }

@@ -130,7 +130,7 @@ pub enum Error {
     },
     /// A CPU that can run no variant of a bundle.
     #[error(
-        "no variant for the CPU, which is {level}: {}; build one for it too: --variant {machine}:{level}",
+        "no variant for the {machine} CPU ({level}): {}; build one for it too: --variant {machine}:{level}",
         .variants.join("; ")
     )]
     NoVariant {

@@ -172,12 +172,12 @@ fn a_cpu_that_runs_none_is_told_why() {
     let refusal = |machine, features| bundle.choose(machine, features).unwrap_err().to_string();
     assert_eq!(
         refusal(X86_64, features(&["x86-64-v2"])),
-        "no variant for the CPU, which is x86-64-v2: x86_64 with x86-64-v2, avx: it lacks avx; \
+        "no variant for the x86_64 CPU (x86-64-v2): x86_64 with x86-64-v2, avx: it lacks avx; \
          x86_64 with popcnt: it lacks a feature that has no number; build one for it too: --variant x86_64:x86-64-v2"
     );
     assert_eq!(
         refusal(Machine::Aarch64, CpuFeatures::NONE),
-        "no variant for the CPU, which is generic: x86_64 with x86-64-v2, avx: another machine; \
+        "no variant for the aarch64 CPU (generic): x86_64 with x86-64-v2, avx: another machine; \
          x86_64 with popcnt: another machine; build one for it too: --variant aarch64:generic"
     );
 }
