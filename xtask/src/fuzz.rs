@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use farcall_testkit::paths::workspace_root;
@@ -17,9 +18,10 @@ use crate::setup;
 const SECONDS: u32 = 60;
 /// The argument that asks for a short run.
 pub(crate) const SMOKE: &str = "smoke";
-const TARGETS: [Target; 3] = [
+const TARGETS: [Target; 4] = [
     Target::new("link", 300_000, 1 << 16),
     Target::new("image", 300_000, 1 << 16),
+    Target::new("bundle", 300_000, 1 << 16),
     // Loading makes system calls, and images are large from 128 KiB on.
     Target::new("load", 20_000, 200_000),
 ];
@@ -96,8 +98,8 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 
 /// Makes what the fuzzer starts from.
 fn seed() -> Result<()> {
-    let [objects, images, loaded] = TARGETS.map(|target| target.corpus());
-    for folder in [&objects, &images, &loaded] {
+    let [objects, images, bundles, loaded] = TARGETS.map(|target| target.corpus());
+    for folder in [&objects, &images, &bundles, &loaded] {
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
     let mut n_objects = 0;
@@ -119,7 +121,24 @@ fn seed() -> Result<()> {
             }
         }
     }
+    seed_bundle(&images, &bundles.join("two"))?;
     seed_loading(&loaded)
+}
+
+/// Makes a bundle of two images for different machines.
+fn seed_bundle(images: &Path, bundle: &Path) -> Result<()> {
+    let images = files(images)?;
+    let mut join = farcall(["bundle", "-o"]);
+    join.arg(bundle);
+    for machine in ["x86_64-", "aarch64-"] {
+        let is_for = |path: &&PathBuf| {
+            let name = path.file_name().unwrap_or_default();
+            name.to_string_lossy().starts_with(machine)
+        };
+        let image = images.iter().find(is_for);
+        join.arg(image.with_context(|| format!("{machine}: no image of a fixture"))?);
+    }
+    run_command(&mut join)
 }
 
 /// Makes an image of each source in `fuzz/seeds`, and of all that end in a digit one input of images that are
@@ -193,21 +212,15 @@ fn assemble(fixture: &Path, target: &str, folder: &Path) -> Result<Option<PathBu
 
 /// Links an object; gives whether it links.
 fn make_image(object: &Path, image: &Path) -> Result<bool> {
-    let mut build = cargo([
-        "run",
-        "--quiet",
-        "--package",
-        "farcall-cli",
-        "--bin",
-        "farcall",
-        "--",
-    ]);
-    build.args([
-        "build".as_ref(),
-        object.as_os_str(),
-        "-o".as_ref(),
-        image.as_os_str(),
-    ]);
+    let mut build = farcall(["build"]);
+    build.args([object.as_os_str(), "-o".as_ref(), image.as_os_str()]);
     let output = build.output().context("cargo: cannot start")?;
     Ok(output.status.success())
+}
+
+/// The `farcall` command with these arguments.
+fn farcall<const N: usize>(args: [&str; N]) -> Command {
+    let mut farcall = cargo(["run", "--quiet", "--package", "farcall-cli"]);
+    farcall.args(["--bin", "farcall", "--"]).args(args);
+    farcall
 }
