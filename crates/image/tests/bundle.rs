@@ -365,3 +365,23 @@ fn images_that_the_table_does_not_mean() {
         "corrupt variant 1: the bytes before its image are not zero"
     );
 }
+
+/// The document says what the code does.
+#[test]
+fn the_document_has_the_numbers() {
+    const DOCUMENT: &str = include_str!("../../../docs/bundle.md");
+    let blocks = DOCUMENT.split("```text\n").skip(1);
+    let lists = blocks.map(|block| block.split("```").next().unwrap());
+    let machines = [X86_64, Machine::Aarch64];
+    assert_eq!(lists.clone().count(), machines.len());
+    for (machine, list) in machines.into_iter().zip(lists) {
+        let all = machine.cpu_feature_names(CpuFeatures::from_bits(u128::MAX));
+        let all = all
+            .enumerate()
+            .map(|(number, name)| format!("{number} {name}"));
+        let listed = list.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(listed, all.collect::<Vec<_>>().join(", "), "{machine}");
+        assert!(DOCUMENT.contains(&format!("{} for ", machine.e_machine())));
+    }
+    assert!(DOCUMENT.contains(&format!("a row of {ROW} bytes")));
+}

@@ -19,12 +19,13 @@
 //! | call | cost | locks |
 //! |---|---|---|
 //! | [`Loader::new`], `define…`, `host_exports`, … | an allocation | none: takes the loader alone |
+//! | [`cpu::choose`] | a comparison a variant, and parsing the one that is taken | none, but forks wait at the first |
 //! | [`TrustedImage::assume_trusted`], `named` | an allocation at most | none |
 //! | [`Loader::load`], small image | O(n + i·s), about 1 µs, no system call once there is a window | windows; for each import that the process or a library has, the dynamic linker's |
 //! | `load`, image of 128 KiB or more | as above and some system calls, about 1 µs a page of 4 KiB | the same |
 //! | [`Loader::load_all`] | the sum of its images', and a table of their exports | the same |
 //! | [`Loader::load_file`] | reading and parsing the file, then `load` | the same |
-//! | [`Loader::map_file`] | parsing, which reads the tables, then mapping: no copy of constants and code | the same |
+//! | [`Loader::map_file`] | of a bundle its table; parsing, which reads the tables, then mapping: no copy of constants and code | the same |
 //! | [`Module::address`] | a hash look-up, O(1) | none |
 //! | [`Module::lookup`], [`Module::signature`], [`Module::exports`] | the same, O(1) an export, and at the first of them O(manifest) | none, but forks wait at the first |
 //! | [`Definition::export`] | as `lookup` | users of the module |
