@@ -7,16 +7,16 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, Weak};
 
-use farcall_image::{Bundle, Image};
+use farcall_image::{Image, Variant};
 
 use crate::load::{self, Arguments};
 use crate::mapping::Pages;
 use crate::resolve::resolve;
-use crate::source::{FileBytes, Source};
+use crate::source::{FileBytes, ImageFile, Source};
 use crate::sys::host::{self, Library};
 use crate::{
     Definition, Error, FunctionPointer, ImportBinding, LazyScope, Module, Result, TrustedImage,
-    cpu, fork, program, together,
+    fork, program, together,
 };
 
 /// What the names that images import mean, and the way to load them.
@@ -298,7 +298,7 @@ impl Loader {
     }
 
     /// Loads an image from a file, read into private memory first: what happens to the file later is nothing to the
-    /// module. Of a bundle it loads the variant for this CPU ([`crate::cpu::choose`]).
+    /// module. Of a bundle it reads the table and the variant for this CPU ([`crate::cpu::choose`]).
     ///
     /// Costs the reading and [`Image::parse`], and is otherwise as [`Loader::load`]. The bytes that were read are
     /// freed at the end.
@@ -312,22 +312,12 @@ impl Loader {
     /// As [`Loader::load`], and when the file cannot be read, is not an image, or is a bundle of which this CPU can run
     /// nothing.
     pub unsafe fn load_file(&self, path: impl AsRef<Path>, scope: &[&Module]) -> Result<Module> {
-        let name = path.as_ref().display().to_string();
-        let bytes = std::fs::read(path).map_err(|source| Error::Read {
-            path: name.clone(),
-            source,
-        })?;
-        let image = match Bundle::is_bundle(&bytes) {
-            true => Bundle::parse(&bytes).and_then(|bundle| cpu::choose(&bundle)),
-            false => Image::parse(&bytes),
-        };
-        let image = image.map_err(|source| Error::Image {
-            image: name.clone(),
-            source,
-        })?;
+        let path = path.as_ref();
+        let (bytes, variant) = ImageFile::open(path)?.read()?;
+        let image = parsed(&bytes, variant.as_ref(), path)?;
         // SAFETY: the caller's contract.
         let image = unsafe { TrustedImage::assume_trusted(image) };
-        self.load(&image.named(name), scope)
+        self.load(&image.named(path.display().to_string()), scope)
     }
 
     /// Loads an image from a file that stays as it is: constants and code of a large one are mapped from
@@ -349,18 +339,16 @@ impl Loader {
     /// As [`Loader::load_file`].
     pub unsafe fn map_file(&self, path: impl AsRef<Path>, scope: &[&Module]) -> Result<Module> {
         let path = path.as_ref();
-        let name = || path.display().to_string();
         let (file, variant) = FileBytes::open(path)?;
         // SAFETY: the caller's contract.
-        let bytes = unsafe { file.bytes() };
-        let image = variant.map_or_else(|| Image::parse(bytes), |variant| variant.image(bytes));
-        let image = image.map_err(|source| Error::Image {
-            image: name(),
-            source,
-        })?;
+        let image = parsed(unsafe { file.bytes() }, variant.as_ref(), path)?;
         // SAFETY: the caller's contract.
         let image = unsafe { TrustedImage::assume_trusted(image) };
-        self.load_from(&image.named(name()), file.source(), scope)
+        self.load_from(
+            &image.named(path.display().to_string()),
+            file.source(),
+            scope,
+        )
     }
 
     /// Runs an image's `main` as if the process had been started for it, and ends the process with
@@ -391,4 +379,17 @@ impl Loader {
         // SAFETY: the caller's contract.
         unsafe { program::run(published, args) }
     }
+}
+
+/// The image of a file, of a bundle that of this variant.
+fn parsed<'data>(
+    bytes: &'data [u8],
+    variant: Option<&Variant>,
+    path: &Path,
+) -> Result<Image<'data>> {
+    let image = variant.map_or_else(|| Image::parse(bytes), |variant| variant.image(bytes));
+    image.map_err(|source| Error::Image {
+        image: path.display().to_string(),
+        source,
+    })
 }

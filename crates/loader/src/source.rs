@@ -1,7 +1,8 @@
 //! Where an image's bytes are in a file, so that they need not be copied.
 
-use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _, Write as _};
+use std::ops::Range;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -61,34 +62,17 @@ pub(crate) enum FileBytes {
 impl FileBytes {
     /// Reads a small image and maps a large one; of a bundle the variant for this CPU, which is given with it.
     pub(crate) fn open(path: &Path) -> Result<(Self, Option<Variant>)> {
-        let name = || path.display().to_string();
-        let read = |source| Error::Read {
-            path: name(),
-            source,
-        };
-        let mut file = File::open(path).map_err(read)?;
-        let metadata = file.metadata().map_err(read)?;
-        let variant = variant(&file, metadata.len()).map_err(read)?;
-        let variant = variant.map_err(|source| Error::Image {
-            image: name(),
-            source,
-        })?;
-        let part = variant.as_ref().map(Variant::range);
-        let part = part.unwrap_or(0..metadata.len());
-        let size = part.end - part.start;
-        // The pages of a file are mapped, and a page may be larger than whoever wrote the bundle knew.
-        if size >= LARGE as u64 && part.start.is_multiple_of(memory::page_size() as u64) {
-            let mapped = MappedFile::new(file, FileId::of(&metadata, &part));
-            return Ok((Self::Mapped(mapped.map_err(read)?), variant));
+        let file = ImageFile::open(path)?;
+        let part = file.part();
+        // A page may be larger than whoever wrote the bundle knew.
+        let is_at_page = part.start.is_multiple_of(memory::page_size() as u64);
+        if part.end - part.start < LARGE as u64 || !is_at_page {
+            let (bytes, variant) = file.read()?;
+            return Ok((Self::Read(bytes), variant));
         }
-        let mut bytes = Vec::new();
-        if variant.is_some() {
-            file.seek(SeekFrom::Start(part.start)).map_err(read)?;
-            file.take(size).read_to_end(&mut bytes).map_err(read)?;
-        } else {
-            file.read_to_end(&mut bytes).map_err(read)?;
-        }
-        Ok((Self::Read(bytes), variant))
+        let mapped = MappedFile::new(file.file, FileId::of(&file.metadata, &part));
+        let mapped = mapped.map_err(|source| unread(path, source))?;
+        Ok((Self::Mapped(mapped), file.variant))
     }
 
     /// The bytes.
@@ -109,6 +93,72 @@ impl FileBytes {
             Self::Read(_) => None,
             Self::Mapped(file) => Some(file.source()),
         }
+    }
+}
+
+/// A file with an image in it.
+#[derive(Debug)]
+pub(crate) struct ImageFile<'p> {
+    path: &'p Path,
+    file: File,
+    metadata: Metadata,
+    /// That for this CPU, of a bundle.
+    variant: Option<Variant>,
+}
+
+impl<'p> ImageFile<'p> {
+    /// Opens a file, and of a bundle reads the table.
+    pub(crate) fn open(path: &'p Path) -> Result<Self> {
+        let open = || -> io::Result<_> {
+            let file = File::open(path)?;
+            let metadata = file.metadata()?;
+            let variant = variant(&file, metadata.len())?;
+            Ok((file, metadata, variant))
+        };
+        let (file, metadata, variant) = open().map_err(|source| unread(path, source))?;
+        let variant = variant.map_err(|source| Error::Image {
+            image: path.display().to_string(),
+            source,
+        })?;
+        Ok(Self {
+            path,
+            file,
+            metadata,
+            variant,
+        })
+    }
+
+    /// Where the image is in the file.
+    fn part(&self) -> Range<u64> {
+        let variant = self.variant.as_ref().map(Variant::range);
+        variant.unwrap_or(0..self.metadata.len())
+    }
+
+    /// The bytes of the image, and of a bundle the row of its table.
+    pub(crate) fn read(mut self) -> Result<(Vec<u8>, Option<Variant>)> {
+        let part = self.part();
+        let mut read = || -> io::Result<Vec<u8>> {
+            let size = usize::try_from(part.end - part.start).unwrap_or(usize::MAX);
+            let mut bytes = Vec::new();
+            bytes.try_reserve_exact(size)?;
+            if self.variant.is_none() {
+                // What has no size, such as a pipe, may have bytes all the same.
+                self.file.read_to_end(&mut bytes)?;
+            } else {
+                bytes.resize(size, 0);
+                self.file.read_exact_at(&mut bytes, part.start)?;
+            }
+            Ok(bytes)
+        };
+        let bytes = read().map_err(|source| unread(self.path, source))?;
+        Ok((bytes, self.variant))
+    }
+}
+
+fn unread(path: &Path, source: io::Error) -> Error {
+    Error::Read {
+        path: path.display().to_string(),
+        source,
     }
 }
 
