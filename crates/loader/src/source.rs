@@ -1,7 +1,7 @@
 //! Where an image's bytes are in a file, so that they need not be copied.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::Range;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::FileExt as _;
@@ -145,8 +145,9 @@ impl<'p> ImageFile<'p> {
                 // What has no size, such as a pipe, may have bytes all the same.
                 self.file.read_to_end(&mut bytes)?;
             } else {
-                bytes.resize(size, 0);
-                self.file.read_exact_at(&mut bytes, part.start)?;
+                self.file.seek(SeekFrom::Start(part.start))?;
+                // Where it ends too early, parsing it says so.
+                (&self.file).take(size as u64).read_to_end(&mut bytes)?;
             }
             Ok(bytes)
         };
