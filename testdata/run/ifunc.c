@@ -4,8 +4,12 @@
 static int plain(int x) { return x + 1; }
 static int fast(int x) { return 1 + x; }
 static int (*resolve(void))(int) {
+#ifdef __x86_64__
   __builtin_cpu_init();
   return __builtin_cpu_supports("sse2") ? fast : plain;
+#else
+  return fast;
+#endif
 }
 int chosen(int) __attribute__((ifunc("resolve")));
 static int (*const table[])(int) = {chosen, plain};

@@ -1,5 +1,7 @@
 //! What the tests of sessions share.
 
+#![allow(dead_code, reason = "each test file uses a part")]
+
 use farcall_session::{Function, Session};
 
 /// A session with the usual options.
