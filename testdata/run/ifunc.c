@@ -13,7 +13,10 @@ static int (*resolve(void))(int) {
 }
 int chosen(int) __attribute__((ifunc("resolve")));
 static int (*const table[])(int) = {chosen, plain};
-__attribute__((target_clones("avx2", "default"))) int cloned(int x) { return x * 3; }
+#ifdef __x86_64__
+__attribute__((target_clones("avx2", "default")))
+#endif
+int cloned(int x) { return x * 3; }
 
 int main(void) {
   printf("%d %d %d\n", chosen(1), table[0](2) + table[1](2), cloned(5));

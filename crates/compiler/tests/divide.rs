@@ -1,5 +1,7 @@
 //! Modules in parts that become images of their own. What running them gives is tested where they are loaded, in sessions.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
+
 mod tools;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,7 @@
 //! What IR defines is what its object does.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
+
 mod tools;
 
 use std::collections::BTreeMap;
