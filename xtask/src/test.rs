@@ -84,7 +84,7 @@ fn test_steps(args: &[String]) -> Vec<Step> {
         },
         Step {
             name: "test, release",
-            command: Ok(tests(&["--release"])),
+            command: Ok(tests(&["--profile", "optimized-tests"])),
         },
     ]
 }

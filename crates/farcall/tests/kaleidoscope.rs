@@ -132,9 +132,20 @@ fn executor(folder: &Path) -> Executor {
 fn programs_run_in_an_executor() {
     if !program("farcall-executor").exists() {
         // `cargo test` of this crate alone builds no other's programs.
+        let folder = program("");
+        let profile = match folder.file_name().and_then(|name| name.to_str()) {
+            Some("debug") | None => "dev",
+            Some(profile) => profile,
+        };
         let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "farcall-executor"])
-            .args((!cfg!(debug_assertions)).then_some("--release"))
+            .args([
+                "build",
+                "--quiet",
+                "--package",
+                "farcall-executor",
+                "--profile",
+                profile,
+            ])
             .status();
         assert!(status.unwrap().success());
     }
