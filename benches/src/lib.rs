@@ -1,8 +1,8 @@
-//! What the processes of the bench of loading share.
+//! What the processes of the benches share, of loading and of compiling.
 //!
 //! Each contender loads in a process of its own, so that nothing of another's is in its memory, its symbol lookups or its
 //! unwind tables. The process that measures tells it what to do, one line a request, and reads the times, one line an
-//! answer ([`serve`]). What is loaded, and how to know that it works, is a [`Subject`].
+//! answer ([`serve`]; [`serve_jit`] for what compiles). What is loaded, and how to know that it works, is a [`Subject`].
 //!
 //! To add a contender: implement [`Contender`] in a file of `load/contenders`, and add its row to `Way`.
 
@@ -15,14 +15,22 @@
     reason = "a bench that cannot run says why and ends"
 )]
 
+mod child;
 mod contender;
+mod figure;
 mod host;
+mod jit;
 mod memory;
 mod serve;
 mod subject;
+mod svg;
 
+pub use child::Child;
 pub use contender::{Contender, Entry};
+pub use figure::{Summary, Unit, number};
 pub use host::open_global;
+pub use jit::{Jit, N_TINY, Work, serve_jit, tiny_file, tiny_ir};
 pub use memory::Memory;
 pub use serve::serve;
 pub use subject::Subject;
+pub use svg::{Dot, Panel, svg};

@@ -14,7 +14,7 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, bail};
 use farcall_testkit::paths::{target_dir, workspace_root};
 
-use crate::command::{cargo, shown};
+use crate::command::{cargo, run as run_command, shown};
 use crate::setup;
 
 /// A bench, by the name it is called by.
@@ -23,6 +23,8 @@ struct Bench {
     /// The crate whose bench of that name it is.
     package: &'static str,
     summary: &'static str,
+    /// The package whose programs it runs.
+    programs: Option<&'static str>,
 }
 
 const BENCHES: &[Bench] = &[
@@ -30,25 +32,48 @@ const BENCHES: &[Bench] = &[
         name: "link",
         package: "farcall-linker",
         summary: "linking, beside ld.lld and JITLink",
+        programs: None,
     },
     Bench {
         name: "load",
         package: "farcall-benches",
         summary: "loading, beside dlopen, JITLink and elf_loader; `--million` loads so many modules too",
+        programs: None,
+    },
+    Bench {
+        name: "compile",
+        package: "farcall-benches",
+        summary: "compiling, beside LLJIT and LLVM; with names of groups of rows, these alone",
+        programs: Some("farcall-cli"),
     },
 ];
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let Some((name, options)) = args.split_first() else {
         for Bench { name, summary, .. } in BENCHES {
-            println!("cargo xtask bench {name:<6} {summary}");
+            println!("cargo xtask bench {name:<7} {summary}");
         }
         return Ok(());
     };
-    let Some(Bench { name, package, .. }) = BENCHES.iter().find(|bench| bench.name == name) else {
+    let Some(Bench {
+        name,
+        package,
+        programs,
+        ..
+    }) = BENCHES.iter().find(|bench| bench.name == name)
+    else {
         bail!("{name}: no such bench: `cargo xtask bench` prints them");
     };
     setup::ensure()?;
+    if let Some(programs) = programs {
+        run_command(&mut cargo([
+            "build",
+            "--quiet",
+            "--release",
+            "--package",
+            programs,
+        ]))?;
+    }
     let chart = target_dir().join("bench").join(format!("{name}.svg"));
     // That of an earlier run is not this one's.
     if chart.exists() {

@@ -4,7 +4,7 @@ use farcall_benches::Subject;
 
 use super::ROUNDS;
 use crate::artefacts::Artefacts;
-use crate::child::Child;
+use crate::child;
 use crate::figure::{Figures, Measurement};
 use crate::way::Way;
 
@@ -15,7 +15,7 @@ pub(crate) fn first(artefacts: &Artefacts, figures: &mut Figures) {
             let Ok(times) = samples else {
                 continue;
             };
-            let mut child = Child::start(artefacts, way, Subject::Sqlite);
+            let mut child = child::start(artefacts, way, Subject::Sqlite);
             match child.number("first") {
                 Ok(time) => times.push(time),
                 Err(message) => *samples = Err(message),

@@ -3,7 +3,7 @@
 use farcall_benches::Subject;
 
 use crate::artefacts::Artefacts;
-use crate::child::Child;
+use crate::child;
 use crate::figure::{Figures, Measurement};
 use crate::way::Way;
 
@@ -32,7 +32,7 @@ pub(crate) fn live(artefacts: &Artefacts, figures: &mut Figures) {
 /// RSS and mappings of each module, and what all together leave behind. What the first module of a process costs is not
 /// theirs.
 fn run(artefacts: &Artefacts, way: Way) -> Result<[f64; 4], String> {
-    let mut child = Child::start(artefacts, way, Subject::Tiny);
+    let mut child = child::start(artefacts, way, Subject::Tiny);
     child.ask("cycles 1")?;
     // Twice, because reading takes memory itself the first time.
     child.memory()?;

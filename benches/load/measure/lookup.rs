@@ -4,7 +4,7 @@ use farcall_benches::Subject;
 
 use super::ROUNDS;
 use crate::artefacts::Artefacts;
-use crate::child::Child;
+use crate::child;
 use crate::figure::{Figures, Measurement};
 use crate::way::Way;
 
@@ -15,7 +15,7 @@ pub(crate) fn lookup(artefacts: &Artefacts, figures: &mut Figures) {
     ];
     for (subject, measurement) in subjects {
         let mut children = Way::ALL.map(|way| {
-            let mut child = Child::start(artefacts, way, subject);
+            let mut child = child::start(artefacts, way, subject);
             child.number("hold 1").map(|_| (child, Vec::new()))
         });
         for _ in 0..ROUNDS {

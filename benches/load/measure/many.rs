@@ -6,7 +6,7 @@ use farcall_benches::Subject;
 
 use super::ROUNDS;
 use crate::artefacts::Artefacts;
-use crate::child::Child;
+use crate::child;
 use crate::figure::{Figures, Measurement, median};
 use crate::way::Way;
 
@@ -16,7 +16,7 @@ const MILLION: usize = 1_000_000;
 
 pub(crate) fn many(artefacts: &Artefacts, figures: &mut Figures, million: bool) {
     let holding = |count: usize| {
-        let mut child = Child::start(artefacts, Way::Farcall, Subject::Tiny);
+        let mut child = child::start(artefacts, Way::Farcall, Subject::Tiny);
         child.number(&format!("hold {count}")).map(|_| child)
     };
     let mut children = [
@@ -56,7 +56,7 @@ pub(crate) fn many(artefacts: &Artefacts, figures: &mut Figures, million: bool) 
 
 /// The time and RSS of each of a million modules, and the mappings of all.
 fn a_million(artefacts: &Artefacts) -> Result<[f64; 3], String> {
-    let mut child = Child::start(artefacts, Way::Farcall, Subject::Tiny);
+    let mut child = child::start(artefacts, Way::Farcall, Subject::Tiny);
     child.ask("cycles 1")?;
     let before = child.memory()?;
     let time = child.number(&format!("hold {MILLION}"))?;

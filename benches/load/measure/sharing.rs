@@ -3,7 +3,7 @@
 use farcall_benches::Subject;
 
 use crate::artefacts::Artefacts;
-use crate::child::Child;
+use crate::child;
 use crate::figure::{Figures, Measurement};
 use crate::way::Way;
 
@@ -17,9 +17,9 @@ pub(crate) fn sharing(artefacts: &Artefacts, figures: &mut Figures) {
 
 /// The memory of each of the processes, less that of one more which loads nothing.
 fn processes(artefacts: &Artefacts, way: Way) -> Result<Vec<f64>, String> {
-    let start = || Child::start(artefacts, way, Subject::Sqlite);
+    let start = || child::start(artefacts, way, Subject::Sqlite);
     let mut without = start();
-    let mut children: Vec<Child> = (0..N_PROCESSES).map(|_| start()).collect();
+    let mut children: Vec<_> = (0..N_PROCESSES).map(|_| start()).collect();
     for child in &mut children {
         child.ask("hold 1")?;
     }

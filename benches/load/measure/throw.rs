@@ -4,7 +4,7 @@ use farcall_benches::Subject;
 
 use super::ROUNDS;
 use crate::artefacts::Artefacts;
-use crate::child::Child;
+use crate::child;
 use crate::figure::{Figures, Measurement};
 use crate::way::Way;
 
@@ -20,7 +20,7 @@ pub(crate) fn throw(artefacts: &Artefacts, figures: &mut Figures) {
     let mut children = Vec::new();
     for way in WAYS {
         for (count, measurement) in COUNTS {
-            let mut child = Child::start(artefacts, way, Subject::Throws);
+            let mut child = child::start(artefacts, way, Subject::Throws);
             let held = child.number(&format!("hold {count}"));
             children.push((measurement, way, held.map(|_| (child, Vec::new()))));
         }

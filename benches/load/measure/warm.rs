@@ -4,7 +4,7 @@ use farcall_benches::Subject;
 
 use super::ROUNDS;
 use crate::artefacts::Artefacts;
-use crate::child::Child;
+use crate::child;
 use crate::figure::{Figures, Measurement, median};
 use crate::way::Way;
 
@@ -32,7 +32,7 @@ fn subject(
     [bytes, file, unload]: [Measurement; 3],
 ) {
     let request = format!("cycles {n_cycles}");
-    let mut children = Way::ALL.map(|way| Child::start(artefacts, way, subject));
+    let mut children = Way::ALL.map(|way| child::start(artefacts, way, subject));
     let mut samples = Way::ALL.map(|_| Ok((Vec::new(), Vec::new())));
     for _ in 0..ROUNDS {
         for (child, samples) in children.iter_mut().zip(&mut samples) {

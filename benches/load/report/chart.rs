@@ -1,7 +1,8 @@
 //! The chart beside the table: the figures that have several contenders.
 
+use farcall_benches::{Dot, Panel, svg};
+
 use super::bars::bars;
-use super::svg::{Dot, Panel, svg};
 use crate::figure::{Figures, Measurement as M};
 use crate::way::Way;
 

@@ -3,7 +3,6 @@
 mod bars;
 mod chart;
 mod csv;
-mod svg;
 mod table;
 
 pub(crate) use chart::chart;

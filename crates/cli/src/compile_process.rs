@@ -29,6 +29,9 @@ pub(crate) struct CompileOptions {
     /// Generate the code of a large IR file in parts of at least so many instructions
     #[arg(long, value_name = "INSTRUCTIONS")]
     pub(crate) part_size: Option<usize>,
+    /// Generate code of IR as it is, because it is optimized already
+    #[arg(long)]
+    pub(crate) optimized_ir: bool,
     /// Compile IR that uses numbers as addresses
     #[arg(long)]
     pub(crate) allow_absolute_addresses: bool,
@@ -55,6 +58,9 @@ pub(crate) fn compile(
     }
     if let Some(size) = options.part_size {
         command.arg(format!("--part-size={size}"));
+    }
+    if options.optimized_ir {
+        command.arg("--optimized-ir");
     }
     if options.allow_absolute_addresses {
         command.arg("--allow-absolute-addresses");

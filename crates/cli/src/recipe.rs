@@ -108,12 +108,14 @@ impl Recipe<'_> {
             part_size,
             cpu,
             features,
+            optimized_ir,
             allow_absolute_addresses,
         } = self.options;
         let program = compile_process::program().map_err(io::Error::other)?;
         key = key
             .field("compiler", &toolchain::compiler(store, &program)?)
             .number("level", (*level).into())
+            .number("optimized IR", (*optimized_ir).into())
             .number("absolute addresses", (*allow_absolute_addresses).into());
         // Without one it is the machine that the compiler, which is in the key, was built for.
         if let Some(target) = target {
@@ -178,6 +180,7 @@ impl Recipe<'_> {
             (link.whole_archive.iter()).map(|path| format!("--whole-archive={}", path.display())),
         );
         for (is_set, option) in [
+            (self.has_ir && self.options.optimized_ir, "--optimized-ir"),
             (
                 self.has_ir && self.options.allow_absolute_addresses,
                 "--allow-absolute-addresses",

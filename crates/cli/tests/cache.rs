@@ -122,6 +122,7 @@ fn whatever_changes_the_bytes_is_a_miss() {
         ("their number", &["build", "a.ll", "b.o"], nothing),
         ("the level", &["-O1"], nothing),
         ("another level", &["-O3"], nothing),
+        ("that IR is optimized", &["--optimized-ir"], nothing),
         ("the size of parts", &["--part-size=10"], nothing),
         ("the target", &["--target=x86_64-linux-gnu"], nothing),
         ("the CPU", &["--cpu=x86-64-v3"], nothing),

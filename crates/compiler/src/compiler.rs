@@ -30,6 +30,7 @@ pub struct Compiler {
     /// Whether `cpu` was given, and so overrides what functions say.
     cpu_given: bool,
     absolute_addresses: bool,
+    optimized_ir: bool,
     part_size: usize,
 }
 
@@ -65,6 +66,7 @@ pub struct Builder {
     cpu: Option<String>,
     features: String,
     absolute_addresses: bool,
+    optimized_ir: bool,
     part_size: usize,
 }
 
@@ -76,6 +78,7 @@ impl Default for Builder {
             cpu: None,
             features: String::new(),
             absolute_addresses: false,
+            optimized_ir: false,
             // Reading a part takes a hundredth of the time that it takes to generate its code.
             part_size: 20_000,
         }
@@ -294,6 +297,7 @@ impl Compiler {
             machine: self.machine,
             triple: &self.triple,
             level: self.opt_level as u8,
+            optimized_ir: self.optimized_ir,
             cpu: &self.cpu,
         };
         let input = input::read(context, name, ir, &generation, backends)?;
@@ -431,6 +435,13 @@ impl Builder {
         self
     }
 
+    /// Says that the IR is optimized already: code of [`Builder::opt_level`] is generated of it as it is. Only passes that code generation
+    /// needs run, those of `O0`, which inline what must always be inlined, for one. By default IR is optimized, also if it was before.
+    pub fn optimized_ir(mut self, is_optimized: bool) -> Self {
+        self.optimized_ir = is_optimized;
+        self
+    }
+
     /// Sets how many instructions of optimized IR a part of a module has at least, by default 20,000: see
     /// [`Compiler::compile_parts`]. The objects depend on it.
     pub fn part_size(mut self, n_instructions: usize) -> Self {
@@ -469,6 +480,7 @@ impl Builder {
             cpu,
             cpu_given,
             absolute_addresses: self.absolute_addresses,
+            optimized_ir: self.optimized_ir,
             part_size: self.part_size,
         })
     }

@@ -31,6 +31,8 @@ pub(crate) struct Generation<'a> {
     pub(crate) triple: &'a str,
     /// 0 to 3.
     pub(crate) level: u8,
+    /// Whether the level is the code generator's alone.
+    pub(crate) optimized_ir: bool,
     pub(crate) cpu: &'a Cpu,
 }
 
@@ -60,6 +62,7 @@ pub(crate) fn read<'c>(
         cpu: generation.cpu.name.clone(),
         features: generation.cpu.features.clone(),
         level: generation.level,
+        optimized_ir: generation.optimized_ir,
         model: code_model(name, &module)?,
     };
     let backend = (backends.take(&options)).map_err(|message| Error::NoTarget {

@@ -61,6 +61,32 @@ fn levels() {
     assert_eq!(OptLevel::default(), OptLevel::O2);
 }
 
+/// Code is generated at the level; what is left out is passes over IR.
+#[test]
+fn optimized_ir_is_taken_as_it_is() {
+    let at = |level| {
+        let builder = Compiler::builder().opt_level(level).optimized_ir(true);
+        disassembly(&builder.build().unwrap(), "ir/sum.ll")
+    };
+    let (Some(o0), Some(o2)) = (at(OptLevel::O0), at(OptLevel::O2)) else {
+        return;
+    };
+    assert!(o0.contains("(%rsp)"), "{o0}");
+    assert!(!o2.contains("(%rsp)") && !o2.contains("paddd"), "{o2}");
+
+    let ir = b"define internal i32 @seven() alwaysinline { ret i32 7 }
+        define available_externally i32 @elsewhere() { ret i32 8 }
+        define i32 @f() {
+          %seven = call i32 @seven()
+          %eight = call i32 @elsewhere()
+          %sum = add i32 %seven, %eight
+          ret i32 %sum
+        }";
+    let compiler = Compiler::builder().optimized_ir(true).build().unwrap();
+    let object = compiler.compile_ir("f.ll", ir).unwrap();
+    assert_eq!(tools::text_relocations(&object.bytes).len(), 1);
+}
+
 #[test]
 fn same_input_same_bytes() {
     let compiler = Compiler::new().unwrap();

@@ -54,7 +54,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Nothing uses it: it measures.
     (
         "farcall-benches",
-        &["farcall-image", "farcall-loader", TESTKIT],
+        &[
+            "farcall-compiler",
+            "farcall-image",
+            "farcall-loader",
+            "farcall-store",
+            TESTKIT,
+        ],
     ),
     // Nor this: it is what a test of the loader starts.
     ("farcall-static-host", &["farcall-image", "farcall-loader"]),

@@ -47,6 +47,9 @@ struct Arguments {
     /// LLVM's features to add or to leave out: +avx2,-bmi
     #[arg(long, allow_hyphen_values = true)]
     features: Option<String>,
+    /// Generate code of IR as it is
+    #[arg(long)]
+    optimized_ir: bool,
     /// Allow numbers that are used as addresses
     #[arg(long)]
     allow_absolute_addresses: bool,
@@ -99,6 +102,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let mut builder = Compiler::builder()
         .opt_level(level)
+        .optimized_ir(arguments.optimized_ir)
         .absolute_addresses(arguments.allow_absolute_addresses);
     if let Some(target) = &arguments.target {
         builder = builder.target(target);

@@ -27,6 +27,8 @@ pub(crate) struct BackendOptions {
     pub(crate) features: String,
     /// 0 to 3.
     pub(crate) level: u8,
+    /// Whether modules get no passes but those that code generation needs.
+    pub(crate) optimized_ir: bool,
     pub(crate) model: CodeModel,
 }
 
@@ -46,6 +48,7 @@ struct RawOptions {
     cpu: *const c_char,
     features: *const c_char,
     level: c_uint,
+    pass_level: c_uint,
     model: c_uint,
 }
 
@@ -80,10 +83,15 @@ impl Backend {
             cpu: cpu.as_ptr(),
             features: features.as_ptr(),
             level: options.level.min(3).into(),
+            pass_level: if options.optimized_ir {
+                0
+            } else {
+                options.level.min(3).into()
+            },
             model: options.model as c_uint,
         };
         let mut message = ptr::null_mut();
-        // SAFETY: the texts live during the call, and both numbers are in range. Without a backend there is a message, ours
+        // SAFETY: the texts live during the call, and the numbers are in range. Without a backend there is a message, ours
         // to free.
         unsafe {
             let backend = farcall_backend_create(&raw, &mut message);
@@ -99,7 +107,7 @@ impl Backend {
         unsafe { take_message(farcall_backend_layout(self.0.as_ptr())) }
     }
 
-    /// Runs the passes of the level.
+    /// Runs the passes of the level, or those that have to be.
     ///
     /// Errors go to the diagnostics of the module's context.
     pub(crate) fn optimize(&mut self, module: &mut Module<'_>) {

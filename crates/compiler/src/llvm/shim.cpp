@@ -140,10 +140,11 @@ public:
 
 } // namespace
 
-// Options of a backend; the texts end in NUL. `level` is 0 to 3, `model` a `CodeModel::Model`.
+// Options of a backend; the texts end in NUL. The levels, of code generation and of passes before it, are 0 to 3, `model` is a
+// `CodeModel::Model`.
 struct FarcallOptions {
   const char *triple, *cpu, *features;
-  unsigned level, model;
+  unsigned level, pass_level, model;
 };
 
 // A backend, or null and a message, the caller's to free.
@@ -164,7 +165,7 @@ extern "C" Backend *farcall_backend_create(const FarcallOptions *options, char *
     // LLVM's fastest way without optimization, which on some machines is not its default.
     if (options->level == 0)
       machine->setGlobalISel(false);
-    auto backend = std::make_unique<Backend>(std::move(machine), options->level);
+    auto backend = std::make_unique<Backend>(std::move(machine), options->pass_level);
     if (backend->usable)
       return backend.release();
   }

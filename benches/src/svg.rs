@@ -2,25 +2,30 @@
 
 use std::fmt::Write as _;
 
-use crate::figure::{Summary, Unit};
+use crate::{Summary, Unit};
 
 /// Dots for several contenders, on an axis of their own.
 #[derive(Debug)]
-pub(crate) struct Panel {
-    pub(crate) title: String,
-    pub(crate) unit: Unit,
-    pub(crate) dots: Vec<Dot>,
+pub struct Panel {
+    /// What they are figures of.
+    pub title: String,
+    /// What these count.
+    pub unit: Unit,
+    /// From top to bottom.
+    pub dots: Vec<Dot>,
 }
 
 /// One contender's figure.
 #[derive(Debug)]
-pub(crate) struct Dot {
-    pub(crate) label: &'static str,
+pub struct Dot {
+    /// The contender.
+    pub label: &'static str,
     /// Whether it is what the chart is about.
-    pub(crate) ours: bool,
-    pub(crate) summary: Summary,
+    pub ours: bool,
+    /// The figure.
+    pub summary: Summary,
     /// The largest values that a bar allows.
-    pub(crate) limits: Vec<f64>,
+    pub limits: Vec<f64>,
 }
 
 const WIDTH: f64 = 1080.0;
@@ -45,7 +50,8 @@ const INK: &str = "#0f172a";
 const FAINT: &str = "#64748b";
 
 /// All panels, two beside each other.
-pub(crate) fn svg(title: &str, subtitle: &str, panels: &[Panel]) -> String {
+#[must_use]
+pub fn svg(title: &str, subtitle: &str, panels: &[Panel]) -> String {
     let rows: Vec<&[Panel]> = panels.chunks(N_COLUMNS).collect();
     let heights: Vec<f64> = rows
         .iter()
@@ -131,7 +137,7 @@ fn draw(out: &mut String, panel: &Panel, left: f64, top: f64) {
             "<circle cx=\"{:.1}\" cy=\"{y:.1}\" r=\"4.5\" fill=\"{colour}\"/>",
             axis.x(median)
         )
-        .unwrap();
+        .expect("a string takes everything");
         let end = left + PANEL_WIDTH;
         text(
             out,
@@ -205,7 +211,7 @@ fn line(out: &mut String, from: (f64, f64), to: (f64, f64), colour: &str, width:
         "<line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\" stroke=\"{colour}\" stroke-width=\"{width}\"/>",
         from.0, from.1, to.0, to.1
     )
-    .unwrap();
+    .expect("a string takes everything");
 }
 
 fn text(
@@ -222,5 +228,5 @@ fn text(
         "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\" fill=\"{colour}\" {attributes}>{content}</text>",
         at.0, at.1
     )
-    .unwrap();
+    .expect("a string takes everything");
 }
