@@ -222,17 +222,11 @@ impl Compiler {
             cpu,
             cpu_given,
             absolute_addresses,
+            optimized_ir,
             part_size,
         } = self;
-        let options = (
-            opt_level,
-            triple,
-            cpu,
-            cpu_given,
-            absolute_addresses,
-            part_size,
-        );
-        format!("{options:?}").into_bytes()
+        let target = (opt_level, triple, cpu, cpu_given);
+        format!("{target:?} {absolute_addresses} {optimized_ir} {part_size}").into_bytes()
     }
 
     /// Version of the LLVM that is linked in. Another one makes other code of the same IR.
