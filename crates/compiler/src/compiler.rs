@@ -181,9 +181,7 @@ impl Compiler {
     /// # Errors
     /// As [`Compiler::compile_ir`].
     pub fn compile_module(&self, name: &str, module: &Module<'_>) -> Result<Object, Error> {
-        // Writing bitcode of an invalid module is not defined.
-        input::verify(name, module)?;
-        self.compile_ir(name, module.write_bitcode_to_memory().as_slice())
+        self.compile_ir(name, &bitcode_of(name, module)?)
     }
 
     /// The optimization level.
@@ -318,6 +316,16 @@ impl Compiler {
     }
 }
 
+/// The bitcode of a module that is in memory.
+///
+/// # Errors
+/// [`Error::Invalid`] when LLVM's verifier refuses it.
+pub fn bitcode_of(name: &str, module: &Module<'_>) -> Result<Vec<u8>, Error> {
+    // Writing bitcode of an invalid module is not defined.
+    input::verify(name, module)?;
+    Ok(module.write_bitcode_to_memory().as_slice().to_vec())
+}
+
 /// More parts than this are of no use to any machine for long.
 const MOST_PARTS: u16 = 64;
 
@@ -441,6 +449,35 @@ impl Builder {
     pub fn part_size(mut self, n_instructions: usize) -> Self {
         self.part_size = n_instructions;
         self
+    }
+
+    /// The same options as arguments of the program `farcall-compile`, which compiles in a process of its own.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        // Destructured, so that a new option is not forgotten.
+        let Self {
+            target,
+            opt_level,
+            cpu,
+            features,
+            absolute_addresses,
+            optimized_ir,
+            part_size,
+        } = self;
+        let mut arguments = vec![format!("-O{}", *opt_level as u8)];
+        arguments.extend(target.iter().map(|target| format!("--target={target}")));
+        arguments.extend(cpu.iter().map(|cpu| format!("--cpu={cpu}")));
+        if !features.is_empty() {
+            arguments.push(format!("--features={features}"));
+        }
+        if *absolute_addresses {
+            arguments.push("--allow-absolute-addresses".to_owned());
+        }
+        if *optimized_ir {
+            arguments.push("--optimized-ir".to_owned());
+        }
+        arguments.push(format!("--part-size={part_size}"));
+        arguments
     }
 
     /// The compiler.

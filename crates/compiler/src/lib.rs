@@ -45,7 +45,7 @@ mod types;
 mod worker;
 mod x86_64;
 
-pub use compiler::{Builder, Compiler, Object, OptLevel};
+pub use compiler::{Builder, Compiler, Object, OptLevel, bitcode_of};
 pub use divide::{ADDRESS_SUFFIX, Divided, PartSymbol};
 pub use error::Error;
 pub use outline::{DefinedKind, DefinedSymbol, Outline};

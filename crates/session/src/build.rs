@@ -139,12 +139,7 @@ fn compile_all(session: &Shared, jobs: &[&Job]) -> Vec<Result<Vec<Object>>> {
             Source::Image => unreachable!("an image is not built"),
         }
     }
-    let modules = match session.compiler(Tier::Last) {
-        // A large one keeps all cores busy.
-        Ok(compiler) => compiler.compile_parts(&inputs),
-        Err(error) => return jobs.iter().map(|_| Err(error.clone())).collect(),
-    };
-    let mut modules = modules.into_iter();
+    let mut modules = compile_modules(session, &inputs).into_iter();
     let mut parts = compile_parts(session, &parts).into_iter();
     let next = |job: &&Job| match &job.source {
         Source::Ir(of_job) => {
@@ -156,15 +151,33 @@ fn compile_all(session: &Shared, jobs: &[&Job]) -> Vec<Result<Vec<Object>>> {
             }
             Ok(all)
         }
-        _ => Ok(vec![parts.next().expect("there is one for each")?]),
+        _ => parts.next().expect("there is one for each"),
     };
     jobs.iter().map(next).collect()
 }
 
+/// The objects of modules. A large one keeps all cores busy.
+fn compile_modules(session: &Shared, modules: &[(&str, &[u8])]) -> Vec<Result<Vec<Object>>> {
+    if let Some(process) = session.compile_process(Tier::Last) {
+        return process.compile(modules);
+    }
+    match session.compiler(Tier::Last) {
+        Ok(compiler) => {
+            let objects = compiler.compile_parts(modules).into_iter();
+            objects.map(|objects| Ok(objects?)).collect()
+        }
+        Err(error) => modules.iter().map(|_| Err(error.clone())).collect(),
+    }
+}
+
 /// The objects of parts, made on all cores.
-fn compile_parts(session: &Shared, parts: &[(&Divided, u32, Tier)]) -> Vec<Result<Object>> {
+fn compile_parts(session: &Shared, parts: &[(&Divided, u32, Tier)]) -> Vec<Result<Vec<Object>>> {
     let compile = |&(divided, part, tier): &(&Divided, u32, Tier)| {
-        Ok(session.compiler(tier)?.compile_part(divided, part)?)
+        if let Some(process) = session.compile_process(tier) {
+            let name = divided.part_name(part);
+            return process.compile(&[(name, divided.part(part))]).remove(0);
+        }
+        Ok(vec![session.compiler(tier)?.compile_part(divided, part)?])
     };
     if let [_] | [] = parts {
         return parts.iter().map(compile).collect();

@@ -12,6 +12,14 @@ pub enum Error {
     /// LLVM cannot make code of a unit.
     #[error(transparent)]
     Compile(Arc<farcall_compiler::Error>),
+    /// A process that compiles has failed or crashed ([`Builder::compile_process`](crate::Builder::compile_process)).
+    #[error("{unit}: {reason}")]
+    CompileProcess {
+        /// The name of the unit.
+        unit: String,
+        /// What the process has said, or what ended it.
+        reason: String,
+    },
     /// A unit's objects cannot be linked.
     #[error("{unit}: {source}")]
     Link {

@@ -37,6 +37,7 @@
 
 mod build;
 mod code;
+mod compile_process;
 mod divided;
 mod error;
 mod function;

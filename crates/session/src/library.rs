@@ -5,7 +5,8 @@ use std::ffi::c_void;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use farcall_compiler::{DefinedKind, DefinedSymbol};
+use farcall_compiler::inkwell::module::Module;
+use farcall_compiler::{DefinedKind, DefinedSymbol, bitcode_of};
 use farcall_image::{self as image, SymbolKind};
 use farcall_loader::{Definition, FunctionPointer, Redirect, UnsafeFunctionPointer};
 
@@ -61,6 +62,19 @@ impl Library {
             return crate::divided::add(self, name, ir, &options);
         }
         self.add_modules(&[(name, ir)], name.into(), &options)
+    }
+
+    /// Adds a module that is in memory, as [`Library::add`] does. It is only read, and stays the caller's: compiling uses a context of its own.
+    ///
+    /// # Errors
+    /// As [`Library::add`].
+    pub fn add_module(
+        &self,
+        name: &str,
+        module: &Module<'_>,
+        options: impl Into<Options>,
+    ) -> Result<Unit> {
+        self.add(name, &bitcode_of(name, module)?, options)
     }
 
     /// Adds modules of IR that belong together, as one unit: they are compiled on all cores and linked to one image, in their order,

@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::ThreadId;
 
+use farcall_compiler::inkwell::module::Module;
 use farcall_compiler::{Compiler, OptLevel};
 use farcall_loader::{Definition, FunctionPointer, Loader, UnsafeFunctionPointer};
 use farcall_store::{Store, build};
 
 use crate::build::Tier;
 use crate::code::{Code, lock};
+use crate::compile_process::CompileProcess;
 use crate::state::State;
 use crate::tier_up::TierUp;
 use crate::{Error, Function, Library, Options, Result, Unit};
@@ -35,6 +38,7 @@ pub struct Builder {
     loader: Loader,
     store: Store,
     runtime_archives: Vec<(String, Vec<u8>)>,
+    compile_process: Option<PathBuf>,
     on_error: Handler,
 }
 
@@ -51,6 +55,7 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     build: OnceLock<Option<Vec<u8>>>,
     pub(crate) runtime_archives: Vec<(String, Vec<u8>)>,
+    compile_process: Option<PathBuf>,
     pub(crate) on_error: Handler,
     state: Mutex<State>,
     /// Told when a part's phase changes.
@@ -68,6 +73,7 @@ impl Default for Builder {
             loader: Loader::new(),
             store: Store::off(),
             runtime_archives: Vec::new(),
+            compile_process: None,
             on_error: Box::new(|error| give_up(error)),
         }
     }
@@ -110,6 +116,15 @@ impl Builder {
     #[must_use]
     pub fn runtime_archive(mut self, name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
         self.runtime_archives.push((name.into(), bytes.into()));
+        self
+    }
+
+    /// Has IR compiled in processes of their own, by the program `farcall-compile`, which is at this path: what kills LLVM is an error
+    /// then, that names the module. Each compilation costs the start of a process, 20 ms. IR that is compiled on lookup or on first call is
+    /// still read, and divided, in this process.
+    #[must_use]
+    pub fn compile_process(mut self, program: impl Into<PathBuf>) -> Self {
+        self.compile_process = Some(program.into());
         self
     }
 
@@ -174,6 +189,19 @@ impl Session {
     /// As there.
     pub fn add(&self, name: &str, ir: &[u8], options: impl Into<Options>) -> Result<Unit> {
         self.main.add(name, ir, options)
+    }
+
+    /// As [`Library::add_module`], in `main`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn add_module(
+        &self,
+        name: &str,
+        module: &Module<'_>,
+        options: impl Into<Options>,
+    ) -> Result<Unit> {
+        self.main.add_module(name, module, options)
     }
 
     /// As [`Library::add_all`], in `main`.
@@ -255,6 +283,7 @@ impl Shared {
             store: builder.store,
             build: OnceLock::new(),
             runtime_archives: builder.runtime_archives,
+            compile_process: builder.compile_process,
             on_error: builder.on_error,
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -300,6 +329,16 @@ impl Shared {
             Tier::Last => self.compiler.get_or_init(|| Ok(options().build()?)),
         };
         compiler.as_ref().map_err(Clone::clone)
+    }
+
+    /// What compiles in a process of its own, if that is wanted.
+    pub(crate) fn compile_process(&self, tier: Tier) -> Option<CompileProcess> {
+        let program = self.compile_process.as_ref()?;
+        let mut options = self.options.clone();
+        if tier == Tier::First {
+            options = options.opt_level(OptLevel::O0);
+        }
+        Some(CompileProcess::new(program, options.arguments()))
     }
 
     /// Which build this process is: of the images that it keeps, none is another's.
