@@ -283,3 +283,85 @@ fn debug_information_is_divided_too() {
         }
     }
 }
+
+/// What many parts share: copies, aliases, and variables of each thread.
+#[test]
+fn parts_of_many_want_what_they_share() {
+    const N: u32 = 150;
+    let mut ir = "@v = internal thread_local(localexec) global i32 1
+        @other = internal alias i32 (), ptr @f149
+        define i32 @inlined() alwaysinline { %r = call i32 @deep()
+          ret i32 %r }\n"
+        .to_owned();
+    for n in 0..N {
+        let callee = (n + 70) % N;
+        ir += &format!(
+            "define i32 @f{n}() {{ %a = call i32 @f{callee}()
+              %b = call i32 @inlined()
+              %p = call i32 @pass(ptr @f{n})
+              %r = add i32 %a, %b
+              ret i32 %r }}\n"
+        );
+    }
+    ir += "declare i32 @pass(ptr)
+        define internal i32 @deep() alwaysinline { %v = load i32, ptr @v
+          %o = call i32 @other()
+          %r = add i32 %v, %o
+          ret i32 %r }";
+    let divided = divide(&ir);
+    assert_eq!(divided.n_parts(), N + 3);
+    let compiler = compiler(OptLevel::O0);
+    for n in (0..N - 1).rev() {
+        let object = compiler.compile_part(&divided, n + 2).unwrap();
+        let [defined, undefined] = symbols(&object);
+        assert_eq!(defined, names([&format!("f{n}")]));
+        let callee = format!("f{}", (n + 70) % N);
+        let address = format!("f{n}.address");
+        let mut wanted = names([&callee, &address, "other.local", "pass", "v.local"]);
+        wanted.extend(undefined.get("__tls_get_addr").cloned());
+        assert_eq!(undefined, wanted, "f{n}");
+    }
+    let last = symbols(&compiler.compile_part(&divided, N + 1).unwrap());
+    assert_eq!(last[0], names(["f149", "other.local"]));
+}
+
+/// Of a module that was linked of two, with functions of one inlined in the other, each part keeps its debug information.
+#[test]
+fn debug_information_of_two_units_is_divided_too() {
+    let (Some(_), Some(mut link)) = (tools::tool("clang-22"), tools::tool("llvm-link-22")) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let sources = [
+        ("a", "int inner(int x) { return x * 3; }"),
+        (
+            "b",
+            "int inner(int); int outer(int x) { return inner(x) + 1; }",
+        ),
+    ];
+    for (name, source) in sources {
+        let file = folder.path().join(name).with_extension("c");
+        std::fs::write(&file, source).unwrap();
+        let mut clang = tools::tool("clang-22").unwrap();
+        clang.args(["-g", "-O1", "-c", "-emit-llvm", "-o"]);
+        let bitcode = file.with_extension("bc");
+        tools::run(clang.arg(&bitcode).arg(&file));
+        link.arg(bitcode);
+    }
+    let together = folder.path().join("together.bc");
+    tools::run(link.arg("-o").arg(&together));
+    let Some(mut opt) = tools::tool("opt-22") else {
+        return;
+    };
+    let ir = tools::run(opt.args(["-S", "-O2", "-o", "-"]).arg(&together));
+    assert!(ir.contains("inlinedAt"), "{ir}");
+    let divided = divide(&ir);
+    assert_eq!(divided.n_parts(), 3);
+    for object in parts(&divided, OptLevel::O2).iter().skip(1) {
+        assert!(
+            tools::has_section(&object.bytes, ".debug_info"),
+            "{}",
+            object.name
+        );
+    }
+}

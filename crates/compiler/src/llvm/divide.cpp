@@ -267,6 +267,7 @@ private:
   std::unique_ptr<Module> to;
   ValueToValueMapTy map;
   SmallVector<Function *, 0> copied;
+  SmallPtrSet<DICompileUnit *, 1> units;
 
   GlobalValue *declaration(const GlobalValue &global) {
     GlobalValue *declared;
@@ -318,8 +319,7 @@ private:
       fresh.stealArgumentListFrom(*function);
       fresh.splice(fresh.end(), function);
       RemapFunction(fresh, map, FLAGS, nullptr, this);
-      if (DISubprogram *subprogram = fresh.getSubprogram())
-        to->getOrInsertNamedMetadata("llvm.dbg.cu")->addOperand(subprogram->getUnit());
+      list_units(fresh);
     } else if (auto *variable = dyn_cast<GlobalVariable>(&old)) {
       auto &fresh = cast<GlobalVariable>(made);
       fresh.copyMetadata(variable, 0);
@@ -328,6 +328,20 @@ private:
     } else {
       cast<GlobalAlias>(made).setAliasee(mapped(cast<GlobalAlias>(old).getAliasee()));
     }
+  }
+
+  // LLVM drops all debug information of a module that does not list a unit which something is described in: that of the
+  // function, or of what was inlined.
+  void list_units(const Function &function) {
+    auto list = [&](DICompileUnit *unit) {
+      if (unit && units.insert(unit).second)
+        to->getOrInsertNamedMetadata("llvm.dbg.cu")->addOperand(unit);
+    };
+    if (const DISubprogram *subprogram = function.getSubprogram())
+      list(subprogram->getUnit());
+    for (const Instruction &instruction : instructions(function))
+      for (const DILocation *at = instruction.getDebugLoc(); at; at = at->getInlinedAt())
+        list(at->getScope()->getSubprogram()->getUnit());
   }
 
   // For what more than one part has.
