@@ -35,6 +35,7 @@ mod backends;
 mod compiler;
 mod divide;
 mod error;
+mod exit;
 mod functions;
 mod input;
 mod llvm;

@@ -21,7 +21,7 @@ mod split;
 
 use std::{
     cell::RefCell,
-    ffi::{CStr, c_char, c_void},
+    ffi::{CStr, c_char, c_int, c_void},
     io::Write,
     ptr, slice,
     sync::Once,
@@ -58,6 +58,15 @@ pub(crate) fn initialize() {
         // installation; `Once` excludes one by this crate, and the crate's documentation tells the application.
         unsafe { LLVMInstallFatalErrorHandler(Some(on_fatal_error)) };
     });
+}
+
+/// Has `handler` run when the process exits, before what was registered by now: LLVM's destructors among it.
+pub(crate) fn at_exit(handler: extern "C" fn()) {
+    unsafe extern "C" {
+        fn atexit(handler: extern "C" fn()) -> c_int;
+    }
+    // SAFETY: the handler takes nothing, and is there as long as the program. Without memory for it there is none.
+    let _ = unsafe { atexit(handler) };
 }
 
 /// Takes LLVM's reason for going no further.

@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{backends::Backends, llvm};
+use crate::{backends::Backends, exit, llvm};
 
 /// Bytes of stack, reserved and not committed: four times what a main thread has.
 const STACK: usize = 32 << 20;
@@ -164,12 +164,15 @@ impl Worker {
             let (batch, events) = (Arc::clone(batch), events.clone());
             move |backends: &mut Backends| {
                 while let Some(index) = batch.take() {
+                    let in_llvm = exit::enter();
                     // A receiver that is gone means that no one waits for the outcome.
                     let gave_up = events.clone();
                     llvm::on_give_up(Box::new(move |reason| {
+                        exit::leave();
                         drop(gave_up.send(Event::GaveUp(index, reason)));
                     }));
                     batch.set(index, Ok((batch.job)(index, backends)));
+                    drop(in_llvm);
                 }
             }
         };

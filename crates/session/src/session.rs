@@ -366,6 +366,7 @@ impl Deref for Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
+        self.tier_up.end();
         let units = |state: &State| {
             state
                 .units

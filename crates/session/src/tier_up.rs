@@ -1,9 +1,10 @@
 //! Compiling again, in the background, what was compiled to run early.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, Weak};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use crate::build::{Source, Tier};
 use crate::code::lock;
@@ -14,34 +15,62 @@ use crate::state::{Part, PartId, Phase};
 /// The thread that does it, once there is something to do. It ends with the session.
 #[derive(Default)]
 pub(crate) struct TierUp {
-    queue: Mutex<Option<Sender<PartId>>>,
+    worker: Mutex<Option<Worker>>,
+    has_ended: AtomicBool,
+}
+
+struct Worker {
+    queue: Sender<PartId>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl TierUp {
     /// Has a part compiled once more, at the session's level.
     pub(crate) fn queue(&self, shared: &Arc<Shared>, part: PartId) {
-        let mut queue = lock(&self.queue);
-        let sender = queue.get_or_insert_with(|| start(Arc::downgrade(shared)));
-        if sender.send(part).is_err() {
+        let mut worker = lock(&self.worker);
+        if self.has_ended.load(Ordering::Relaxed) {
+            return;
+        }
+        let worker = worker.get_or_insert_with(|| start(Arc::downgrade(shared)));
+        if worker.queue.send(part).is_err() {
             tracing::warn!("there is no thread that optimizes: code stays as it is");
+        }
+    }
+
+    /// Waits for what is being compiled, and has nothing more compiled.
+    pub(crate) fn end(&self) {
+        let worker = {
+            let mut worker = lock(&self.worker);
+            self.has_ended.store(true, Ordering::Relaxed);
+            worker.take()
+        };
+        let Some(Worker { queue, thread }) = worker else {
+            return;
+        };
+        drop(queue);
+        if let Some(thread) = thread.filter(|it| it.thread().id() != thread::current().id()) {
+            // It has said what went wrong.
+            let _ = thread.join();
         }
     }
 }
 
-fn start(shared: Weak<Shared>) -> Sender<PartId> {
-    let (sender, parts) = mpsc::channel();
+fn start(shared: Weak<Shared>) -> Worker {
+    let (queue, parts) = mpsc::channel();
     let work = move || {
         for part in parts {
-            let Some(shared) = shared.upgrade() else {
-                return;
-            };
-            improve(&shared, part);
+            match shared.upgrade() {
+                Some(shared) if !shared.tier_up.has_ended.load(Ordering::Relaxed) => {
+                    improve(&shared, part);
+                }
+                _ => return,
+            }
         }
     };
     let thread = thread::Builder::new().name("farcall-tier-up".to_owned());
     // Without it the channel is closed, which who sends is told.
-    let _ = thread.spawn(work);
-    sender
+    let thread = thread.spawn(work).ok();
+    Worker { queue, thread }
 }
 
 /// Compiles a part once more. Then its stubs lead to that; who is in the code before goes on there.
