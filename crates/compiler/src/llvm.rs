@@ -42,7 +42,7 @@ use llvm_sys::{
 pub(crate) use absolute::absolute_address;
 pub(crate) use backend::{Backend, BackendOptions, CodeModel};
 pub(crate) use divide::Division;
-pub(crate) use global::{Global, GlobalKind, Place, Shape, Type, globals};
+pub(crate) use global::{AttributeKind, Global, GlobalKind, Place, Shape, Type, globals};
 pub(crate) use outline::{assembly_symbols, has_assembly};
 pub(crate) use redeclare::redeclare;
 pub(crate) use split::Split;

@@ -3,11 +3,13 @@
 //! A type is LLVM syntax as the ABI sees it: `zeroext i8 (ptr sret, i32 signext, ...)`. What does not change how a call is
 //! made or a variable is read is left out, and structures are spelled out, since their names mean nothing elsewhere.
 
+use std::sync::LazyLock;
+
 use inkwell::module::Module;
 use llvm_sys::LLVMLinkage as Linkage;
 
 use crate::{
-    llvm::{self, Backend, Global, GlobalKind, Place, Shape, Type},
+    llvm::{self, AttributeKind, Backend, Global, GlobalKind, Place, Shape, Type},
     target::{Cpu, Machine},
 };
 
@@ -25,21 +27,24 @@ pub const TYPES_SECTION: &str = ".farcall.types";
 pub const TARGET_SECTION: &str = ".farcall.target";
 
 /// Attributes that change how a call is made.
-const ABI_ATTRIBUTES: &[&str] = &[
-    "inreg",
-    "nest",
-    "noext",
-    "signext",
-    "swiftasync",
-    "swifterror",
-    "swiftself",
-    "zeroext",
-    "byref",
-    "byval",
-    "inalloca",
-    "preallocated",
-    "sret",
-];
+static ABI_ATTRIBUTES: LazyLock<Vec<AttributeKind>> = LazyLock::new(|| {
+    let names = [
+        "inreg",
+        "nest",
+        "noext",
+        "signext",
+        "swiftasync",
+        "swifterror",
+        "swiftself",
+        "zeroext",
+        "byref",
+        "byval",
+        "inalloca",
+        "preallocated",
+        "sret",
+    ];
+    names.into_iter().filter_map(AttributeKind::named).collect()
+});
 
 /// Adds both sections, that of the target with what [`target`] has said. No pass may run after it.
 pub(crate) fn add_sections(module: &Module<'_>, target: &str) {
@@ -112,7 +117,7 @@ pub(crate) fn notation(global: &Global<'_>) -> String {
         return text;
     };
     write_calling_convention(&mut text, global.calling_convention());
-    for attribute in global.attributes(Place::Result, ABI_ATTRIBUTES) {
+    for attribute in global.attributes(Place::Result, &ABI_ATTRIBUTES) {
         text.push_str(attribute);
         text.push(' ');
     }
@@ -122,7 +127,7 @@ pub(crate) fn notation(global: &Global<'_>) -> String {
     for (nth, parameter) in parameters.into_iter().enumerate() {
         text.push_str(separator);
         write_type(&mut text, parameter);
-        for attribute in global.attributes(Place::Parameter(nth), ABI_ATTRIBUTES) {
+        for attribute in global.attributes(Place::Parameter(nth), &ABI_ATTRIBUTES) {
             text.push(' ');
             text.push_str(attribute);
         }

@@ -150,8 +150,8 @@ impl Global<'_> {
             .map_or(0, |function| unsafe { LLVMGetFunctionCallConv(function) })
     }
 
-    /// Those of `names` (enum and type attributes) that stand at `place`, in LLVM's order.
-    pub(crate) fn attributes(&self, place: Place, names: &[&'static str]) -> Vec<&'static str> {
+    /// The names of those of `kinds` that stand at `place`, in LLVM's order.
+    pub(crate) fn attributes(&self, place: Place, kinds: &[AttributeKind]) -> Vec<&'static str> {
         let Some(function) = self.function() else {
             return Vec::new();
         };
@@ -160,12 +160,6 @@ impl Global<'_> {
             // A function type has at most u32::MAX parameters.
             Place::Parameter(nth) => c_uint::try_from(nth).map_or(c_uint::MAX - 1, |nth| nth + 1),
         };
-        let kind = |name: &str| {
-            // SAFETY: the name is read by its length.
-            unsafe { LLVMGetEnumAttributeKindForName(name.as_ptr().cast(), name.len()) }
-        };
-        let known: Vec<(u32, &'static str)> =
-            names.iter().map(|&name| (kind(name), name)).collect();
         let mut found = Vec::new();
         for attribute in attributes_at(function, index) {
             // SAFETY: the attribute belongs to the context. String attributes have no kind and are passed over.
@@ -176,14 +170,25 @@ impl Global<'_> {
                     LLVMGetEnumAttributeKind(attribute)
                 }
             };
-            found.extend(
-                known
-                    .iter()
-                    .filter(|known| known.0 == kind && kind != 0)
-                    .map(|known| known.1),
-            );
+            let wanted = kinds.iter().filter(|wanted| wanted.number == kind);
+            found.extend(wanted.map(|wanted| wanted.name));
         }
         found
+    }
+}
+
+/// An enum or type attribute, without the type.
+pub(crate) struct AttributeKind {
+    name: &'static str,
+    number: u32,
+}
+
+impl AttributeKind {
+    /// The kind of this name, if LLVM has it. Looking it up takes as long as reading a function's attributes.
+    pub(crate) fn named(name: &'static str) -> Option<Self> {
+        // SAFETY: the name is read by its length.
+        let number = unsafe { LLVMGetEnumAttributeKindForName(name.as_ptr().cast(), name.len()) };
+        (number != 0).then_some(Self { name, number })
     }
 }
 

@@ -5,6 +5,7 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/Error.h>
 #include <llvm/ADT/DenseMap.h>
+#include <llvm/ADT/STLExtras.h>
 #include <llvm/Bitcode/BitcodeReader.h>
 #include <llvm/Bitcode/BitcodeWriter.h>
 #include <llvm/IR/Module.h>
@@ -35,9 +36,11 @@ bool is_separable(const Module &module) {
 // variables, aliases and indirect functions. How many parts there are: 1 when the module stays as it is.
 extern "C" unsigned farcall_split(LLVMModuleRef raw, size_t size, unsigned most, uint16_t *parts) {
   Module &module = *unwrap(raw);
+  // Counting takes a walk over all of them.
+  SmallVector<size_t, 0> counts;
   size_t weight = 0;
   for (Function &function : module)
-    weight += function.getInstructionCount();
+    weight += counts.emplace_back(function.getInstructionCount());
   unsigned n_parts = std::min<size_t>(weight / size, most);
   if (n_parts < 2 || !is_separable(module))
     return 1;
@@ -51,11 +54,10 @@ extern "C" unsigned farcall_split(LLVMModuleRef raw, size_t size, unsigned most,
   auto place = [&](GlobalValue &global, unsigned part) { placed.try_emplace(groups.getLeaderValue(&global), part); };
   // Neighbours stay together: most of what they refer to is near.
   size_t before = 0;
-  for (Function &function : module) {
-    if (function.isDeclaration())
-      continue;
-    place(function, before * n_parts / weight);
-    before += function.getInstructionCount();
+  for (auto [function, count] : zip_equal(module, counts)) {
+    if (!function.isDeclaration())
+      place(function, before * n_parts / weight);
+    before += count;
   }
   // What is no function goes where it is used first.
   for (GlobalValue &global : module.global_values())
