@@ -55,6 +55,7 @@ impl Unit {
 pub fn number(value: f64) -> String {
     let digits = match value.abs() {
         0.0 => 0,
+        tiny if tiny < 1e-3 => 6,
         small if small < 0.1 => 3,
         small if small < 10.0 => 2,
         middle if middle < 100.0 => 1,
