@@ -1,11 +1,12 @@
 //! The example `kaleidoscope`: each of its programs says what it prints, here and in an executor.
 //!
-//! In a program `#> TEXT` is a line of its output and `#! TEXT` a part of a line of its errors, in their order.
+//! In a program `#> TEXT` is a line of its output and `#! TEXT` a part of a line of its errors, in their order. Errors begin
+//! with line and column.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -101,10 +102,34 @@ impl Drop for Executor {
     }
 }
 
+/// `cargo test` of this crate alone builds no other's programs.
+fn build_executor() {
+    if !program("farcall-executor").exists() {
+        let folder = program("");
+        let profile = match folder.file_name().and_then(|name| name.to_str()) {
+            Some("debug") | None => "dev",
+            Some(profile) => profile,
+        };
+        let status = Command::new(env!("CARGO"))
+            .args([
+                "build",
+                "--quiet",
+                "--package",
+                "farcall-executor",
+                "--profile",
+                profile,
+            ])
+            .status();
+        assert!(status.unwrap().success());
+    }
+}
+
 /// An executor in a folder, whose output goes to a file there.
 fn executor(folder: &Path) -> Executor {
     let address = format!("unix:{}", folder.join("socket").display());
     let output = folder.join("output");
+    // One that was here before has said there that it listens.
+    let _ = fs::remove_file(&output);
     let mut child = Command::new("sh")
         .arg("-c")
         .arg("exec \"$0\" --listen \"$1\" > \"$2\"")
@@ -130,25 +155,7 @@ fn executor(folder: &Path) -> Executor {
 
 #[test]
 fn programs_run_in_an_executor() {
-    if !program("farcall-executor").exists() {
-        // `cargo test` of this crate alone builds no other's programs.
-        let folder = program("");
-        let profile = match folder.file_name().and_then(|name| name.to_str()) {
-            Some("debug") | None => "dev",
-            Some(profile) => profile,
-        };
-        let status = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "--package",
-                "farcall-executor",
-                "--profile",
-                profile,
-            ])
-            .status();
-        assert!(status.unwrap().success());
-    }
+    build_executor();
     for file in programs() {
         let text = fs::read_to_string(&file).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -164,4 +171,75 @@ fn programs_run_in_an_executor() {
         let there: Vec<_> = there.skip(1).map(Result::unwrap).collect();
         assert_eq!(there, printed, "{}", file.display());
     }
+}
+
+#[test]
+fn definitions_outlive_an_executor() {
+    build_executor();
+    let folder = tempfile::tempdir().unwrap();
+    let first = executor(folder.path());
+    let mut repl = Command::new(program("examples/kaleidoscope"))
+        .args(["--on", &first.address])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = repl.stdin.take().unwrap();
+    let mut output = BufReader::new(repl.stdout.take().unwrap()).lines();
+    let mut errors = BufReader::new(repl.stderr.take().unwrap()).lines();
+    let mut say = |line: &str| writeln!(input, "{line}").unwrap();
+
+    say("def twice(x) 2 * x");
+    say("twice(4)");
+    assert_eq!(output.next().unwrap().unwrap(), "= 8");
+    drop(first);
+    say("twice(5)");
+    let error = errors.next().unwrap().unwrap();
+    assert!(error.contains("definitions are kept here"), "{error}");
+    let _second = executor(folder.path());
+    say("twice(6)");
+    drop(input);
+    assert_eq!(output.next().unwrap().unwrap(), "= 12");
+    assert!(!repl.wait().unwrap().success());
+}
+
+#[test]
+fn commands_show_the_ir_and_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("shown.kal");
+    let text = "def one(x) x\n:ir one\n:time on\none(1)\n:time off\none(2)\n:help\n:quit\none()\n";
+    fs::write(&file, text).unwrap();
+    let output = Command::new(program("examples/kaleidoscope"))
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let output = String::from_utf8(output.stdout).unwrap();
+    let (ir, rest) = output.split_once("= 1\n  ").unwrap();
+    assert!(ir.contains("define double @one(double %0)"), "{ir}");
+    let (times, rest) = rest.split_once('\n').unwrap();
+    assert!(times.contains("compile, link, load"), "{times}");
+    assert!(
+        rest.starts_with("= 2\nThe language:\n  def f(x y)"),
+        "{rest}"
+    );
+}
+
+#[test]
+fn errors_name_the_file_and_show_the_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wrong.kal");
+    fs::write(&file, "1\n\n\t2 + x\n").unwrap();
+    let output = Command::new(program("examples/kaleidoscope"))
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let errors = String::from_utf8(output.stderr).unwrap();
+    let expected = format!(
+        "error: {}:3:6: x: no such variable\n  \t2 + x\n  \t    ^\n",
+        file.display()
+    );
+    assert_eq!(errors, expected);
 }

@@ -1,22 +1,41 @@
 //! From items to LLVM IR: each function is a module of its own.
+//!
+//! Recursion without end is an error of the line that began it, not the end of the process: each function compares where
+//! its frame is with where that of the line is. When it is too far, it calls [`TOO_DEEP`], which throws.
 
 use std::collections::{BTreeSet, HashMap};
 
+use farcall::inkwell::attributes::{Attribute, AttributeLoc};
+use farcall::inkwell::basic_block::BasicBlock;
 use farcall::inkwell::builder::{Builder, BuilderError};
 use farcall::inkwell::context::Context;
 use farcall::inkwell::module::Module;
-use farcall::inkwell::values::{FloatValue, FunctionValue, PointerValue};
-use farcall::inkwell::{AddressSpace, FloatPredicate};
+use farcall::inkwell::values::{FloatValue, FunctionValue, IntValue, PointerValue};
+use farcall::inkwell::{AddressSpace, FloatPredicate, IntPredicate};
 
-use crate::syntax::{Expression, Function, Place};
+use crate::parser::counted;
+use crate::syntax::{Expression, Function, Place, Prototype, shown};
 
 /// How many parameters each function has that is known.
 pub(crate) type Known = HashMap<String, usize>;
+
+/// What engines have to define, by names that nobody can write in the language: the address of the line's frame,
+pub(crate) const LINE_FRAME: &str = "line frame";
+/// a function that throws,
+pub(crate) const TOO_DEEP: &str = "too deep";
+/// and one that writes out what is buffered.
+pub(crate) const FLUSH: &str = "flush output";
+
+/// How much stack a line may use, in bytes. Executors give 8 MiB to a call.
+const MAX_STACK: u64 = 4 << 20;
 
 /// A function as IR.
 #[derive(Debug, Clone)]
 pub(crate) struct Code {
     pub(crate) name: String,
+    /// Tells it from others of its name.
+    pub(crate) version: usize,
+    pub(crate) n_parameters: usize,
     pub(crate) text: String,
     pub(crate) bitcode: Vec<u8>,
     /// The functions that it calls.
@@ -41,8 +60,21 @@ impl From<BuilderError> for CodegenError {
 
 type Result<T, E = CodegenError> = std::result::Result<T, E>;
 
-/// The IR of a function. One that is computed at once has the C library's output written at its end.
-pub(crate) fn generate(function: &Function, known: &Known, flush: bool) -> Result<Code> {
+/// What a function is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Definition,
+    /// An expression that is computed at once.
+    Line,
+}
+
+/// The IR of a function.
+pub(crate) fn generate(
+    function: &Function,
+    role: Role,
+    version: usize,
+    known: &Known,
+) -> Result<Code> {
     let context = Context::create();
     let mut generator = Generator {
         context: &context,
@@ -53,13 +85,15 @@ pub(crate) fn generate(function: &Function, known: &Known, flush: bool) -> Resul
         function: None,
         calls: BTreeSet::new(),
     };
-    generator.function(function, flush)?;
+    generator.function(function, role)?;
     if let Err(message) = generator.module.verify() {
         let (place, message) = (None, message.to_string());
         return Err(CodegenError { place, message });
     }
     Ok(Code {
         name: function.prototype.name.clone(),
+        version,
+        n_parameters: function.prototype.parameters.len(),
         text: generator.module.print_to_string().to_string(),
         bitcode: generator
             .module
@@ -82,26 +116,91 @@ struct Generator<'c, 'k> {
 }
 
 impl<'c> Generator<'c, '_> {
-    fn function(&mut self, function: &Function, flush: bool) -> Result<()> {
-        let prototype = &function.prototype;
-        let value = self.declare(&prototype.name, prototype.parameters.len());
+    fn function(&mut self, function: &Function, role: Role) -> Result<()> {
+        let Prototype {
+            name, parameters, ..
+        } = &function.prototype;
+        let value = self.declare(name, parameters.len());
+        // What is thrown passes through it.
+        let unwindable = Attribute::get_named_enum_kind_id("uwtable");
+        let unwindable = self.context.create_enum_attribute(unwindable, 2);
+        value.add_attribute(AttributeLoc::Function, unwindable);
         self.function = Some(value);
         let entry = self.context.append_basic_block(value, "entry");
         self.builder.position_at_end(entry);
-        for (name, parameter) in prototype.parameters.iter().zip(value.get_param_iter()) {
+        match role {
+            Role::Line => self.begin_line()?,
+            Role::Definition => self.check_depth(value)?,
+        }
+        for (name, parameter) in parameters.iter().zip(value.get_param_iter()) {
             let slot = self.slot(name)?;
             self.builder.build_store(slot, parameter)?;
             self.variables.insert(name.clone(), slot);
         }
         let result = self.expression(&function.body)?;
-        if flush {
-            let pointer = self.context.ptr_type(AddressSpace::default());
-            let fflush = self.context.i32_type().fn_type(&[pointer.into()], false);
-            let fflush = self.module.add_function("fflush", fflush, None);
-            (self.builder).build_call(fflush, &[pointer.const_null().into()], "")?;
+        if role == Role::Line {
+            self.call_engine(FLUSH)?;
         }
         self.builder.build_return(Some(&result))?;
         Ok(())
+    }
+
+    fn begin_line(&self) -> Result<()> {
+        let (frame, line_frame) = (self.frame()?, self.line_frame());
+        self.builder.build_store(line_frame, frame)?;
+        Ok(())
+    }
+
+    fn check_depth(&self, function: FunctionValue<'c>) -> Result<()> {
+        let address = self.context.i64_type();
+        let (frame, line_frame) = (self.frame()?, self.line_frame());
+        let begin = self.builder.build_load(address, line_frame, "begin")?;
+        let depth = begin.into_int_value();
+        let depth = self.builder.build_int_sub(depth, frame, "depth")?;
+        let max = address.const_int(MAX_STACK, false);
+        let is_deep = self
+            .builder
+            .build_int_compare(IntPredicate::SGT, depth, max, "is_deep")?;
+        let [deep, fine] = self.blocks(function, ["deep", "fine"]);
+        (self.builder).build_conditional_branch(is_deep, deep, fine)?;
+        self.builder.position_at_end(deep);
+        self.call_engine(TOO_DEEP)?;
+        self.builder.build_unreachable()?;
+        self.builder.position_at_end(fine);
+        Ok(())
+    }
+
+    /// The address of the function's frame. Stacks grow down.
+    fn frame(&self) -> Result<IntValue<'c>> {
+        let pointer = self.context.ptr_type(AddressSpace::default());
+        let own = self.context.i32_type();
+        let intrinsic = pointer.fn_type(&[own.into()], false);
+        let intrinsic = (self.module).add_function("llvm.frameaddress.p0", intrinsic, None);
+        let frame = (self.builder).build_call(intrinsic, &[own.const_zero().into()], "frame")?;
+        let frame = frame.try_as_basic_value().expect_basic("a pointer");
+        let (frame, address) = (frame.into_pointer_value(), self.context.i64_type());
+        Ok(self.builder.build_ptr_to_int(frame, address, "frame")?)
+    }
+
+    fn line_frame(&self) -> PointerValue<'c> {
+        let address = self.context.i64_type();
+        let global = self.module.add_global(address, None, LINE_FRAME);
+        global.as_pointer_value()
+    }
+
+    fn call_engine(&self, name: &str) -> Result<()> {
+        let function = self.context.void_type().fn_type(&[], false);
+        let function = self.module.add_function(name, function, None);
+        self.builder.build_call(function, &[], "")?;
+        Ok(())
+    }
+
+    fn blocks<const N: usize>(
+        &self,
+        function: FunctionValue<'c>,
+        names: [&str; N],
+    ) -> [BasicBlock<'c>; N] {
+        names.map(|name| self.context.append_basic_block(function, name))
     }
 
     fn declare(&self, name: &str, n_parameters: usize) -> FunctionValue<'c> {
@@ -203,38 +302,34 @@ impl<'c> Generator<'c, '_> {
         name: &str,
         arguments: &[Expression],
     ) -> Result<FloatValue<'c>> {
-        let own = self.function.map(|own| {
-            (
-                own.get_name().to_bytes() == name.as_bytes(),
-                own.count_params(),
-            )
-        });
-        let expected = match own {
-            Some((true, n_parameters)) => Some(n_parameters as usize),
-            _ => self.known.get(name).copied(),
+        let error = |message| CodegenError {
+            place: Some(place),
+            message,
         };
-        let message = match expected {
-            None => format!("{name}: no such function: define it, or say `extern {name}(...)`"),
-            Some(expected) if expected != arguments.len() => {
-                format!(
-                    "{name} has {expected} parameters, and {} arguments here",
-                    arguments.len()
-                )
-            }
-            Some(_) => {
-                self.calls.insert(name.to_owned());
-                let callee = self.declare(name, arguments.len());
-                let arguments = arguments.iter().map(|it| Ok(self.expression(it)?.into()));
-                let arguments = arguments.collect::<Result<Vec<_>>>()?;
-                let call = self.builder.build_call(callee, &arguments, "call")?;
-                let value = call
-                    .try_as_basic_value()
-                    .expect_basic("a function gives a double");
-                return Ok(value.into_float_value());
-            }
+        let own = self
+            .function
+            .filter(|own| own.get_name().to_bytes() == name.as_bytes())
+            .map(|own| own.count_params() as usize);
+        let Some(expected) = own.or_else(|| self.known.get(name).copied()) else {
+            let shown = shown(name);
+            let what =
+                format!("{shown}: no such function; one that comes later is declared by extern");
+            return Err(error(what));
         };
-        let place = Some(place);
-        Err(CodegenError { place, message })
+        if expected != arguments.len() {
+            let (shown, expected) = (shown(name), counted(expected, "argument"));
+            return Err(error(format!(
+                "{shown} takes {expected}, here are {}",
+                arguments.len()
+            )));
+        }
+        self.calls.insert(name.to_owned());
+        let callee = self.declare(name, arguments.len());
+        let arguments = arguments.iter().map(|it| Ok(self.expression(it)?.into()));
+        let arguments = arguments.collect::<Result<Vec<_>>>()?;
+        let call = self.builder.build_call(callee, &arguments, "call")?;
+        let value = call.try_as_basic_value().expect_basic("a double");
+        Ok(value.into_float_value())
     }
 
     fn binary(
@@ -267,8 +362,7 @@ impl<'c> Generator<'c, '_> {
         otherwise: &Expression,
     ) -> Result<FloatValue<'c>> {
         let function = self.function.expect("it is being generated");
-        let [then_block, else_block, after] =
-            ["then", "else", "after"].map(|name| self.context.append_basic_block(function, name));
+        let [then_block, else_block, after] = self.blocks(function, ["then", "else", "after"]);
         let result = self.slot("if")?;
         self.branch(condition, then_block, else_block)?;
         for (block, value) in [(then_block, then), (else_block, otherwise)] {
@@ -293,8 +387,7 @@ impl<'c> Generator<'c, '_> {
         body: &Expression,
     ) -> Result<()> {
         let function = self.function.expect("it is being generated");
-        let [test, round, after] =
-            ["test", "round", "after"].map(|name| self.context.append_basic_block(function, name));
+        let [test, round, after] = self.blocks(function, ["test", "round", "after"]);
         self.builder.build_unconditional_branch(test)?;
         self.builder.position_at_end(test);
         self.branch(condition, round, after)?;
@@ -320,8 +413,8 @@ impl<'c> Generator<'c, '_> {
     fn branch(
         &mut self,
         condition: &Expression,
-        yes: farcall::inkwell::basic_block::BasicBlock<'c>,
-        no: farcall::inkwell::basic_block::BasicBlock<'c>,
+        yes: BasicBlock<'c>,
+        no: BasicBlock<'c>,
     ) -> Result<()> {
         let value = self.expression(condition)?;
         let zero = self.context.f64_type().const_zero();

@@ -1,6 +1,6 @@
 //! From words to items: recursive descent, with a table of how tightly operators bind.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::lexer::{Token, words};
 use crate::syntax::{Expression, Function, Item, Place, Prototype, operator_name};
@@ -8,14 +8,19 @@ use crate::syntax::{Expression, Function, Item, Place, Prototype, operator_name}
 /// Why a text is no program.
 #[derive(Debug)]
 pub(crate) enum ParseError {
-    /// It ends in the middle of something.
-    Unfinished,
+    /// It ends in the middle of something; what was expected there.
+    Unfinished(Place, String),
     At(Place, String),
 }
 
-/// How tightly binary operators bind, also those that users have defined.
+/// Which operators there are.
 #[derive(Debug, Clone)]
-pub(crate) struct Operators(HashMap<char, u32>);
+pub(crate) struct Operators {
+    /// How tightly binary ones bind.
+    precedence: HashMap<char, u32>,
+    /// The functions of those that users have defined, which may be the language's own.
+    defined: HashSet<String>,
+}
 
 impl Default for Operators {
     fn default() -> Self {
@@ -27,7 +32,10 @@ impl Default for Operators {
             ('*', 40),
             ('/', 40),
         ];
-        Self(known.into())
+        Self {
+            precedence: known.into(),
+            defined: HashSet::new(),
+        }
     }
 }
 
@@ -35,7 +43,6 @@ type Parsed<T> = Result<T, ParseError>;
 
 /// How tightly `=` binds.
 const ASSIGNMENT: u32 = 2;
-const BUILT_IN: &str = "<>+-*/";
 const WORDS: &[&str] = &[
     "def", "extern", "if", "then", "else", "for", "in", "var", "unary", "binary",
 ];
@@ -46,8 +53,8 @@ struct Parser<'a> {
     operators: &'a mut Operators,
 }
 
-/// The items of a text. Operators that it defines are known from then on.
-pub(crate) fn parse(text: &str, operators: &mut Operators) -> Parsed<Vec<Item>> {
+/// The items of a text, each with its begin. Operators that it defines are known from then on.
+pub(crate) fn parse(text: &str, operators: &mut Operators) -> Parsed<Vec<(Place, Item)>> {
     let words = words(text).map_err(|(place, what)| ParseError::At(place, what))?;
     let before = operators.clone();
     let mut parser = Parser {
@@ -63,14 +70,21 @@ pub(crate) fn parse(text: &str, operators: &mut Operators) -> Parsed<Vec<Item>> 
 }
 
 impl Parser<'_> {
-    fn items(&mut self) -> Parsed<Vec<Item>> {
+    fn items(&mut self) -> Parsed<Vec<(Place, Item)>> {
         let mut items = Vec::new();
         loop {
             while self.accept(';') {}
             if *self.peek() == Token::End {
                 return Ok(items);
             }
-            items.push(self.item()?);
+            items.push((self.place(), self.item()?));
+            // The next one is behind a semicolon or on another line.
+            let (last, _) = self.words[self.next - 1];
+            if !matches!(self.peek(), Token::End | Token::Sign(';'))
+                && self.place().line == last.line
+            {
+                return self.expected("an operator, ; or the end of the line");
+            }
         }
     }
 
@@ -98,12 +112,6 @@ impl Parser<'_> {
                     Token::Sign(sign) if !"(),;=".contains(sign) => sign,
                     _ => return self.expected("an operator"),
                 };
-                if kind == "binary" && BUILT_IN.contains(operator) {
-                    return Err(ParseError::At(
-                        place,
-                        format!("{operator} is the language's own"),
-                    ));
-                }
                 self.next += 1;
                 (operator_name(kind, operator), Some(operator))
             }
@@ -113,7 +121,7 @@ impl Parser<'_> {
             && let Token::Number(number) = *self.peek()
         {
             if !(1.0..=100.0).contains(&number) || number.fract() != 0.0 {
-                let what = "how tightly it binds is a number from 1 to 100".to_owned();
+                let what = "its precedence is a whole number from 1 to 100".to_owned();
                 return Err(ParseError::At(self.place(), what));
             }
             #[allow(
@@ -132,7 +140,13 @@ impl Parser<'_> {
                 // The comma may be left out.
                 self.accept(',');
             }
-            parameters.push(self.name("a parameter or )")?);
+            let place = self.place();
+            let parameter = self.name("a parameter or )")?;
+            if parameters.contains(&parameter) {
+                let what = format!("a second parameter is named {parameter}");
+                return Err(ParseError::At(place, what));
+            }
+            parameters.push(parameter);
         }
         let wanted = match kind {
             None => parameters.len(),
@@ -140,16 +154,25 @@ impl Parser<'_> {
             Some(_) => 2,
         };
         if parameters.len() != wanted {
+            let wanted = counted(wanted, "parameter");
             let what = format!(
-                "an operator of {wanted} has {} parameters",
+                "this operator needs {wanted}, here are {}",
                 parameters.len()
             );
             return Err(ParseError::At(place, what));
         }
-        if let (Some("binary"), Some(operator)) = (kind, operator) {
-            self.operators.0.insert(operator, precedence);
+        if let Some(operator) = operator {
+            // At once, because its body may use it.
+            self.operators.defined.insert(name.clone());
+            if kind == Some("binary") {
+                self.operators.precedence.insert(operator, precedence);
+            }
         }
-        Ok(Prototype { name, parameters })
+        Ok(Prototype {
+            place,
+            name,
+            parameters,
+        })
     }
 
     fn expression(&mut self) -> Parsed<Expression> {
@@ -164,19 +187,19 @@ impl Parser<'_> {
             let Token::Sign(operator) = *self.peek() else {
                 return Ok(left);
             };
-            if operator == '='
-                && least < ASSIGNMENT
-                && let Expression::Variable(place, name) = &left
-            {
+            if operator == '=' && least < ASSIGNMENT {
+                let Expression::Variable(place, name) = left else {
+                    let what = "only a variable can be given a value".to_owned();
+                    return Err(ParseError::At(place, what));
+                };
                 self.next += 1;
-                let (place, name) = (*place, name.clone());
                 let value = self.unary()?;
                 // To the right: the value may be an assignment too.
                 let value = self.operations(ASSIGNMENT - 1, value)?;
                 left = Expression::Assign(place, name, Box::new(value));
                 continue;
             }
-            let Some(&precedence) = self.operators.0.get(&operator) else {
+            let Some(&precedence) = self.operators.precedence.get(&operator) else {
                 return Ok(left);
             };
             if precedence <= least {
@@ -185,35 +208,32 @@ impl Parser<'_> {
             self.next += 1;
             let right = self.unary()?;
             let right = self.operations(precedence, right)?;
-            left = match BUILT_IN.contains(operator) {
-                true => Expression::Binary(operator, Box::new(left), Box::new(right)),
-                false => {
-                    Expression::Call(place, operator_name("binary", operator), vec![left, right])
-                }
+            let name = operator_name("binary", operator);
+            left = match self.operators.defined.contains(&name) {
+                true => Expression::Call(place, name, vec![left, right]),
+                false => Expression::Binary(operator, Box::new(left), Box::new(right)),
             };
         }
     }
 
     fn unary(&mut self) -> Parsed<Expression> {
         let place = self.place();
-        match self.peek().clone() {
-            Token::Sign('-') => {
-                self.next += 1;
-                let value = self.unary()?;
-                let zero = Box::new(Expression::Number(-0.0));
-                Ok(Expression::Binary('-', zero, Box::new(value)))
-            }
-            Token::Sign(sign) if !"(),;=<>+*/".contains(sign) => {
-                self.next += 1;
-                let value = self.unary()?;
-                Ok(Expression::Call(
-                    place,
-                    operator_name("unary", sign),
-                    vec![value],
-                ))
-            }
-            _ => self.primary(),
+        let Token::Sign(operator) = *self.peek() else {
+            return self.primary();
+        };
+        let name = operator_name("unary", operator);
+        if self.operators.defined.contains(&name) {
+            self.next += 1;
+            let value = self.unary()?;
+            return Ok(Expression::Call(place, name, vec![value]));
         }
+        if operator == '-' {
+            self.next += 1;
+            let zero = Box::new(Expression::Number(-0.0));
+            let value = Box::new(self.unary()?);
+            return Ok(Expression::Binary('-', zero, value));
+        }
+        self.primary()
     }
 
     fn primary(&mut self) -> Parsed<Expression> {
@@ -281,8 +301,8 @@ impl Parser<'_> {
                 }
                 let mut arguments = Vec::new();
                 while !self.accept(')') {
-                    if !arguments.is_empty() {
-                        self.expect(',')?;
+                    if !arguments.is_empty() && !self.accept(',') {
+                        return self.expected(", or )");
                     }
                     arguments.push(self.expression()?);
                 }
@@ -338,7 +358,10 @@ impl Parser<'_> {
 
     fn expected<T>(&self, what: &str) -> Parsed<T> {
         let found = match self.peek() {
-            Token::End => return Err(ParseError::Unfinished),
+            Token::End => {
+                let message = format!("expected {what}, found the end");
+                return Err(ParseError::Unfinished(self.place(), message));
+            }
             Token::Name(name) => name.clone(),
             Token::Number(number) => number.to_string(),
             Token::Sign(sign) => sign.to_string(),
@@ -346,4 +369,9 @@ impl Parser<'_> {
         let message = format!("expected {what}, found {found}");
         Err(ParseError::At(self.place(), message))
     }
+}
+
+/// `1 parameter`, `2 parameters`.
+pub(crate) fn counted(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }

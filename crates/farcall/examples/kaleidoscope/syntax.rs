@@ -26,6 +26,7 @@ pub(crate) struct Function {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Prototype {
+    pub(crate) place: Place,
     pub(crate) name: String,
     pub(crate) parameters: Vec<String>,
 }
@@ -37,7 +38,7 @@ pub(crate) enum Expression {
     Variable(Place, String),
     Assign(Place, String, Box<Expression>),
     Call(Place, String, Vec<Expression>),
-    /// One that the language has: `+ - * / < >`, `:` gives the right side.
+    /// One that the language has: `+ - * / < >`.
     Binary(char, Box<Expression>, Box<Expression>),
     If(Box<Expression>, Box<Expression>, Box<Expression>),
     For {
@@ -53,4 +54,14 @@ pub(crate) enum Expression {
 /// The function that a user's operator is.
 pub(crate) fn operator_name(kind: &str, operator: char) -> String {
     format!("{kind}{operator}")
+}
+
+/// A function's name as the user wrote it, operators too.
+pub(crate) fn shown(name: &str) -> String {
+    match name.strip_prefix("unary").or(name.strip_prefix("binary")) {
+        Some(operator) if !operator.starts_with(|c: char| c.is_alphanumeric() || c == '_') => {
+            format!("operator {operator}")
+        }
+        _ => name.to_owned(),
+    }
 }
