@@ -396,6 +396,7 @@ impl Draft {
                 exports: Vec::new(),
                 private: HashMap::new(),
                 code: Arc::default(),
+                users: HashSet::new(),
             },
             shared: Arc::downgrade(shared),
             has_stubs: options.has_stubs(),

@@ -199,11 +199,11 @@ fn load(shared: &Arc<Shared>, roots: &[PartId]) -> Result<bool> {
             Ok(()) => {
                 part.phase = Phase::Ready;
                 part.failure = None;
-                part.uses.clone_from(&member.uses);
                 // Variables do not get faster.
                 if part.source.is_of_first_tier() && !part.stubs.is_empty() {
                     first_tier.push(member.id);
                 }
+                state.set_uses(member.id, member.uses.clone());
                 for code in &member.keeps {
                     member.code.keep(code);
                 }

@@ -47,7 +47,12 @@ pub(crate) struct LibraryState {
 #[derive(Debug)]
 enum Entry {
     Definition(Definition),
-    Part { part: PartId, is_weak: bool },
+    Part {
+        part: PartId,
+        is_weak: bool,
+        /// Others that define it, all weak: they are meant when this one goes, the first before the rest.
+        shadowed: Vec<PartId>,
+    },
 }
 
 #[derive(Debug)]
@@ -60,6 +65,8 @@ pub(crate) struct UnitState {
     /// Names that only its own parts see, and before all others.
     pub(crate) private: HashMap<Name, PartId>,
     pub(crate) code: Arc<Code>,
+    /// The units that are bound to its parts.
+    pub(crate) users: HashSet<UnitId>,
 }
 
 /// A name that a unit gives its library.
@@ -286,10 +293,25 @@ impl State {
             let &Export { part, is_weak, .. } = export;
             match names.get_mut(&export.name) {
                 Some(Entry::Definition(_)) => {}
-                Some(Entry::Part { is_weak: false, .. }) if is_weak => {}
-                Some(Entry::Part { is_weak: true, .. }) if is_weak => {}
-                Some(entry) => *entry = Entry::Part { part, is_weak },
-                None => drop(names.insert(export.name.clone(), Entry::Part { part, is_weak })),
+                Some(Entry::Part { shadowed, .. }) if is_weak => shadowed.push(part),
+                Some(Entry::Part {
+                    part: known,
+                    is_weak,
+                    shadowed,
+                }) => {
+                    // One that is not weak was refused before.
+                    shadowed.insert(0, std::mem::replace(known, part));
+                    *is_weak = false;
+                }
+                None => {
+                    let shadowed = Vec::new();
+                    let entry = Entry::Part {
+                        part,
+                        is_weak,
+                        shadowed,
+                    };
+                    names.insert(export.name.clone(), entry);
+                }
             }
         }
     }
@@ -305,7 +327,7 @@ impl State {
         definition: Definition,
     ) -> Result<Option<Definition>> {
         let state = self.library(library);
-        if let Some(Entry::Part { part, is_weak }) = state.names.get(name.as_bytes())
+        if let Some(Entry::Part { part, is_weak, .. }) = state.names.get(name.as_bytes())
             && !is_weak
         {
             return Err(Error::Duplicate {
@@ -329,17 +351,41 @@ impl State {
         self.withdraw(id);
         let unit = self.units.remove(&id)?;
         for part in &unit.parts {
-            self.parts.remove(part);
+            let uses = self.parts.remove(part).map(|part| part.uses);
+            for used in uses.iter().flatten() {
+                if let Some(used) = self.units.get_mut(used) {
+                    used.users.remove(&id);
+                }
+            }
         }
         Some(unit)
     }
 
     /// Puts a new version in the place of a unit, with a part that is there already. Gives the old one.
-    pub(crate) fn replace(&mut self, id: UnitId, new: UnitState) -> Option<UnitState> {
+    pub(crate) fn replace(&mut self, id: UnitId, mut new: UnitState) -> Option<UnitState> {
         let old = self.take(id)?;
+        new.users.clone_from(&old.users);
         self.enter(new.library, &new.exports);
+        let parts = new.parts.clone();
         self.units.insert(id, new);
+        for part in parts {
+            let uses = self.parts.get(&part).map(|part| part.uses.clone());
+            self.set_uses(part, uses.unwrap_or_default());
+        }
         Some(old)
+    }
+
+    /// Says which units a part is bound to.
+    pub(crate) fn set_uses(&mut self, part: PartId, uses: HashSet<UnitId>) {
+        let Some(part) = self.parts.get_mut(&part) else {
+            return;
+        };
+        for used in &uses {
+            if let Some(used) = self.units.get_mut(used) {
+                used.users.insert(part.unit);
+            }
+        }
+        part.uses = uses;
     }
 
     /// Takes the names of a unit out of its library.
@@ -348,34 +394,34 @@ impl State {
             return;
         };
         let exports = std::mem::take(&mut unit.exports);
-        let (parts, library) = (unit.parts.clone(), unit.library);
-        let names = &mut self.libraries[library.0].names;
+        let names = &mut self.libraries[unit.library.0].names;
         for export in exports {
-            let is_its =
-                |entry: &Entry| matches!(entry, Entry::Part { part, .. } if parts.contains(part));
-            if !names.get(&export.name).is_some_and(is_its) {
+            let Some(Entry::Part {
+                part,
+                is_weak,
+                shadowed,
+            }) = names.get_mut(&export.name)
+            else {
                 continue;
-            }
-            names.remove(&export.name);
-            // Another weak one stood behind it.
-            let units = self.units.values().filter(|it| it.library == library);
-            let others = units.flat_map(|it| &it.exports);
-            let others = others.filter(|other| export.is_weak && other.name == export.name);
-            if let Some(other) = others.min_by_key(|other| other.part) {
-                let &Export { part, is_weak, .. } = other;
-                names.insert(export.name, Entry::Part { part, is_weak });
+            };
+            if *part != export.part {
+                shadowed.retain(|other| *other != export.part);
+            } else if shadowed.is_empty() {
+                names.remove(&export.name);
+            } else {
+                *part = shadowed.remove(0);
+                *is_weak = true;
             }
         }
     }
 
     /// The names of the units that use one of `units`, but for those.
     pub(crate) fn users(&self, units: &[UnitId]) -> Vec<String> {
-        let others = self.units.iter().filter(|(id, _)| !units.contains(id));
-        let users = others.filter(|(_, it)| {
-            let mut uses = it.parts.iter().flat_map(|part| &self.parts[part].uses);
-            uses.any(|used| units.contains(used))
-        });
-        let mut users: Vec<_> = users.map(|(_, it)| it.name.to_string()).collect();
+        let known = units.iter().filter_map(|unit| self.units.get(unit));
+        let users = known.flat_map(|unit| &unit.users);
+        let others = users.filter(|user| !units.contains(user));
+        let names = others.filter_map(|user| Some(self.units.get(user)?.name.to_string()));
+        let mut users: Vec<_> = names.collect();
         users.sort_unstable();
         users.dedup();
         users
