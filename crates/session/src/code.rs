@@ -1,7 +1,7 @@
 //! What is loaded of a unit, and its end.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -60,12 +60,20 @@ impl Code {
         self.borrows.store(borrows, Ordering::Relaxed);
     }
 
+    pub(crate) fn borrows_redirects(&self) -> bool {
+        self.borrows.load(Ordering::Relaxed)
+    }
+
     /// Leaves the redirects that `new` has to it, which is what they lead to now.
     pub(crate) fn leave_redirects_to(&self, new: &Self) {
         new.borrow_redirects(false);
         let redirects = self.redirects.write();
         let mut redirects = redirects.unwrap_or_else(PoisonError::into_inner);
-        redirects.retain(|name, _| new.redirect(name).is_none());
+        // Also by their other names, such as that of the address.
+        let left: HashSet<_> = (new.redirects().iter())
+            .map(|(_, it)| Arc::as_ptr(it))
+            .collect();
+        redirects.retain(|_, it| !left.contains(&Arc::as_ptr(it)));
     }
 
     /// Gives its redirects away.
@@ -133,7 +141,7 @@ impl Code {
         let keeps = std::mem::take(&mut *lock(&self.keeps));
         let redirects = self.redirects();
         self.forget_redirects();
-        if !self.borrows.load(Ordering::Relaxed) {
+        if !self.borrows_redirects() {
             for (_, redirect) in &redirects {
                 drop(trusted::clear(redirect));
             }

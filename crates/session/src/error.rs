@@ -71,9 +71,17 @@ pub enum Error {
         /// The units that use it, by name.
         users: Vec<String>,
     },
-    /// A unit is being started at this moment, by this thread.
-    #[error("{unit}: this thread is running its constructors: do it when these are done")]
+    /// A unit is being started, replaced or removed at this moment, by this thread or one that waits for it.
+    #[error(
+        "{unit}: this thread, or one that waits for it, is running its constructors or destructors: do it when these are done"
+    )]
     Busy {
+        /// The name of the unit.
+        unit: String,
+    },
+    /// Units that are to be removed together are of different sessions.
+    #[error("{unit}: it is of another session: remove it by itself")]
+    OtherSession {
         /// The name of the unit.
         unit: String,
     },

@@ -39,7 +39,15 @@ impl Library {
     }
 
     /// Says where names are looked for after the library itself, in this order. It holds for what is bound from now on.
+    ///
+    /// # Panics
+    /// When one of them is another session's.
     pub fn set_link_order(&self, libraries: &[&Self]) {
+        let mut libraries_of = libraries.iter().map(|library| &library.shared);
+        assert!(
+            libraries_of.all(|shared| Arc::ptr_eq(shared, &self.shared)),
+            "a library's link order is of its own session's libraries"
+        );
         let order = libraries.iter().map(|library| library.id).collect();
         self.shared.state().library_mut(self.id).order = order;
     }
@@ -397,6 +405,7 @@ impl Draft {
                 private: HashMap::new(),
                 code: Arc::default(),
                 users: HashSet::new(),
+                changing: None,
             },
             shared: Arc::downgrade(shared),
             has_stubs: options.has_stubs(),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread::{self, ThreadId};
 
 use farcall_image::Image;
-use farcall_loader::{Definition, ImportBinding, Module};
+use farcall_loader::{Definition, ImportBinding, Module, Replaced};
 
 use crate::build::{Job, build_all};
 use crate::code::{Code, lock};
@@ -177,7 +177,7 @@ struct Member {
 fn load(shared: &Arc<Shared>, roots: &[PartId]) -> Result<bool> {
     let loading = Loading::begin(shared);
     let members = {
-        let state = shared.state();
+        let mut state = shared.state();
         let reached = Reached::from(&state, roots);
         if !reached.added.is_empty() || !reached.compiling.is_empty() {
             return Ok(false);
@@ -185,7 +185,12 @@ fn load(shared: &Arc<Shared>, roots: &[PartId]) -> Result<bool> {
         if reached.compiled.is_empty() {
             return Ok(true);
         }
-        members(&state, &reached.compiled)?
+        let members = members(&state, &reached.compiled)?;
+        // From now on: what they are bound to is not removed while they are loaded, or by their constructors.
+        for member in &members {
+            state.set_uses(member.id, member.uses.clone());
+        }
+        members
     };
     let started = start(shared, &members, loading);
     let mut state = shared.state();
@@ -203,7 +208,6 @@ fn load(shared: &Arc<Shared>, roots: &[PartId]) -> Result<bool> {
                 if part.source.is_of_first_tier() && !part.stubs.is_empty() {
                     first_tier.push(member.id);
                 }
-                state.set_uses(member.id, member.uses.clone());
                 for code in &member.keeps {
                     member.code.keep(code);
                 }
@@ -211,6 +215,7 @@ fn load(shared: &Arc<Shared>, roots: &[PartId]) -> Result<bool> {
             Err(error) => {
                 part.phase = Phase::Compiled(member.compiled.clone());
                 part.failure = Some(error.clone());
+                state.clear_uses(member.id);
                 unused.extend(member.code.remove_module(member.id));
             }
         }
@@ -306,13 +311,30 @@ fn start(shared: &Arc<Shared>, members: &[Member], loading: Loading<'_>) -> Resu
         drop(loading);
     };
     shared.loader.load_bound(&images, &bind, publish)?;
-    for member in members {
-        for name in member.stubs.iter() {
-            let name_of = String::from_utf8_lossy(name);
-            let definition = member.code.definition(member.id, &name_of);
-            if let (Some(redirect), Some(definition)) = (member.code.redirect(name), definition) {
-                drop(redirect.lead_to(&definition?)?);
-            }
+    let mut before = Vec::new();
+    let state = shared.state();
+    // What was removed meanwhile has no stubs, and those of a unit that is replaced lead there with its names.
+    let members = members.iter().filter(|it| state.parts.contains_key(&it.id));
+    let led = members
+        .filter(|it| !it.code.borrows_redirects())
+        .try_for_each(|member| lead(&member.code, member.id, &member.stubs, &mut before));
+    drop(state);
+    // Not under the lock: it may let go of modules.
+    drop(before);
+    led
+}
+
+/// Has the stubs of a part lead to it. Gives what keeps what they led to.
+pub(crate) fn lead(
+    code: &Code,
+    part: PartId,
+    stubs: &[Name],
+    before: &mut Vec<Replaced>,
+) -> Result<()> {
+    for name in stubs {
+        let definition = code.definition(part, &String::from_utf8_lossy(name));
+        if let (Some(redirect), Some(definition)) = (code.redirect(name), definition) {
+            before.push(redirect.lead_to(&definition?)?);
         }
     }
     Ok(())
@@ -364,17 +386,7 @@ fn wait_for_start(shared: &Shared, roots: &[PartId]) -> Result<()> {
         if let Some(failure) = failures.next() {
             return Err(failure);
         }
-        let waits_for_me = |mut thread: ThreadId| {
-            // Each waits for one other, and nobody begins to wait in a circle.
-            while thread != me {
-                match state.waiting.get(&thread) {
-                    Some(&next) => thread = next,
-                    None => return false,
-                }
-            }
-            true
-        };
-        let mut others = starting.iter().filter(|(_, thread)| !waits_for_me(*thread));
+        let mut others = (starting.iter()).filter(|(_, thread)| !state.waits_for(*thread, me));
         let Some(&(_, thread)) = others.next() else {
             return Ok(());
         };

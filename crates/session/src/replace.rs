@@ -2,39 +2,71 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::thread;
 
 use crate::build::Source;
 use crate::code::Code;
 use crate::library::{Draft, Image, Symbol};
-use crate::materialize::materialize;
+use crate::materialize::{lead, materialize};
 use crate::session::Shared;
-use crate::state::{PartId, Phase};
+use crate::state::{PartId, Phase, UnitId};
 use crate::unit::Unit;
 use crate::{Error, Options, Result, When};
 
 /// Puts a new version in the place of a unit; gives what is loaded of the old one.
 pub(crate) fn replace(shared: &Arc<Shared>, unit: &Unit, image: Image) -> Result<Arc<Code>> {
     let (draft, part) = prepare(shared, unit, image)?;
-    let started = materialize(shared, &[part]);
+    let _changing = Changing {
+        shared,
+        unit: unit.id,
+        part,
+    };
+    materialize(shared, &[part])?;
+    let mut before = Vec::new();
     let mut state = shared.state();
-    if let Err(error) = started {
-        let failed = state.parts.remove(&part);
-        drop(state);
-        drop(failed);
-        return Err(error);
-    }
+    let stubs = state.parts.get(&part).map(|it| Arc::clone(&it.stubs));
     let code = Arc::clone(&draft.state.code);
-    let replaced = state.replace(unit.id, draft.state);
+    // At once, so that what is started of the old version meanwhile does not lead them back.
+    let led = lead(&code, part, &stubs.unwrap_or_default(), &mut before);
+    let replaced = led.and_then(|()| {
+        let old = state.replace(unit.id, draft.state);
+        let old = old.ok_or_else(|| unit.removed())?;
+        old.code.leave_redirects_to(&code);
+        Ok(old)
+    });
     drop(state);
-    let replaced = replaced.ok_or_else(|| unit.removed())?;
-    replaced.code.leave_redirects_to(&code);
-    Ok(replaced.code)
+    // Not under the lock: it may let go of modules.
+    drop(before);
+    Ok(replaced?.code)
+}
+
+/// A unit that is about to be replaced: nobody else replaces or removes it meanwhile.
+struct Changing<'a> {
+    shared: &'a Shared,
+    unit: UnitId,
+    part: PartId,
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        let unit = state.units.get_mut(&self.unit);
+        // The new version is not about to be.
+        let failed = unit.and_then(|unit| unit.changing.take());
+        let failed = failed.and_then(|_| {
+            state.clear_uses(self.part);
+            state.parts.remove(&self.part)
+        });
+        drop(state);
+        self.shared.changed.notify_all();
+        drop(failed);
+    }
 }
 
 /// The new version, with a part that is compiled. The library's names do not mean it yet.
 fn prepare(shared: &Arc<Shared>, unit: &Unit, image: Image) -> Result<(Draft, PartId)> {
     let symbols = image.symbols()?;
-    let mut state = shared.wait_while_busy(shared.state(), unit)?;
+    let mut state = shared.wait_while_busy(shared.state(), &[unit])?;
     let old = state.units.get(&unit.id).ok_or_else(|| unit.removed())?;
     let (library, old_code) = (old.library, Arc::clone(&old.code));
     let names = missing(old.exports.iter().map(|export| &*export.name), &symbols);
@@ -58,6 +90,9 @@ fn prepare(shared: &Arc<Shared>, unit: &Unit, image: Image) -> Result<(Draft, Pa
     let failed = state.check_names(unit.id, &draft.state)?;
     let removed: Vec<_> = failed.into_iter().filter_map(|id| state.take(id)).collect();
     state.parts.insert(part, entry);
+    if let Some(unit) = state.units.get_mut(&unit.id) {
+        unit.changing = Some(thread::current().id());
+    }
     drop(state);
     drop(removed);
     Ok((draft, part))

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::ThreadId;
+use std::thread::{self, ThreadId};
 
 use farcall_compiler::inkwell::module::Module;
 use farcall_compiler::{Compiler, OptLevel};
@@ -14,7 +14,7 @@ use farcall_store::{Store, build};
 use crate::build::Tier;
 use crate::code::{Code, lock};
 use crate::compile_process::CompileProcess;
-use crate::state::State;
+use crate::state::{Busy, State};
 use crate::tier_up::TierUp;
 use crate::{Error, Function, Library, Options, Result, Unit};
 
@@ -296,28 +296,35 @@ impl Shared {
         lock(&self.state)
     }
 
-    /// Waits while other threads compile or start parts of a unit.
+    /// Waits while other threads compile or start parts of units, replace or remove them.
     ///
     /// # Errors
-    /// [`Error::Busy`] when it is this thread that does, [`Error::Removed`] when there is no such unit.
+    /// [`Error::Busy`] when it is this thread that does, or one that waits for it, [`Error::Removed`] when there is no such unit.
     pub(crate) fn wait_while_busy<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        unit: &Unit,
+        units: &[&Unit],
     ) -> Result<MutexGuard<'a, State>> {
-        loop {
-            let known = state.units.get(&unit.id).ok_or_else(|| unit.removed())?;
-            match state.is_busy(known) {
-                (false, _) => return Ok(state),
-                (true, true) => {
-                    let unit = unit.name().to_owned();
-                    return Err(Error::Busy { unit });
+        let me = thread::current().id();
+        'again: loop {
+            for unit in units {
+                let known = state.units.get(&unit.id).ok_or_else(|| unit.removed())?;
+                match state.busy(known) {
+                    None => continue,
+                    Some(Busy::ForMe) => {
+                        let unit = unit.name().to_owned();
+                        return Err(Error::Busy { unit });
+                    }
+                    Some(Busy::With(thread)) => drop(state.waiting.insert(me, thread)),
+                    Some(Busy::Compiling) => {}
                 }
-                (true, false) => {
-                    let woken = self.changed.wait(state);
-                    state = woken.unwrap_or_else(PoisonError::into_inner);
-                }
+                let woken = self.changed.wait(state);
+                state = woken.unwrap_or_else(PoisonError::into_inner);
+                state.waiting.remove(&me);
+                // Meanwhile another one may have become so.
+                continue 'again;
             }
+            return Ok(state);
         }
     }
 

@@ -67,6 +67,8 @@ pub(crate) struct UnitState {
     pub(crate) code: Arc<Code>,
     /// The units that are bound to its parts.
     pub(crate) users: HashSet<UnitId>,
+    /// The thread that replaces or removes it.
+    pub(crate) changing: Option<ThreadId>,
 }
 
 /// A name that a unit gives its library.
@@ -282,9 +284,15 @@ impl State {
         Ok(failed)
     }
 
+    /// Whether it could not be loaded, and nobody has anything of it.
     fn has_failed(&self, unit: UnitId) -> bool {
-        let mut parts = self.units[&unit].parts.iter();
-        parts.any(|part| self.parts[part].failure.is_some())
+        let state = &self.units[&unit];
+        let mut phases = (state.parts.iter()).map(|part| &self.parts[part].phase);
+        let mut parts = state.parts.iter();
+        state.changing.is_none()
+            && !phases.any(Phase::is_started)
+            && parts.any(|part| self.parts[part].failure.is_some())
+            && self.users(&[unit]).is_empty()
     }
 
     fn enter(&mut self, library: LibraryId, exports: &[Export]) {
@@ -293,6 +301,8 @@ impl State {
             let &Export { part, is_weak, .. } = export;
             match names.get_mut(&export.name) {
                 Some(Entry::Definition(_)) => {}
+                // It has taken the place of one that it replaces.
+                Some(Entry::Part { part: known, .. }) if *known == part => {}
                 Some(Entry::Part { shadowed, .. }) if is_weak => shadowed.push(part),
                 Some(Entry::Part {
                     part: known,
@@ -363,6 +373,16 @@ impl State {
 
     /// Puts a new version in the place of a unit, with a part that is there already. Gives the old one.
     pub(crate) fn replace(&mut self, id: UnitId, mut new: UnitState) -> Option<UnitState> {
+        let old = self.units.get(&id)?;
+        // What names mean the old one mean the new one, whatever is shadowed.
+        let names = &mut self.libraries[new.library.0].names;
+        for export in &new.exports {
+            if let Some(Entry::Part { part, is_weak, .. }) = names.get_mut(&export.name)
+                && old.parts.contains(part)
+            {
+                (*part, *is_weak) = (export.part, export.is_weak);
+            }
+        }
         let old = self.take(id)?;
         new.users.clone_from(&old.users);
         self.enter(new.library, &new.exports);
@@ -386,6 +406,22 @@ impl State {
             }
         }
         part.uses = uses;
+    }
+
+    /// Says that a part is bound to nothing: it was not loaded after all.
+    pub(crate) fn clear_uses(&mut self, part: PartId) {
+        let Some(failed) = self.parts.get_mut(&part) else {
+            return;
+        };
+        let (user, uses) = (failed.unit, std::mem::take(&mut failed.uses));
+        let parts = self.units.get(&user).map_or(&[][..], |unit| &unit.parts);
+        let others = parts.iter().filter_map(|id| self.parts.get(id));
+        let kept: HashSet<_> = others.flat_map(|it| &it.uses).copied().collect();
+        for used in uses.difference(&kept) {
+            if let Some(used) = self.units.get_mut(used) {
+                used.users.remove(&user);
+            }
+        }
     }
 
     /// Takes the names of a unit out of its library.
@@ -427,19 +463,49 @@ impl State {
         users
     }
 
-    /// Whether a thread compiles or starts a part of the unit, and whether that is this thread.
-    pub(crate) fn is_busy(&self, unit: &UnitState) -> (bool, bool) {
+    /// Who has the unit as it is for now, if somebody does.
+    pub(crate) fn busy(&self, unit: &UnitState) -> Option<Busy> {
         let phases = unit.parts.iter().map(|part| &self.parts[part].phase);
-        let mut busy = (false, false);
-        for phase in phases {
-            match phase {
-                Phase::Compiling => busy.0 = true,
-                Phase::Starting(thread) => {
-                    busy = (true, busy.1 || *thread == thread::current().id());
-                }
-                _ => {}
+        let threads = phases.clone().filter_map(|phase| match phase {
+            Phase::Starting(thread) => Some(*thread),
+            _ => None,
+        });
+        let threads: Vec<_> = threads.chain(unit.changing).collect();
+        let me = thread::current().id();
+        match threads[..] {
+            [] => phases
+                .into_iter()
+                .any(|phase| matches!(phase, Phase::Compiling))
+                .then_some(Busy::Compiling),
+            [first, ..] => Some(
+                match threads.iter().any(|&thread| self.waits_for(thread, me)) {
+                    true => Busy::ForMe,
+                    false => Busy::With(first),
+                },
+            ),
+        }
+    }
+
+    /// Whether a thread is another one, or waits for it.
+    pub(crate) fn waits_for(&self, mut thread: ThreadId, other: ThreadId) -> bool {
+        // Each waits for one other, and nobody begins to wait in a circle.
+        while thread != other {
+            match self.waiting.get(&thread) {
+                Some(&next) => thread = next,
+                None => return false,
             }
         }
-        busy
+        true
     }
+}
+
+/// Who has a unit as it is for now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Busy {
+    /// A thread that compiles, which waits for nobody.
+    Compiling,
+    /// A thread that starts, replaces or removes it.
+    With(ThreadId),
+    /// This thread, or one that waits for it.
+    ForMe,
 }

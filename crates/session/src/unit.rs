@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::thread;
 
 use crate::build::{self, Job, Source};
 use crate::code::Code;
@@ -60,8 +61,8 @@ impl Unit {
     /// starts a part of it.
     ///
     /// # Errors
-    /// [`Error::InUse`] while another unit is bound to it, [`Error::Busy`] when this thread is starting it,
-    /// [`Error::Removed`] when it was removed before.
+    /// [`Error::InUse`] while another unit is bound to it, [`Error::Busy`] when this thread, or one that waits for it, is
+    /// starting or replacing it, [`Error::Removed`] when it was removed before.
     pub fn remove(&self) -> Result<()> {
         Self::remove_all(&[self])
     }
@@ -69,16 +70,20 @@ impl Unit {
     /// Removes units that use each other, all or none, as [`Unit::remove`] does.
     ///
     /// # Errors
-    /// As there.
+    /// As there, and [`Error::OtherSession`] when they are not of one session.
     pub fn remove_all(units: &[&Self]) -> Result<()> {
         let Some(first) = units.first() else {
             return Ok(());
         };
-        let mut state = first.shared.state();
-        let ids: Vec<_> = units.iter().map(|unit| unit.id).collect();
-        for unit in units {
-            state = first.shared.wait_while_busy(state, unit)?;
+        let mut others = units.iter();
+        if let Some(other) = others.find(|unit| !Arc::ptr_eq(&unit.shared, &first.shared)) {
+            let unit = other.name.to_string();
+            return Err(Error::OtherSession { unit });
         }
+        let mut ids: Vec<_> = units.iter().map(|unit| unit.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let mut state = first.shared.wait_while_busy(first.shared.state(), units)?;
         let users = state.users(&ids);
         if !users.is_empty() {
             let names: Vec<_> = units.iter().map(|unit| &*unit.name).collect();
@@ -91,6 +96,8 @@ impl Unit {
             .collect();
         for &id in &ids {
             state.withdraw(id);
+            let unit = state.units.get_mut(&id).expect("it was there above");
+            unit.changing = Some(thread::current().id());
         }
         // What a function that was looked up keeps ends with that.
         let is_free = ids.iter().zip(&codes).all(|(id, code)| {
@@ -106,6 +113,7 @@ impl Unit {
         let mut state = first.shared.state();
         let taken: Vec<_> = ids.iter().filter_map(|&id| state.take(id)).collect();
         drop(state);
+        first.shared.changed.notify_all();
         if is_free {
             codes.iter().for_each(|code| code.release());
         }
