@@ -96,8 +96,9 @@ impl Unit {
             .collect();
         for &id in &ids {
             state.withdraw(id);
-            let unit = state.units.get_mut(&id).expect("it was there above");
-            unit.changing = Some(thread::current().id());
+            if let Some(unit) = state.units.get_mut(&id) {
+                unit.changing = Some(thread::current().id());
+            }
         }
         // What a function that was looked up keeps ends with that.
         let is_free = ids.iter().zip(&codes).all(|(id, code)| {
