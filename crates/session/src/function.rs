@@ -10,7 +10,8 @@ use crate::session::Owner;
 /// A function that was looked up: a function pointer, and what keeps it loaded.
 ///
 /// Calling it costs what a call through a pointer does, and a jump more when it is compiled on first call, tiers up or is
-/// replaceable. Threads may share it. A unit that is removed stays loaded until its functions are dropped.
+/// replaceable. Threads may share it. A unit that is removed stays loaded until its functions are dropped, but what of it was
+/// never called before is not compiled any more: a call of that is an error, as one that cannot be compiled.
 #[derive(Clone)]
 pub struct Function<F> {
     pub(crate) function: F,

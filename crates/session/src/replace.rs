@@ -16,10 +16,11 @@ use crate::{Error, Options, Result, When};
 /// Puts a new version in the place of a unit; gives what is loaded of the old one.
 pub(crate) fn replace(shared: &Arc<Shared>, unit: &Unit, image: Image) -> Result<Arc<Code>> {
     let (draft, part) = prepare(shared, unit, image)?;
-    let _changing = Changing {
+    let mut changing = Changing {
         shared,
         unit: unit.id,
         part,
+        is_done: false,
     };
     materialize(shared, &[part])?;
     let mut before = Vec::new();
@@ -32,6 +33,7 @@ pub(crate) fn replace(shared: &Arc<Shared>, unit: &Unit, image: Image) -> Result
         let old = state.replace(unit.id, draft.state);
         let old = old.ok_or_else(|| unit.removed())?;
         old.code.leave_redirects_to(&code);
+        changing.is_done = true;
         Ok(old)
     });
     drop(state);
@@ -45,21 +47,23 @@ struct Changing<'a> {
     shared: &'a Shared,
     unit: UnitId,
     part: PartId,
+    /// The unit is another one then, which the next thread may be about to replace.
+    is_done: bool,
 }
 
 impl Drop for Changing<'_> {
     fn drop(&mut self) {
-        let mut state = self.shared.state();
-        let unit = state.units.get_mut(&self.unit);
-        // The new version is not about to be.
-        let failed = unit.and_then(|unit| unit.changing.take());
-        let failed = failed.and_then(|_| {
+        if !self.is_done {
+            let mut state = self.shared.state();
+            if let Some(unit) = state.units.get_mut(&self.unit) {
+                unit.changing = None;
+            }
             state.clear_uses(self.part);
-            state.parts.remove(&self.part)
-        });
-        drop(state);
+            let failed = state.parts.remove(&self.part);
+            drop(state);
+            drop(failed);
+        }
         self.shared.changed.notify_all();
-        drop(failed);
     }
 }
 
