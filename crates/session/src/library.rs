@@ -475,8 +475,8 @@ impl Draft {
                 let text = String::from_utf8_lossy(name).into_owned();
                 let code = Arc::downgrade(&self.state.code);
                 let resolve = {
-                    let name = text.clone();
-                    move || first_call(&shared, &code, part, &name)
+                    let (unit, name) = (self.id, text.clone());
+                    move || first_call(&shared, &code, unit, part, &name)
                 };
                 Arc::new(Redirect::on_first_call(&text, value_type, resolve)?)
             }
@@ -489,7 +489,13 @@ impl Draft {
 }
 
 /// What a function is that is being called and has not been compiled.
-fn first_call(shared: &Weak<Shared>, code: &Weak<Code>, part: PartId, name: &str) -> Definition {
+fn first_call(
+    shared: &Weak<Shared>,
+    code: &Weak<Code>,
+    unit: UnitId,
+    part: PartId,
+    name: &str,
+) -> Definition {
     let (Some(shared), Some(code)) = (shared.upgrade(), code.upgrade()) else {
         // Destructors run: what they call that was never called before is not compiled any more.
         return Definition::absolute(0);
@@ -498,7 +504,10 @@ fn first_call(shared: &Weak<Shared>, code: &Weak<Code>, part: PartId, name: &str
         let gone = || Error::Removed {
             unit: name.to_owned(),
         };
-        code.definition(part, name).ok_or_else(gone)?
+        let definition = code.definition(part, name);
+        // Its unit may have been replaced in the middle of the call.
+        let definition = definition.or_else(|| shared.state().definition(unit, name));
+        definition.ok_or_else(gone)?
     });
     definition.unwrap_or_else(|error| (shared.on_error)(&error))
 }

@@ -395,6 +395,14 @@ impl State {
         Some(old)
     }
 
+    /// What a unit exports by the name, as it is now, if that is loaded.
+    pub(crate) fn definition(&self, unit: UnitId, name: &str) -> Option<Result<Definition>> {
+        let unit = self.units.get(&unit)?;
+        let mut exports = unit.exports.iter();
+        let export = exports.find(|export| *export.name == *name.as_bytes())?;
+        unit.code.definition(export.part, name)
+    }
+
     /// Says which units a part is bound to.
     pub(crate) fn set_uses(&mut self, part: PartId, uses: HashSet<UnitId>) {
         let Some(part) = self.parts.get_mut(&part) else {

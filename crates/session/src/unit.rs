@@ -125,7 +125,8 @@ impl Unit {
     /// Compiles a new version, whole and at once, and has it take the unit's place: when this returns its library's names mean the
     /// new version, and so do calls by those who are bound to functions of the unit, if it is
     /// [replaceable](crate::Options::replaceable). Calls that have begun go on in the old version, as do those by who
-    /// is bound to a unit that is not replaceable, and by functions of such a unit that were looked up before. The new
+    /// is bound to a unit that is not replaceable, and by functions of such a unit that were looked up before. What goes on in the old
+    /// version and calls a function that the new one lacks, and that was never called before, finds it removed. The new
     /// version has variables of its own; who is bound to a variable stays with the old one.
     ///
     /// The old version is kept by what this gives: drop that when no thread is in its code any more.

@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Barrier, Mutex, OnceLock};
 use std::thread;
 
 use common::{call, caller, constant, run, session};
@@ -89,7 +89,7 @@ fn a_constructor_cannot_remove_what_its_unit_is_bound_to() {
 #[test]
 fn constructors_of_two_threads_may_remove_each_others_units() {
     static UNITS: OnceLock<[Unit; 2]> = OnceLock::new();
-    static MEET: std::sync::Barrier = std::sync::Barrier::new(2);
+    static MEET: Barrier = Barrier::new(2);
     static BUSY: Mutex<usize> = Mutex::new(0);
     fn remove(other: usize) {
         MEET.wait();
@@ -192,6 +192,32 @@ fn threads_replace_one_unit_and_calls_go_where_its_names_do() {
         // Who is dropped is what nobody is led to.
         kept.lock().unwrap().clear();
         assert_eq!(run(&session, "u"), call(&f) + 1000);
+    }
+}
+
+#[test]
+fn a_unit_is_replaced_in_the_middle_of_a_first_call() {
+    let session = session();
+    for version in 100..300 {
+        let unit = session
+            .add("g.ll", &constant("g", 2), When::OnFirstCall)
+            .unwrap();
+        let g = session.lookup("g").unwrap();
+        let barrier = Barrier::new(2);
+        let old = thread::scope(|scope| {
+            scope.spawn(|| {
+                barrier.wait();
+                let value = call(&g);
+                assert!(value == 2 || value == version, "{value}");
+            });
+            barrier.wait();
+            unit.replace("g.ll", &constant("g", version)).unwrap()
+        });
+        assert_eq!(call(&g), version);
+        drop(old);
+        assert_eq!(call(&g), version);
+        drop(g);
+        unit.remove().unwrap();
     }
 }
 
