@@ -101,3 +101,33 @@ fn a_program_that_is_none_is_an_error() {
         "{error}"
     );
 }
+
+#[test]
+fn another_build_of_the_program_makes_its_own_images() {
+    use farcall::store::{Limits, Store};
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let program = folder.path().join("compile");
+    let run_once = |script: &str| {
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let kept = Store::open(&store, Limits::default()).unwrap();
+        let builder = Session::builder().compile_process(&program).store(kept);
+        // SAFETY: the test adds what is written in it.
+        let session = unsafe { builder.build() };
+        session.add("a.ll", &constant("a", 7), When::Eager).unwrap();
+        assert_eq!(run(&session, "a"), 7);
+        let kept = Store::open(&store, Limits::default()).unwrap();
+        kept.entries().unwrap().len()
+    };
+    // One that says that it is made of itself, too.
+    let script = |comment: &str| {
+        let compile = env!("CARGO_BIN_EXE_farcall-compile");
+        format!(
+            "#!/bin/sh\n# {comment}\n[ \"$1\" = --libraries ] && printf '%s\\0' \"$0\"\nexec {compile} \"$@\"\n"
+        )
+    };
+    assert_eq!(run_once(&script("one build")), 1);
+    assert_eq!(run_once(&script("one build")), 1);
+    assert_eq!(run_once(&script("another build")), 2);
+}

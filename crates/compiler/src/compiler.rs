@@ -208,25 +208,6 @@ impl Compiler {
         &self.cpu.features
     }
 
-    /// All options that decide the objects of an IR, as bytes for a key under which they are kept. The build of LLVM and of this crate decide
-    /// them too, and are not in it.
-    #[must_use]
-    pub fn fingerprint(&self) -> Vec<u8> {
-        // Destructured, so that a new option is not forgotten.
-        let Self {
-            opt_level,
-            machine: _,
-            triple,
-            cpu,
-            cpu_given,
-            absolute_addresses,
-            optimized_ir,
-            part_size,
-        } = self;
-        let target = (opt_level, triple, cpu, cpu_given);
-        format!("{target:?} {absolute_addresses} {optimized_ir} {part_size}").into_bytes()
-    }
-
     /// Version of the LLVM that is linked in. Another one makes other code of the same IR.
     #[must_use]
     pub fn llvm_version() -> (u32, u32, u32) {
@@ -248,17 +229,7 @@ impl Compiler {
             mut backend,
         } = self.read(&context, name, ir, backends)?;
         functions::drop_unknown(&context, &module, self.machine);
-        pic::bind_definitions(&module);
-
-        backend.optimize(&mut module);
-        if let [message, ..] = diagnostics.take_errors().as_slice() {
-            return Err(Error::Optimize {
-                input: name.to_owned(),
-                message: message.clone(),
-            });
-        }
-
-        pic::unbind_declarations(&mut module);
+        optimize(name, &mut module, &diagnostics, &mut backend)?;
         let target = types::target(&module, self.machine, &self.cpu, &backend);
         if let Some(split) = part_size.and_then(|size| Split::new(&mut module, size, MOST_PARTS)) {
             backends.give_back(options.clone(), backend);
@@ -365,6 +336,25 @@ fn generate_part(
     Ok(object)
 }
 
+/// Runs the passes over a module, and makes it one for an image.
+pub(crate) fn optimize(
+    name: &str,
+    module: &mut Module<'_>,
+    diagnostics: &Diagnostics<'_>,
+    backend: &mut Backend,
+) -> Result<(), Error> {
+    pic::bind_definitions(module);
+    backend.optimize(module);
+    if let [message, ..] = diagnostics.take_errors().as_slice() {
+        return Err(Error::Optimize {
+            input: name.to_owned(),
+            message: message.clone(),
+        });
+    }
+    pic::unbind_declarations(module);
+    Ok(())
+}
+
 pub(crate) fn generate(
     name: &str,
     module: Module<'_>,
@@ -391,7 +381,7 @@ pub(crate) fn generate(
     }
 }
 
-fn failed(input: &str, failure: Failure) -> Error {
+pub(crate) fn failed(input: &str, failure: Failure) -> Error {
     let input = input.to_owned();
     match failure {
         Failure::GaveUp(reason) => Error::GaveUp { input, reason },

@@ -9,12 +9,12 @@ use inkwell::{context::Context, memory_buffer::MemoryBuffer, module::Module};
 use crate::{
     Compiler, DefinedSymbol, Error, Object,
     backends::Backends,
-    compiler::generate,
+    compiler::{failed, generate, optimize},
     functions,
     input::Input,
     llvm::{self, BackendOptions, Diagnostics, Division, Global, GlobalKind},
     outline::is_definition,
-    pic, types,
+    types, worker,
 };
 
 /// What is added to a function's name to make that of its address: see [`Divided`].
@@ -44,7 +44,6 @@ struct Shared {
     /// What errors call each.
     names: Vec<String>,
     symbols: Vec<PartSymbol>,
-    n_parts: u32,
     has_data: bool,
 }
 
@@ -63,7 +62,8 @@ impl Divided {
     /// How many parts there are: at least the one for variables.
     #[must_use]
     pub fn n_parts(&self) -> u32 {
-        self.shared.n_parts
+        // They were numbered so.
+        u32::try_from(self.shared.parts.len()).unwrap_or(u32::MAX)
     }
 
     /// What errors and the object call a part: the module's name, and that of its function or the first one of them, `m.ll: f and 2 more`.
@@ -183,7 +183,6 @@ impl Compiler {
                 parts,
                 names,
                 symbols,
-                n_parts: division.n_parts,
                 has_data,
             }),
         })
@@ -201,11 +200,30 @@ impl Compiler {
     /// # Panics
     /// When there is no such part.
     pub fn compile_part(&self, divided: &Divided, part: u32) -> Result<Object, Error> {
-        let shared = Arc::clone(&divided.shared);
-        let name = divided.part_name(part);
-        self.on_worker(name, &[], move |compiler, name, _, backends| {
-            compiler.compile_part_here(name, &shared, part, backends)
-        })
+        let mut objects = self.compile_divided(&[(divided, part)]);
+        objects.pop().expect("there is one for each part")
+    }
+
+    /// Compiles parts, also of different modules, on all cores: each as [`compile_part`](Self::compile_part) does, with an object or
+    /// an error of its own.
+    ///
+    /// # Panics
+    /// When there is no such part.
+    pub fn compile_divided(&self, parts: &[(&Divided, u32)]) -> Vec<Result<Object, Error>> {
+        let compiler = self.clone();
+        let owned = parts.iter().map(|&(divided, part)| (divided.clone(), part));
+        let owned: Vec<_> = owned.collect();
+        let compiled = worker::run_all(parts.len(), move |index, backends| {
+            let (divided, part) = &owned[index];
+            let name = divided.part_name(*part);
+            compiler.compile_part_here(name, &divided.shared, *part, backends)
+        });
+        let results = parts.iter().zip(compiled);
+        results
+            .map(|(&(divided, part), result)| {
+                result.unwrap_or_else(|failure| Err(failed(divided.part_name(part), failure)))
+            })
+            .collect()
     }
 
     fn compile_part_here(
@@ -227,15 +245,7 @@ impl Compiler {
             triple: options.triple.clone(),
             message,
         })?;
-        pic::bind_definitions(&module);
-        backend.optimize(&mut module);
-        if let [message, ..] = diagnostics.take_errors().as_slice() {
-            return Err(Error::Optimize {
-                input: name.to_owned(),
-                message: message.clone(),
-            });
-        }
-        pic::unbind_declarations(&mut module);
+        optimize(name, &mut module, &diagnostics, &mut backend)?;
         let target = types::target(&module, self.machine, &self.cpu, &backend);
         let object = generate(name, module, &target, &diagnostics, &mut backend)?;
         if backend.is_usable() {

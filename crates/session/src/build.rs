@@ -1,17 +1,13 @@
 //! From a part's source to its image: compile, link, or find it in the store.
 
 use std::fmt;
-use std::num::NonZero;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::sync::Arc;
 
 use farcall_compiler::{Divided, Object};
 use farcall_image::Image;
 use farcall_linker::Linker;
 use farcall_store::{Key, KeyBuilder};
 
-use crate::code::lock;
 use crate::session::Shared;
 use crate::state::{Compiled, Name};
 use crate::{Error, Result};
@@ -125,7 +121,7 @@ fn build(session: &Shared, job: &Job) -> Result<Compiled> {
 /// The objects of each job.
 fn compile_all(session: &Shared, jobs: &[&Job]) -> Vec<Result<Vec<Object>>> {
     let mut inputs = Vec::with_capacity(jobs.len());
-    let mut parts = Vec::new();
+    let [mut first, mut last] = [Vec::new(), Vec::new()];
     for job in jobs {
         match &job.source {
             Source::Ir(modules) => {
@@ -135,12 +131,17 @@ fn compile_all(session: &Shared, jobs: &[&Job]) -> Vec<Result<Vec<Object>>> {
                 divided,
                 part,
                 tier,
-            } => parts.push((divided, *part, *tier)),
+            } => match tier {
+                Tier::First => first.push((divided, *part)),
+                Tier::Last => last.push((divided, *part)),
+            },
             Source::Image => unreachable!("an image is not built"),
         }
     }
     let mut modules = compile_modules(session, &inputs).into_iter();
-    let mut parts = compile_parts(session, &parts).into_iter();
+    let mut first = compile_parts(session, Tier::First, &first).into_iter();
+    let mut last = compile_parts(session, Tier::Last, &last).into_iter();
+    const EACH: &str = "there are objects, or an error, for each";
     let next = |job: &&Job| match &job.source {
         Source::Ir(of_job) => {
             // All are taken, also those after one that has failed.
@@ -151,13 +152,19 @@ fn compile_all(session: &Shared, jobs: &[&Job]) -> Vec<Result<Vec<Object>>> {
             }
             Ok(all)
         }
-        _ => parts.next().expect("there is one for each"),
+        Source::Divided {
+            tier: Tier::First, ..
+        } => first.next().expect(EACH),
+        Source::Divided { .. } | Source::Image => last.next().expect(EACH),
     };
     jobs.iter().map(next).collect()
 }
 
 /// The objects of modules. A large one keeps all cores busy.
 fn compile_modules(session: &Shared, modules: &[(&str, &[u8])]) -> Vec<Result<Vec<Object>>> {
+    if modules.is_empty() {
+        return Vec::new();
+    }
     if let Some(process) = session.compile_process(Tier::Last) {
         return process.compile(modules);
     }
@@ -170,38 +177,27 @@ fn compile_modules(session: &Shared, modules: &[(&str, &[u8])]) -> Vec<Result<Ve
     }
 }
 
-/// The objects of parts, made on all cores.
-fn compile_parts(session: &Shared, parts: &[(&Divided, u32, Tier)]) -> Vec<Result<Vec<Object>>> {
-    let compile = |&(divided, part, tier): &(&Divided, u32, Tier)| {
-        if let Some(process) = session.compile_process(tier) {
-            let name = divided.part_name(part);
-            return process.compile(&[(name, divided.part(part))]).remove(0);
-        }
-        Ok(vec![session.compiler(tier)?.compile_part(divided, part)?])
-    };
-    if let [_] | [] = parts {
-        return parts.iter().map(compile).collect();
+/// The objects of parts, which are of one tier.
+fn compile_parts(
+    session: &Shared,
+    tier: Tier,
+    parts: &[(&Divided, u32)],
+) -> Vec<Result<Vec<Object>>> {
+    if parts.is_empty() {
+        return Vec::new();
     }
-    let n_threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let next = AtomicUsize::new(0);
-    let results: Vec<_> = parts.iter().map(|_| Mutex::new(None)).collect();
-    let work = || {
-        while let Some(index) = Some(next.fetch_add(1, Ordering::Relaxed))
-            && let Some(part) = parts.get(index)
-        {
-            *lock(&results[index]) = Some(compile(part));
+    if let Some(process) = session.compile_process(tier) {
+        let modules = parts.iter();
+        let modules = modules.map(|&(divided, part)| (divided.part_name(part), divided.part(part)));
+        return process.compile(&modules.collect::<Vec<_>>());
+    }
+    match session.compiler(tier) {
+        Ok(compiler) => {
+            let objects = compiler.compile_divided(parts).into_iter();
+            objects.map(|object| Ok(vec![object?])).collect()
         }
-    };
-    thread::scope(|scope| {
-        for _ in 1..n_threads {
-            scope.spawn(work);
-        }
-        work();
-    });
-    let taken = results.iter().map(|result| lock(result).take());
-    taken
-        .map(|result| result.expect("each was compiled"))
-        .collect()
+        Err(error) => parts.iter().map(|_| Err(error.clone())).collect(),
+    }
 }
 
 /// A link that takes what it needs of a compiler's runtime.
@@ -241,11 +237,19 @@ impl Shared {
             Source::Divided { tier, .. } => tier,
             _ => Tier::Last,
         };
-        let compiler = self.compiler(tier).ok()?;
-        let mut key = KeyBuilder::new("farcall session image 1")
+        let mut key = KeyBuilder::new("farcall session image 2")
             .field("build", build)
-            .field("compiler", &compiler.fingerprint())
             .field("name", job.name.as_bytes());
+        // As they are written, so that a hit sets no compiler up.
+        for option in self.compiler_options(tier).arguments() {
+            key = key.field("option", option.as_bytes());
+            if option == "--cpu=native" {
+                let compiler = self.compiler(tier).ok()?;
+                key = key
+                    .field("cpu", compiler.cpu().as_bytes())
+                    .field("features", compiler.features().as_bytes());
+            }
+        }
         for (name, bytes) in &self.runtime_archives {
             key = key.field("runtime name", name.as_bytes());
             key = key.field("runtime archive", bytes);

@@ -3,12 +3,15 @@
 //! The program is `farcall-compile`: it reads modules from its standard input, each with its size before it, and writes their objects:
 //! for each module how many, and each with its size. Numbers are little-endian `u64`.
 
+use std::ffi::OsStr;
 use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Output, Stdio};
 use std::thread;
 
 use farcall_compiler::Object;
+use farcall_store::build;
 
 use crate::{Error, Result};
 
@@ -27,6 +30,26 @@ impl CompileProcess {
             program: program.to_owned(),
             arguments,
         }
+    }
+
+    /// What tells the program's build from others: that of each file that it maps, which only it knows.
+    pub(crate) fn build(&self) -> io::Result<Vec<u8>> {
+        let output = Command::new(&self.program).arg("--libraries").output()?;
+        let files = output
+            .stdout
+            .split(|&byte| byte == 0)
+            .filter(|it| !it.is_empty());
+        let mut builds = Vec::new();
+        for file in files {
+            builds.push(build::of_file(Path::new(OsStr::from_bytes(file)))?);
+        }
+        if !output.status.success() || builds.is_empty() {
+            let reason = format!("{} does not say what it is made of", self.program.display());
+            return Err(io::Error::other(reason));
+        }
+        // Where they lie does not matter.
+        builds.sort();
+        Ok(builds.concat())
     }
 
     /// Compiles modules in one process. If that fails, each is compiled in one of its own: which of them it was is known then.

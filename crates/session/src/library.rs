@@ -13,7 +13,7 @@ use farcall_loader::{Definition, FunctionPointer, Redirect, UnsafeFunctionPointe
 use crate::build::{self, Job, Source, Tier};
 use crate::code::Code;
 use crate::materialize::materialize;
-use crate::session::{Owner, Shared};
+use crate::session::{Owner, Shared, give_up};
 use crate::state::{
     Compiled, Export, Found, LibraryId, Name, Part, PartId, Phase, UnitId, UnitState,
 };
@@ -100,7 +100,7 @@ impl Library {
             [(name, _)] => (*name).into(),
             [(name, _), rest @ ..] => format!("{name} and {} more", rest.len()).into(),
         };
-        self.add_modules(inputs, name, &options.into())
+        self.add_modules(inputs, name, &options.into().whole())
     }
 
     fn add_modules(
@@ -124,8 +124,7 @@ impl Library {
         self.add_built(Image { name, compiled }, options)
     }
 
-    /// Adds an object (ET_REL). It is linked at once; [`When::OnLookup`] loads it when it is needed,
-    /// [`When::OnFirstCall`] too, as a whole.
+    /// Adds an object (ET_REL). It is linked at once, and loaded at once or on lookup: [`When::OnFirstCall`] stands for that here.
     ///
     /// # Errors
     /// As [`Library::add`].
@@ -144,8 +143,7 @@ impl Library {
     }
 
     /// Adds an archive of objects, linked at once to one image: the members that define `wanted` names and what those need, or
-    /// all members when no name is given. [`When::OnLookup`] loads it when it is needed, [`When::OnFirstCall`] too, as a
-    /// whole. An archive of which each unit is to have a copy of its own is one for
+    /// all members when no name is given. It is loaded as an object is. An archive of which each unit is to have a copy of its own is one for
     /// [`Builder::runtime_archive`](crate::Builder::runtime_archive).
     ///
     /// # Errors
@@ -169,7 +167,7 @@ impl Library {
         self.add_image(name, &image, options)
     }
 
-    /// Adds an image. [`When::OnLookup`] loads it when it is needed, [`When::OnFirstCall`] too, as a whole.
+    /// Adds an image. It is loaded at once or on lookup: [`When::OnFirstCall`] stands for that here.
     ///
     /// # Errors
     /// As [`Library::add`], and [`Error::Image`] when the bytes are no image.
@@ -178,7 +176,7 @@ impl Library {
             name: name.into(),
             compiled: build::compiled(name, image.into())?,
         };
-        self.add_built(image, &options.into())
+        self.add_built(image, &options.into().whole())
     }
 
     /// Says what a name of the library means. A definition of the same name is replaced; who is bound to it stays so.
@@ -497,8 +495,9 @@ fn first_call(
     name: &str,
 ) -> Definition {
     let (Some(shared), Some(code)) = (shared.upgrade(), code.upgrade()) else {
-        // Destructors run: what they call that was never called before is not compiled any more.
-        return Definition::absolute(0);
+        // What a unit that is gone calls for the first time, in its last destructors, is not compiled any more.
+        let unit = name.to_owned();
+        give_up(&Error::Removed { unit });
     };
     let definition = materialize(&shared, &[part]).and_then(|()| {
         let gone = || Error::Removed {

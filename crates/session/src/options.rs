@@ -85,6 +85,15 @@ impl Options {
         self
     }
 
+    /// What they are for a unit that is not divided.
+    pub(crate) fn whole(mut self) -> Self {
+        if self.when == When::OnFirstCall {
+            self.when = When::OnLookup;
+        }
+        self.tier_up = false;
+        self
+    }
+
     /// Whether functions are called through stubs.
     pub(crate) fn has_stubs(&self) -> bool {
         self.replaceable || self.is_divided()

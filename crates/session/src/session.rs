@@ -143,7 +143,8 @@ impl Builder {
     }
 }
 
-fn give_up(error: &Error) -> ! {
+/// Ends the process because a function cannot be called.
+pub(crate) fn give_up(error: &Error) -> ! {
     use std::io::Write as _;
     // Where there is no standard error nobody can be told.
     let _ = writeln!(std::io::stderr(), "farcall: {error}");
@@ -328,30 +329,37 @@ impl Shared {
         }
     }
 
+    /// The compiler's options.
+    pub(crate) fn compiler_options(&self, tier: Tier) -> farcall_compiler::Builder {
+        let options = self.options.clone();
+        match tier {
+            Tier::First => options.opt_level(OptLevel::O0),
+            Tier::Last => options,
+        }
+    }
+
     pub(crate) fn compiler(&self, tier: Tier) -> Result<&Compiler> {
-        let options = || self.options.clone();
         let compiler = match tier {
-            Tier::First => (self.first_compiler)
-                .get_or_init(|| Ok(options().opt_level(OptLevel::O0).build()?)),
-            Tier::Last => self.compiler.get_or_init(|| Ok(options().build()?)),
+            Tier::First => &self.first_compiler,
+            Tier::Last => &self.compiler,
         };
+        let compiler = compiler.get_or_init(|| Ok(self.compiler_options(tier).build()?));
         compiler.as_ref().map_err(Clone::clone)
     }
 
     /// What compiles in a process of its own, if that is wanted.
     pub(crate) fn compile_process(&self, tier: Tier) -> Option<CompileProcess> {
         let program = self.compile_process.as_ref()?;
-        let mut options = self.options.clone();
-        if tier == Tier::First {
-            options = options.opt_level(OptLevel::O0);
-        }
-        Some(CompileProcess::new(program, options.arguments()))
+        let arguments = self.compiler_options(tier).arguments();
+        Some(CompileProcess::new(program, arguments))
     }
 
-    /// Which build this process is: of the images that it keeps, none is another's.
+    /// Which build makes the images, this process's or also that of the one that compiles: of those that are kept, none is another's.
     pub(crate) fn build_of_process(&self) -> Option<&[u8]> {
         let build = self.build.get_or_init(|| {
-            let build = build::of_process();
+            let compiler = self.compile_process(Tier::Last);
+            let compiler = compiler.map_or_else(|| Ok(Vec::new()), |process| process.build());
+            let build = compiler.and_then(|compiler| Ok([build::of_process()?, compiler].concat()));
             let warn = |error: &_| tracing::warn!(%error, "the store is not used");
             build.inspect_err(warn).ok()
         });

@@ -300,3 +300,57 @@ fn objects_and_images_are_added_too() {
     ));
     let _ = function("unused", "ret i32 0");
 }
+
+#[test]
+fn what_is_not_divided_is_loaded_on_lookup_when_it_is_to_be_on_first_call() {
+    let session = session();
+    let modules = [("a.ll", caller("a", "b", 1)), ("b.ll", constant("b", 2))];
+    let modules = modules.each_ref().map(|(name, ir)| (*name, &**ir));
+    let options = Options::new(When::OnFirstCall).tier_up();
+    let unit = session.add_all(&modules, options).unwrap();
+    assert!(!unit.is_ready());
+    // A lookup, and no call.
+    session.main().address("a").unwrap();
+    assert!(unit.is_ready());
+    assert_eq!(run(&session, "a"), 3);
+}
+
+#[test]
+fn images_are_kept_by_all_that_decides_them() {
+    use farcall_compiler::{Compiler, OptLevel};
+    use farcall_session::Session;
+    use farcall_store::{Limits, Store};
+    let folder = tempfile::tempdir().unwrap();
+    let n_entries = || {
+        Store::open(folder.path(), Limits::default())
+            .unwrap()
+            .entries()
+            .unwrap()
+            .len()
+    };
+    let ways = [
+        Options::new(When::Eager),
+        Options::new(When::OnLookup),
+        Options::new(When::OnFirstCall),
+    ];
+    let mut counts = Vec::new();
+    for _ in 0..2 {
+        for level in [OptLevel::O0, OptLevel::O2] {
+            for (value, options) in (0..).zip(&ways) {
+                let store = Store::open(folder.path(), Limits::default()).unwrap();
+                let compiler = Compiler::builder().opt_level(level);
+                let builder = Session::builder().store(store).compiler(compiler);
+                // SAFETY: the test adds what is written in it.
+                let session = unsafe { builder.build() };
+                let unit = session
+                    .add("f.ll", &constant("f", value), options.clone())
+                    .unwrap();
+                assert_eq!(run(&session, "f"), value);
+                unit.materialize().unwrap();
+            }
+        }
+        counts.push(n_entries());
+    }
+    // Nothing is made the second time, and no level is taken for another.
+    assert_eq!(counts, [2 * ways.len(); 2]);
+}

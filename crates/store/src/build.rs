@@ -49,7 +49,8 @@ pub fn of_process() -> io::Result<Vec<u8>> {
     Ok(builds.into_iter().flat_map(sized).collect())
 }
 
-/// The files whose code this process has mapped, sorted by path.
+/// The files whose code this process has mapped, sorted by path. Files in memory, which have none, are left out: they are what a loader
+/// made.
 ///
 /// # Errors
 /// When `/proc` is missing.
@@ -64,7 +65,8 @@ pub fn mapped_files() -> io::Result<Vec<PathBuf>> {
             is_code |= column == 1 && rest[..end].contains(&b'x');
             rest = rest[end..].trim_ascii_start();
         }
-        (is_code && rest.starts_with(b"/")).then(|| PathBuf::from(OsStr::from_bytes(rest)))
+        let has_path = rest.starts_with(b"/") && !rest.starts_with(b"/memfd:");
+        (is_code && has_path).then(|| PathBuf::from(OsStr::from_bytes(rest)))
     };
     let paths: BTreeSet<PathBuf> = maps.split(|&byte| byte == b'\n').filter_map(path).collect();
     Ok(paths.into_iter().collect())
