@@ -10,8 +10,8 @@ fn main() {
         .output()
         .expect("llvm-config runs");
     let include = String::from_utf8(include.stdout).expect("a path in UTF-8");
-    let sources =
-        ["divide", "outline", "parts", "shim", "split"].map(|name| format!("src/llvm/{name}.cpp"));
+    let sources = ["divide", "merge", "outline", "parts", "shim", "split"]
+        .map(|name| format!("src/llvm/{name}.cpp"));
     println!("cargo::rerun-if-changed=src/llvm/parts.h");
     for source in &sources {
         println!("cargo::rerun-if-changed={source}");

@@ -1,7 +1,5 @@
 //! The compiler: options, then one module after another.
 
-use std::sync::Arc;
-
 use inkwell::{context::Context, module::Module};
 
 use crate::{
@@ -9,7 +7,7 @@ use crate::{
     backends::Backends,
     functions,
     input::{self, Generation, Input},
-    llvm::{self, Backend, BackendOptions, Diagnostics, Split},
+    llvm::{self, Backend, Diagnostics},
     pic,
     target::{self, Cpu, Machine},
     types,
@@ -31,7 +29,7 @@ pub struct Compiler {
     cpu_given: bool,
     absolute_addresses: bool,
     optimized_ir: bool,
-    part_size: usize,
+    pub(crate) part_size: usize,
 }
 
 /// How hard LLVM tries: the levels of `clang -O0` to `-O3`.
@@ -109,73 +107,6 @@ impl Compiler {
         self.compile_all(&[(name, ir)]).remove(0)
     }
 
-    /// Compiles many modules, on all cores: each as [`compile_ir`](Self::compile_ir) does, with an object or an error of its own.
-    pub fn compile_all(&self, inputs: &[(&str, &[u8])]) -> Vec<Result<Object, Error>> {
-        let parts = self.compile(inputs, None).into_iter();
-        parts
-            .map(|parts| parts.map(|mut parts| parts.remove(0)))
-            .collect()
-    }
-
-    /// Compiles many modules, on all cores, and a large one on more than one of them: it becomes several objects, which belong
-    /// together. Link all of them.
-    ///
-    /// A module is optimized as a whole. Then its functions are divided into parts of [`Builder::part_size`] instructions or more,
-    /// for which code is generated as for the whole; names of its own that more than one part uses become hidden symbols.
-    /// The objects depend on the module and the options, and not on the number of cores. Modules with debug information, assembly
-    /// of their own or variables that are retained (`llvm.used`) stay in one part.
-    pub fn compile_parts(&self, inputs: &[(&str, &[u8])]) -> Vec<Result<Vec<Object>, Error>> {
-        self.compile(inputs, Some(self.part_size))
-    }
-
-    fn compile(
-        &self,
-        inputs: &[(&str, &[u8])],
-        part_size: Option<usize>,
-    ) -> Vec<Result<Vec<Object>, Error>> {
-        let owned = |&(name, ir): &(&str, &[u8])| (name.to_owned(), ir.to_vec());
-        let inputs: Arc<[(String, Vec<u8>)]> = inputs.iter().map(owned).collect();
-        let compiler = self.clone();
-        let worked_on = Arc::clone(&inputs);
-        let compiled = worker::run_all(inputs.len(), move |index, backends| {
-            let (name, ir) = &worked_on[index];
-            compiler.compile_here(name, ir, part_size, backends)
-        });
-
-        let mut results = Vec::with_capacity(inputs.len());
-        let mut parts = Vec::new();
-        for ((name, _), compiled) in inputs.iter().zip(compiled) {
-            let compiled = compiled.unwrap_or_else(|failure| Err(failed(name, failure)));
-            results.push(compiled.map(|compiled| match compiled {
-                Compiled::Object(object) => vec![object],
-                Compiled::Split(shared) => {
-                    let numbers = 0..shared.split.n_parts();
-                    let shared = Arc::new((name.clone(), shared));
-                    parts
-                        .extend(numbers.map(|number| (results.len(), number, Arc::clone(&shared))));
-                    Vec::new()
-                }
-            }));
-        }
-        let parts: Arc<[_]> = parts.into();
-        let worked_on = Arc::clone(&parts);
-        let generated = worker::run_all(parts.len(), move |index, backends| {
-            let (_, number, shared) = &worked_on[index];
-            let (name, parts) = &**shared;
-            generate_part(name, parts, *number, backends)
-        });
-        for ((index, _, shared), part) in parts.iter().zip(generated) {
-            let part = part.unwrap_or_else(|failure| Err(failed(&shared.0, failure)));
-            let result = &mut results[*index];
-            match (part, &mut *result) {
-                (Ok(object), Ok(objects)) => objects.push(object),
-                (Err(error), Ok(_)) => *result = Err(error),
-                (_, Err(_)) => {}
-            }
-        }
-        results
-    }
-
     /// Compiles a module that is in memory. It is only read: the work is done on a copy in another context.
     ///
     /// # Errors
@@ -212,38 +143,6 @@ impl Compiler {
     #[must_use]
     pub fn llvm_version() -> (u32, u32, u32) {
         inkwell::support::get_llvm_version()
-    }
-
-    fn compile_here(
-        &self,
-        name: &str,
-        ir: &[u8],
-        part_size: Option<usize>,
-        backends: &mut Backends,
-    ) -> Result<Compiled, Error> {
-        let context = Context::create();
-        let diagnostics = Diagnostics::install(&context);
-        let Input {
-            mut module,
-            options,
-            mut backend,
-        } = self.read(&context, name, ir, backends)?;
-        functions::drop_unknown(&context, &module, self.machine);
-        optimize(name, &mut module, &diagnostics, &mut backend)?;
-        let target = types::target(&module, self.machine, &self.cpu, &backend);
-        if let Some(split) = part_size.and_then(|size| Split::new(&mut module, size, MOST_PARTS)) {
-            backends.give_back(options.clone(), backend);
-            return Ok(Compiled::Split(Box::new(Parts {
-                split,
-                options,
-                target,
-            })));
-        }
-        let object = generate(name, module, &target, &diagnostics, &mut backend)?;
-        if backend.is_usable() {
-            backends.give_back(options, backend);
-        }
-        Ok(Compiled::Object(object))
     }
 }
 
@@ -295,45 +194,6 @@ pub fn bitcode_of(name: &str, module: &Module<'_>) -> Result<Vec<u8>, Error> {
     // Writing bitcode of an invalid module is not defined.
     input::verify(name, module)?;
     Ok(module.write_bitcode_to_memory().as_slice().to_vec())
-}
-
-/// More parts than this are of no use to any machine for long.
-const MOST_PARTS: u16 = 64;
-
-/// What becomes of a module.
-enum Compiled {
-    Object(Object),
-    /// No code yet.
-    Split(Box<Parts>),
-}
-
-/// A module without code yet.
-struct Parts {
-    split: Split,
-    options: BackendOptions,
-    target: String,
-}
-
-fn generate_part(
-    name: &str,
-    parts: &Parts,
-    number: usize,
-    backends: &mut Backends,
-) -> Result<Object, Error> {
-    let context = Context::create();
-    let diagnostics = Diagnostics::install(&context);
-    let module = parts.split.part(&context, number);
-    let options = &parts.options;
-    let backend = backends.take(options);
-    let mut backend = backend.map_err(|message| Error::NoTarget {
-        triple: options.triple.clone(),
-        message,
-    })?;
-    let object = generate(name, module, &parts.target, &diagnostics, &mut backend)?;
-    if backend.is_usable() {
-        backends.give_back(options.clone(), backend);
-    }
-    Ok(object)
 }
 
 /// Runs the passes over a module, and makes it one for an image.

@@ -43,6 +43,7 @@ mod outline;
 mod pic;
 mod target;
 mod types;
+mod units;
 mod worker;
 mod x86_64;
 

@@ -120,13 +120,11 @@ fn build(session: &Shared, job: &Job) -> Result<Compiled> {
 
 /// The objects of each job.
 fn compile_all(session: &Shared, jobs: &[&Job]) -> Vec<Result<Vec<Object>>> {
-    let mut inputs = Vec::with_capacity(jobs.len());
+    let mut units = Vec::with_capacity(jobs.len());
     let [mut first, mut last] = [Vec::new(), Vec::new()];
     for job in jobs {
         match &job.source {
-            Source::Ir(modules) => {
-                inputs.extend(modules.iter().map(|module| (&*module.name, &*module.ir)));
-            }
+            Source::Ir(modules) => units.push(&**modules),
             Source::Divided {
                 divided,
                 part,
@@ -138,20 +136,12 @@ fn compile_all(session: &Shared, jobs: &[&Job]) -> Vec<Result<Vec<Object>>> {
             Source::Image => unreachable!("an image is not built"),
         }
     }
-    let mut modules = compile_modules(session, &inputs).into_iter();
+    let mut units = compile_units(session, &units).into_iter();
     let mut first = compile_parts(session, Tier::First, &first).into_iter();
     let mut last = compile_parts(session, Tier::Last, &last).into_iter();
     const EACH: &str = "there are objects, or an error, for each";
     let next = |job: &&Job| match &job.source {
-        Source::Ir(of_job) => {
-            // All are taken, also those after one that has failed.
-            let objects: Vec<_> = modules.by_ref().take(of_job.len()).collect();
-            let mut all = Vec::with_capacity(objects.len());
-            for objects in objects {
-                all.extend(objects?);
-            }
-            Ok(all)
-        }
+        Source::Ir(_) => units.next().expect(EACH),
         Source::Divided {
             tier: Tier::First, ..
         } => first.next().expect(EACH),
@@ -160,20 +150,33 @@ fn compile_all(session: &Shared, jobs: &[&Job]) -> Vec<Result<Vec<Object>>> {
     jobs.iter().map(next).collect()
 }
 
-/// The objects of modules. A large one keeps all cores busy.
-fn compile_modules(session: &Shared, modules: &[(&str, &[u8])]) -> Vec<Result<Vec<Object>>> {
-    if modules.is_empty() {
+/// The objects of each unit. A large module keeps all cores busy, and small ones of a unit are merged.
+fn compile_units(session: &Shared, units: &[&[Module]]) -> Vec<Result<Vec<Object>>> {
+    if units.is_empty() {
         return Vec::new();
     }
+    let inputs = units.iter().map(|unit| {
+        let modules = unit.iter();
+        let modules = modules.map(|module| (&*module.name, &*module.ir));
+        modules.collect::<Vec<_>>()
+    });
+    let inputs: Vec<_> = inputs.collect();
     if let Some(process) = session.compile_process(Tier::Last) {
-        return process.compile(modules);
+        let mut objects = process.compile(&inputs.concat()).into_iter();
+        let unit = |unit: &Vec<_>| {
+            // All are taken, also those after one that has failed.
+            let objects: Vec<_> = objects.by_ref().take(unit.len()).collect();
+            Ok(objects.into_iter().collect::<Result<Vec<_>>>()?.concat())
+        };
+        return inputs.iter().map(unit).collect();
     }
+    let inputs: Vec<_> = inputs.iter().map(Vec::as_slice).collect();
     match session.compiler(Tier::Last) {
         Ok(compiler) => {
-            let objects = compiler.compile_parts(modules).into_iter();
+            let objects = compiler.compile_units(&inputs).into_iter();
             objects.map(|objects| Ok(objects?)).collect()
         }
-        Err(error) => modules.iter().map(|_| Err(error.clone())).collect(),
+        Err(error) => inputs.iter().map(|_| Err(error.clone())).collect(),
     }
 }
 
