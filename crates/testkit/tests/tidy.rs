@@ -58,6 +58,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "farcall-compiler",
             "farcall-image",
             "farcall-loader",
+            "farcall-session",
             "farcall-store",
             TESTKIT,
         ],
