@@ -5,6 +5,7 @@ mod tools;
 use std::{path::PathBuf, process::Command};
 
 use farcall_compiler::{Compiler, Error, OptLevel};
+use object::{Object as _, ObjectSection as _};
 
 /// Fixtures, and small modules that LLVM has nothing to remember of.
 fn inputs() -> Vec<(String, Vec<u8>)> {
@@ -176,4 +177,29 @@ fn an_input_that_llvm_gives_up_at_leaves_the_next_alone() {
         assert!(matches!(error, Error::GaveUp { .. }), "{error}");
         assert!(compiler.compile_ir("fine.ll", fine).unwrap() == expected);
     }
+}
+
+/// Passes ask about such functions only where there are some.
+#[test]
+fn functions_that_want_no_optimization_have_none() {
+    let compiler = Compiler::new().unwrap();
+    let ir = |attributes: &str| {
+        format!(
+            "define i32 @f(i32 %x) {attributes} {{
+               %a = add i32 %x, 1
+               %b = add i32 %a, -1
+               ret i32 %b
+             }}"
+        )
+    };
+    let size = |attributes: &str| {
+        let object = compiler.compile_ir("m", ir(attributes).as_bytes()).unwrap();
+        let file = object::File::parse(&*object.bytes).unwrap();
+        let text = file.section_by_name(".text").unwrap();
+        text.data().unwrap().len()
+    };
+    let optimized = size("noinline");
+    assert!(size("noinline optnone") > optimized);
+    assert_eq!(size("noinline"), optimized);
+    assert!(size("noinline optnone") > optimized);
 }

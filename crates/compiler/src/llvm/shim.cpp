@@ -18,22 +18,24 @@ using namespace llvm;
 
 namespace {
 
-// Results of analyses, for one module at a time.
-struct Analyses {
+// What passes over IR need.
+struct Passes {
+  PassBuilder builder;
   LoopAnalysisManager loops;
   FunctionAnalysisManager functions;
   CGSCCAnalysisManager components;
   ModuleAnalysisManager modules;
 
-  explicit Analyses(PassBuilder &passes) {
-    passes.registerModuleAnalyses(modules);
-    passes.registerCGSCCAnalyses(components);
-    passes.registerFunctionAnalyses(functions);
-    passes.registerLoopAnalyses(loops);
-    passes.crossRegisterProxies(loops, functions, components, modules);
+  Passes(TargetMachine *machine, PipelineTuningOptions tuning, PassInstrumentationCallbacks *callbacks)
+      : builder(machine, tuning, std::nullopt, callbacks) {
+    builder.registerModuleAnalyses(modules);
+    builder.registerCGSCCAnalyses(components);
+    builder.registerFunctionAnalyses(functions);
+    builder.registerLoopAnalyses(loops);
+    builder.crossRegisterProxies(loops, functions, components, modules);
   }
 
-  // Results hold references to results of the managers below.
+  // Forgets the module. Results hold references to results of the managers below.
   void clear() {
     modules.clear();
     components.clear();
@@ -43,7 +45,7 @@ struct Analyses {
 };
 
 // The switches that clang sets at a level and the pipeline does not by itself.
-PipelineTuningOptions tuning(unsigned level) {
+PipelineTuningOptions tuning_of(unsigned level) {
   PipelineTuningOptions options;
   bool loops = level >= 2;
   options.LoopVectorization = options.SLPVectorization = loops;
@@ -66,9 +68,10 @@ class Backend {
   PassInstrumentationCallbacks callbacks;
   // Passes leave functions alone that are marked so.
   OptNoneInstrumentation optnone{false};
-  PassBuilder builder;
+  PipelineTuningOptions tuning;
   OptimizationLevel level;
-  std::unique_ptr<Analyses> analyses;
+  // For modules without such functions, and for those with some: asking before each pass takes time.
+  std::unique_ptr<Passes> passes[2];
   SmallVector<char, 0> object;
   raw_svector_ostream stream{object};
   legacy::PassManager generator;
@@ -78,7 +81,7 @@ public:
   bool usable;
 
   Backend(std::unique_ptr<TargetMachine> target, unsigned level)
-      : machine(std::move(target)), builder(machine.get(), tuning(level), std::nullopt, &callbacks),
+      : machine(std::move(target)), tuning(tuning_of(level)),
         level(std::array{OptimizationLevel::O0, OptimizationLevel::O1, OptimizationLevel::O2, OptimizationLevel::O3}[level]),
         usable(!machine->addPassesToEmitFile(generator, stream, nullptr, CodeGenFileType::ObjectFile)) {
     optnone.registerCallbacks(callbacks);
@@ -88,14 +91,17 @@ public:
 
   // The passes are built for each module: LLVM's inliner moves its own away while it runs.
   void optimize(Module &module) {
-    if (!analyses)
-      analyses = std::make_unique<Analyses>(builder);
-    ModulePassManager passes = level == OptimizationLevel::O0 ? builder.buildO0DefaultPipeline(level)
-                                                              : builder.buildPerModuleDefaultPipeline(level);
+    bool asks = any_of(module, [](const Function &function) { return function.hasOptNone(); });
+    std::unique_ptr<Passes> &of_kind = passes[asks];
+    if (!of_kind)
+      of_kind = std::make_unique<Passes>(machine.get(), tuning, asks ? &callbacks : nullptr);
+    PassBuilder &builder = of_kind->builder;
+    ModulePassManager pipeline = level == OptimizationLevel::O0 ? builder.buildO0DefaultPipeline(level)
+                                                                : builder.buildPerModuleDefaultPipeline(level);
     // Code generation wants no `available_externally` body, and O0 leaves them.
-    passes.addPass(EliminateAvailableExternallyPass());
-    passes.run(module, analyses->modules);
-    analyses->clear();
+    pipeline.addPass(EliminateAvailableExternallyPass());
+    pipeline.run(module, of_kind->modules);
+    of_kind->clear();
   }
 
   // The object's bytes, until the next call.
