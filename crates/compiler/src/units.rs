@@ -326,15 +326,26 @@ mod tests {
 
     #[test]
     fn neighbours_that_are_small_are_a_batch() {
-        let of = |sizes: &[usize]| batches(sizes.iter().copied());
+        // Where each ends.
+        let of = |sizes: &[usize]| {
+            let batches = batches(sizes.iter().copied());
+            let mut end = 0;
+            for batch in &batches {
+                assert!(batch.start == end && batch.end > end);
+                end = batch.end;
+            }
+            batches
+                .into_iter()
+                .map(|batch| batch.end)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(of(&[]), []);
-        assert_eq!(of(&[1]), [0..1]);
-        assert_eq!(of(&[1, 2, 3]), [0..3]);
+        assert_eq!(of(&[1]), [1]);
+        assert_eq!(of(&[1, 2, 3]), [3]);
         let large = MOST_MERGED_BYTES;
-        assert_eq!(of(&[1, large, 1, 2]), [0..1, 1..2, 2..4]);
-        assert_eq!(of(&[1, large - 1, 1]), [0..2, 2..3]);
-        assert_eq!(of(&[usize::MAX, usize::MAX]), [0..1, 1..2]);
-        let many = of(&[1; 70]);
-        assert_eq!(many, [0..32, 32..64, 64..70]);
+        assert_eq!(of(&[1, large, 1, 2]), [1, 2, 4]);
+        assert_eq!(of(&[1, large - 1, 1]), [2, 3]);
+        assert_eq!(of(&[usize::MAX, usize::MAX]), [1, 2]);
+        assert_eq!(of(&[1; 70]), [32, 64, 70]);
     }
 }
