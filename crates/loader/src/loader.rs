@@ -232,7 +232,7 @@ impl Loader {
     }
 
     /// Loads an image whose bytes are in `source` too, if that is given.
-    fn load_from(
+    pub(crate) fn load_from(
         &self,
         image: &TrustedImage<'_>,
         source: Option<Source<'_>>,

@@ -75,6 +75,21 @@ impl FileBytes {
         Ok((Self::Mapped(mapped), file.variant))
     }
 
+    /// Reads a small file, which is no bundle, and maps a large one.
+    pub(crate) fn of_file(mut file: File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        let whole = 0..metadata.len();
+        if whole.end >= LARGE as u64 {
+            let id = FileId::of(&metadata, &whole);
+            return MappedFile::new(file, id).map(Self::Mapped);
+        }
+        let mut bytes = Vec::new();
+        // It may have been written to, and been left at its end.
+        file.rewind()?;
+        file.read_to_end(&mut bytes)?;
+        Ok(Self::Read(bytes))
+    }
+
     /// The bytes.
     ///
     /// # Safety

@@ -67,11 +67,25 @@ pub(crate) unsafe fn protect(
 /// A file without a name, in memory, that will have `size` bytes. `executable` says whether code of it is
 /// to run.
 pub(crate) fn memory_file(name: &CStr, executable: bool, size: u64) -> io::Result<OwnedFd> {
+    new_file(name, executable, size, MemfdFlags::CLOEXEC)
+}
+
+/// As [`memory_file`], for code, and it can be sealed.
+pub(crate) fn sealable_file(name: &CStr, size: u64) -> io::Result<OwnedFd> {
+    new_file(
+        name,
+        true,
+        size,
+        MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
+    )
+}
+
+fn new_file(name: &CStr, executable: bool, size: u64, common: MemfdFlags) -> io::Result<OwnedFd> {
     // Growing a file beyond this limit, even one in memory, ends the process by a signal.
     if size > file_size_limit() {
         return Err(Errno::FBIG.into());
     }
-    let create = |flags| rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | flags);
+    let create = |flags| rustix::fs::memfd_create(name, common | flags);
     let wanted = if executable {
         MemfdFlags::EXEC
     } else {

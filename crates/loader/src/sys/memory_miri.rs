@@ -71,6 +71,10 @@ pub(crate) fn memory_file(_: &CStr, _: bool, _: u64) -> io::Result<OwnedFd> {
     unsupported()
 }
 
+pub(crate) fn sealable_file(_: &CStr, _: u64) -> io::Result<OwnedFd> {
+    unsupported()
+}
+
 /// # Safety
 ///
 /// None: nothing is done.
