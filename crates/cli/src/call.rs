@@ -136,7 +136,7 @@ impl Call {
     fn call_on(
         &self,
         address: &Address,
-        mut remote: Executor,
+        remote: Executor,
         image: &Image<'_>,
         signature: &Signature,
         arguments: &mut [Argument],

@@ -3,32 +3,45 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use farcall_image::{Bundle, CpuFeatures, Digest, Image, Machine};
+use farcall_loader::SealedFile;
 use farcall_loader::invoke::Value;
 use farcall_protocol::{
-    DEFAULT_FRAME_LIMIT, Definition, Deframer, Failure, HELLO_LIMIT, Hello, ModuleInfo, ModuleName,
-    NO_REQUEST, Request, Response, Symbol, decode, encode,
+    Callee, DEFAULT_FRAME_LIMIT, Definition, Form, Frame, Hello, MAX_ANNOUNCED_MODULES, ModuleInfo,
+    ModuleName, NO_REQUEST, Order, Request, Response, Statistics, Symbol, decode, encode,
 };
 
-use crate::listener::Connection;
-use crate::serve::{next_payload, write_frame};
-use crate::{Address, Error, Result, Service};
+use crate::channel::{Channel, Event, Haste, Side};
+use crate::listener::connect;
+use crate::pending::{Pending, PendingLoad};
+use crate::remote::RemoteFunction;
+use crate::transport::Connection;
+use crate::{Address, Error, Result, Service, compress};
 
-/// An image up to this size, in bytes, is sent along with the question whether it is there: that
-/// costs less than a second round trip.
-const SMALL_IMAGE: usize = 64 << 10;
+/// An image of this size or more, in bytes, goes in a file in memory where files can be passed.
+const LARGE_IMAGE: usize = 64 << 10;
 
-/// A connection to an executor. One request at a time; for several at once, connect several times.
+/// An executor, over one connection. Clones share the connection.
+///
+/// Any thread may use it, several at a time: requests go out one after the other, and each thread waits for its own answer.
+/// Requests are done in the order in which they were sent, but for calls that are to run [at the same time](Order::Concurrent).
+#[derive(Clone)]
 pub struct Executor {
-    connection: Connection,
-    deframer: Deframer,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What the clones of an executor share.
+pub(crate) struct Shared {
+    pub(crate) channel: Channel,
     hello: Hello,
     /// Modules that are known to be loaded there. They may have been unloaded since.
-    known: HashSet<Digest>,
-    last_id: u64,
-    traffic: Traffic,
+    known: Mutex<HashSet<Digest>>,
+    last_id: AtomicU64,
 }
 
 /// How much has been said on a connection.
@@ -38,7 +51,7 @@ pub struct Traffic {
     pub sent: u64,
     /// Bytes received.
     pub received: u64,
-    /// Requests made: one round trip each.
+    /// Requests made.
     pub requests: u64,
 }
 
@@ -82,6 +95,34 @@ pub enum Argument<'a> {
     /// For a `ptr` parameter: the address of a copy of these bytes, which is copied back here when
     /// the function has returned.
     InOut(&'a mut [u8]),
+    /// For a `ptr` parameter: the address of a byte of a buffer that is there.
+    Buffer(&'a RemoteBuffer, u64),
+}
+
+/// An answer, with its body.
+pub(crate) struct Answer {
+    pub(crate) response: Response,
+    frame: Frame,
+    n_head: usize,
+}
+
+impl Answer {
+    pub(crate) fn read(frame: Frame) -> Result<Self> {
+        let received = decode::<Response>(&frame)?;
+        let n_head = frame.len() - received.body.len();
+        match received.message {
+            Response::Failed(failure) => Err(Error::Failed(failure)),
+            response => Ok(Self {
+                response,
+                frame,
+                n_head,
+            }),
+        }
+    }
+
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.frame[self.n_head..]
+    }
 }
 
 impl Executor {
@@ -92,8 +133,8 @@ impl Executor {
     /// When nobody listens there, what listens stays silent for 10 seconds, or it is not an executor
     /// of this protocol version.
     pub fn connect(address: &Address) -> Result<Self> {
-        let (connection, patience) = Connection::to(address)?;
-        let executor = Self::greet(connection).map_err(|error| match error {
+        let (connection, patience) = connect(address)?;
+        let executor = Self::speak(connection).map_err(|error| match error {
             Error::Connection(source) if source.kind() == io::ErrorKind::WouldBlock => {
                 Error::Silent {
                     address: address.clone(),
@@ -101,12 +142,12 @@ impl Executor {
             }
             other => other,
         })?;
-        patience.without_limit()?;
+        drop(patience);
         Ok(executor)
     }
 
-    /// Speaks to an executor through any pair of streams, such as the standard input and output of
-    /// a child.
+    /// Speaks to an executor through any pair of streams. Of a child's standard output and input [`Connection::pipes`] makes a
+    /// connection on which several requests can be on their way.
     ///
     /// # Errors
     ///
@@ -115,10 +156,7 @@ impl Executor {
         reader: impl Read + Send + 'static,
         writer: impl Write + Send + 'static,
     ) -> Result<Self> {
-        Self::greet(Connection {
-            reader: Box::new(reader),
-            writer: Box::new(writer),
-        })
+        Self::speak(Connection::streams(reader, writer))
     }
 
     /// Starts an executor on a thread of this process and connects to it: all of the way but the
@@ -129,22 +167,27 @@ impl Executor {
     /// When the system has no more sockets or threads.
     pub fn local() -> Result<Self> {
         let start = || {
-            let (controller, mut executor) = UnixStream::pair()?;
-            let mut reader = executor.try_clone()?;
+            let (controller, executor) = UnixStream::pair()?;
             let serve = move || {
                 // What ends the connection, the controller's end of it reports too.
-                let _ = Service::default().serve(&mut reader, &mut executor);
+                let _ = Service::default().serve(Connection::unix(executor));
             };
             std::thread::Builder::new()
                 .name("executor".to_owned())
                 .spawn(serve)?;
-            io::Result::Ok((controller.try_clone()?, controller))
+            io::Result::Ok(controller)
         };
-        let (reader, writer) = start().map_err(Error::system("start an executor"))?;
-        Self::over(reader, writer)
+        let stream = start().map_err(Error::system("start an executor"))?;
+        Self::speak(Connection::unix(stream))
     }
 
-    fn greet(mut connection: Connection) -> Result<Self> {
+    /// Speaks to an executor over a connection.
+    ///
+    /// # Errors
+    ///
+    /// When it is not an executor of this protocol version.
+    pub fn speak(connection: Connection) -> Result<Self> {
+        let channel = Channel::new(Side::Controller, connection);
         let mut own = Vec::new();
         let hello = Hello {
             software: concat!("farcall ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -154,39 +197,40 @@ impl Executor {
             modules: Vec::new(),
         };
         hello.encode(&mut own)?;
-        connection.writer.write_all(&own)?;
-        connection.writer.flush()?;
-
-        let mut deframer = Deframer::new(HELLO_LIMIT);
-        let payload = next_payload(&mut deframer, &mut connection.reader)?
-            .ok_or(Error::Closed { in_frame: false })?;
-        let traffic = Traffic {
-            sent: size(own.len()),
-            received: frame_size(payload),
-            requests: 0,
-        };
-        let hello = Hello::decode(payload)?;
-        deframer.set_limit(DEFAULT_FRAME_LIMIT);
+        // What it says of itself is worth more than that it does not listen.
+        let sent = channel.send(&own, &[], Haste::Now);
+        let hello = channel.greet(DEFAULT_FRAME_LIMIT, |payload| {
+            let hello = Hello::decode(payload)?;
+            let limit = hello.frame_limit;
+            Ok((hello, limit))
+        })?;
+        sent?;
+        let hello = hello.ok_or(Error::Closed { in_frame: false })?;
         Ok(Self {
-            connection,
-            deframer,
-            known: hello.modules.iter().copied().collect(),
-            hello,
-            last_id: NO_REQUEST,
-            traffic,
+            shared: Arc::new(Shared {
+                channel,
+                known: Mutex::new(hello.modules.iter().copied().collect()),
+                hello,
+                last_id: AtomicU64::new(NO_REQUEST),
+            }),
         })
     }
 
     /// What the executor said of itself when it was connected to.
     #[must_use]
     pub fn hello(&self) -> &Hello {
-        &self.hello
+        &self.shared.hello
     }
 
     /// How much has been said so far.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
-        self.traffic
+        let (sent, received) = self.shared.channel.traffic();
+        Traffic {
+            sent,
+            received,
+            requests: self.shared.last_id.load(Ordering::Relaxed),
+        }
     }
 
     /// The image of a bundle that uses most of the executor's CPU, of those that can run there: for
@@ -199,12 +243,12 @@ impl Executor {
     /// [`Error::Image`] when its CPU can run none, with what it lacks for each, or the one chosen is not an image;
     /// [`Error::Machine`] when it is on a machine that this farcall does not know.
     pub fn choose<'data>(&self, bundle: &Bundle<'data>) -> Result<Image<'data>> {
-        let name = &self.hello.machine;
+        let name = &self.hello().machine;
         let machine = Machine::from_name(name).ok_or_else(|| Error::Machine {
             machine: name.clone(),
         })?;
         // No CPU has what has no number, whatever it says.
-        let features = CpuFeatures::from_bits(self.hello.features);
+        let features = CpuFeatures::from_bits(self.hello().features);
         let features = features.without(CpuFeatures::UNNUMBERED);
         Ok(bundle.choose(machine, features)?)
     }
@@ -214,47 +258,92 @@ impl Executor {
     /// # Errors
     ///
     /// As [`Executor::load_with`].
-    pub fn load(&mut self, image: &Image<'_>) -> Result<RemoteModule> {
+    pub fn load(&self, image: &Image<'_>) -> Result<RemoteModule> {
         self.load_with(image, LoadOptions::default())
     }
 
-    /// Loads an image. Its bytes are sent only when the executor has no module of its digest; then
+    /// Loads an image. Its bytes are sent unless the executor is known to have a module of its digest; then
     /// nothing is loaded and the module that is there has the scope that it was loaded with.
     ///
-    /// A small image takes one round trip, a large one that is not there two.
+    /// One round trip; two when the executor no longer has the module, or has so many that it did not list all, and the image is
+    /// large.
     ///
     /// # Errors
     ///
     /// [`Error::Failed`] when it cannot be loaded; nothing of it is left there.
-    pub fn load_with(
-        &mut self,
+    pub fn load_with(&self, image: &Image<'_>, options: LoadOptions<'_>) -> Result<RemoteModule> {
+        self.start_load(image, options)?.wait()
+    }
+
+    /// Begins to load an image, as [`Executor::load_with`] does. What is asked afterwards is done afterwards, so that a call can be
+    /// sent without waiting for this: both take one round trip.
+    ///
+    /// # Errors
+    ///
+    /// When the connection fails, or the executor does not take as much.
+    pub fn start_load<'a>(
+        &self,
+        image: &'a Image<'a>,
+        options: LoadOptions<'a>,
+    ) -> Result<PendingLoad<'a>> {
+        let digest = image.digest();
+        let is_large = image.bytes().len() >= LARGE_IMAGE;
+        // Whether it has one that it did not list is worth a question where the answer may save much.
+        let is_unsure = is_large && self.hello().modules.len() == MAX_ANNOUNCED_MODULES;
+        let sends = !is_unsure && !self.known().contains(&digest);
+        let id = self.send_image(image, options, sends)?;
+        Ok(PendingLoad {
+            executor: self.clone(),
+            id: Some(id),
+            image,
+            options,
+            was_sent: sends,
+        })
+    }
+
+    /// Sends a request to load an image, with it or as an offer.
+    pub(crate) fn send_image(
+        &self,
         image: &Image<'_>,
         options: LoadOptions<'_>,
-    ) -> Result<RemoteModule> {
-        let digest = image.digest();
+        sends: bool,
+    ) -> Result<u64> {
         let bytes = image.bytes();
-        let request = Request::Load {
-            digest,
+        let mut request = Request::Load {
+            digest: image.digest(),
             size: size(bytes.len()),
             name: options.name,
             scope: options.scope.map(<[Digest]>::to_vec),
+            form: Form::Plain,
         };
-        let body = [bytes];
-        let mut was_sent = bytes.len() <= SMALL_IMAGE && !self.known.contains(&digest);
-        let mut response = self.ask(&request, if was_sent { &body } else { &[] })?.0;
-        if response == Response::Needed && !was_sent {
-            was_sent = true;
-            response = self.ask(&request, &body)?.0;
+        if !sends {
+            return self.send(&request, &[], None);
         }
-        let Response::Loaded { was_loaded } = response else {
-            return Err(out_of_place());
+        if bytes.len() >= LARGE_IMAGE && self.shared.channel.passes_files() {
+            // Without files in memory it goes the other way.
+            if let Ok(file) = SealedFile::create(bytes) {
+                if let Request::Load { form, .. } = &mut request {
+                    *form = Form::File;
+                }
+                return self.send(&request, &[], Some(&file));
+            }
+        }
+        let packed = if self.shared.channel.is_far() {
+            compress::pack(bytes)
+        } else {
+            None
         };
-        self.known.insert(digest);
-        Ok(RemoteModule {
-            digest,
-            was_loaded,
-            was_sent,
-        })
+        let Some(packed) = packed else {
+            return self.send(&request, &[bytes], None);
+        };
+        if let Request::Load { form, .. } = &mut request {
+            *form = Form::Zstandard;
+        }
+        self.send(&request, &[&packed], None)
+    }
+
+    pub(crate) fn known(&self) -> MutexGuard<'_, HashSet<Digest>> {
+        (self.shared.known.lock()).unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Defines a symbol for the images that are loaded from now on, and gives its value. The last
@@ -267,7 +356,7 @@ impl Executor {
     ///
     /// [`Error::Failed`] when a module or its export does not exist, or the type is none.
     pub fn define(
-        &mut self,
+        &self,
         name: &str,
         value_type: Option<&str>,
         definition: Definition<'_>,
@@ -283,12 +372,12 @@ impl Executor {
     /// # Errors
     ///
     /// [`Error::Failed`] when there is not enough memory.
-    pub fn define_bytes(&mut self, name: &str, bytes: &[u8]) -> Result<u64> {
+    pub fn define_bytes(&self, name: &str, bytes: &[u8]) -> Result<u64> {
         self.send_definition(name, None, Definition::Bytes, bytes)
     }
 
     fn send_definition(
-        &mut self,
+        &self,
         name: &str,
         value_type: Option<&str>,
         definition: Definition<'_>,
@@ -299,7 +388,7 @@ impl Executor {
             value_type,
             definition,
         };
-        match self.ask(&request, &[body])?.0 {
+        match self.ask(&request, &[body])?.response {
             Response::Defined { address } => Ok(address),
             _ => Err(out_of_place()),
         }
@@ -310,14 +399,36 @@ impl Executor {
     /// # Errors
     ///
     /// [`Error::Failed`] when there is no such module or export.
-    pub fn lookup<'a>(
-        &mut self,
-        module: impl Into<ModuleName<'a>>,
-        name: &'a str,
-    ) -> Result<Symbol> {
+    pub fn lookup<'a>(&self, module: impl Into<ModuleName<'a>>, name: &'a str) -> Result<Symbol> {
         let module = module.into();
-        match self.ask(&Request::Lookup { module, name }, &[])?.0 {
+        match self.ask(&Request::Lookup { module, name }, &[])?.response {
             Response::Found(symbol) => Ok(symbol),
+            _ => Err(out_of_place()),
+        }
+    }
+
+    /// Finds a function of a module for many calls, which need not find it again, and which are typed by their arguments and result
+    /// if that is wanted.
+    ///
+    /// `signature` is its type in LLVM's syntax; `None` is for images whose manifest knows it. The module stays loaded as long as the
+    /// function is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] when there is no such module or function, or the function is of another type.
+    pub fn function<'a>(
+        &self,
+        module: impl Into<ModuleName<'a>>,
+        function: &'a str,
+        signature: Option<&'a str>,
+    ) -> Result<RemoteFunction> {
+        let request = Request::Prepare {
+            module: module.into(),
+            function,
+            signature,
+        };
+        match self.ask(&request, &[])?.response {
+            Response::Prepared { function } => Ok(RemoteFunction::new(self.clone(), function)),
             _ => Err(out_of_place()),
         }
     }
@@ -333,54 +444,66 @@ impl Executor {
     /// [`Error::Failed`] when there is no such function or the arguments do not fit it: then it was
     /// not called. When the connection fails, it may have been.
     pub fn call<'a>(
-        &mut self,
+        &self,
         module: impl Into<ModuleName<'a>>,
         function: &'a str,
         signature: Option<&'a str>,
         arguments: &mut [Argument<'_>],
     ) -> Result<Value> {
-        let request = Request::Call {
+        self.start_call(module, function, signature, Order::InTurn, arguments)?
+            .wait_into(arguments)
+    }
+
+    /// Sends a call, and does not wait: see [`Pending`].
+    ///
+    /// # Errors
+    ///
+    /// When the connection fails, or the executor does not take as much.
+    pub fn start_call<'a>(
+        &self,
+        module: impl Into<ModuleName<'a>>,
+        function: &'a str,
+        signature: Option<&'a str>,
+        order: Order,
+        arguments: &[Argument<'_>],
+    ) -> Result<Pending> {
+        let function = Callee::Export {
             module: module.into(),
-            function,
+            name: function,
             signature,
+        };
+        self.send_call(function, order, arguments)
+    }
+
+    pub(crate) fn send_call(
+        &self,
+        function: Callee<'_>,
+        order: Order,
+        arguments: &[Argument<'_>],
+    ) -> Result<Pending> {
+        let request = Request::Call {
+            function,
             arguments: arguments.iter().map(Argument::on_the_wire).collect(),
+            order,
         };
         let body: Vec<&[u8]> = arguments.iter().map(Argument::sent).collect();
-        let (response, mut body) = self.ask(&request, &body)?;
-        let Response::Returned { value } = response else {
-            return Err(out_of_place());
-        };
-        for argument in arguments {
-            if let Argument::Out(buffer) | Argument::InOut(buffer) = argument {
-                let (bytes, rest) = (body.split_at_checked(buffer.len()))
-                    .ok_or(Error::OutOfPlace { what: BUFFERS })?;
-                buffer.copy_from_slice(bytes);
-                body = rest;
-            }
-        }
-        if !body.is_empty() {
-            return Err(Error::OutOfPlace { what: BUFFERS });
-        }
-        Ok(loaders_value(value))
+        let id = self.send(&request, &body, None)?;
+        Ok(Pending::new(self.clone(), id))
     }
 
     /// Unloads a module.
     ///
     /// # Errors
     ///
-    /// [`Error::Failed`] when there is no such module, another one imports from it or a call into it
+    /// [`Error::Failed`] when there is no such module, another one imports from it, a function of it is prepared or a call into it
     /// is running.
-    pub fn unload<'a>(&mut self, module: impl Into<ModuleName<'a>>) -> Result<()> {
+    pub fn unload<'a>(&self, module: impl Into<ModuleName<'a>>) -> Result<()> {
         let module = module.into();
-        match self.ask(&Request::Unload { module }, &[])?.0 {
-            Response::Unloaded => {
-                if let ModuleName::Digest(digest) = module {
-                    self.known.remove(&digest);
-                }
-                Ok(())
-            }
-            _ => Err(out_of_place()),
+        self.done(&Request::Unload { module }, &[])?;
+        if let ModuleName::Digest(digest) = module {
+            self.known().remove(&digest);
         }
+        Ok(())
     }
 
     /// Lists the modules, in the order in which they were loaded. Those that others load or unload
@@ -389,17 +512,19 @@ impl Executor {
     /// # Errors
     ///
     /// When the connection fails.
-    pub fn list(&mut self) -> Result<Vec<ModuleInfo>> {
+    pub fn list(&self) -> Result<Vec<ModuleInfo>> {
         let mut all = Vec::new();
         loop {
             let skip = size(all.len());
-            let response = self.ask(&Request::List { skip }, &[])?.0;
-            let Response::Modules { modules, n_total } = response else {
+            let Response::Modules { modules, n_total } =
+                self.ask(&Request::List { skip }, &[])?.response
+            else {
                 return Err(out_of_place());
             };
             let is_end = modules.is_empty() || skip + size(modules.len()) >= n_total;
-            self.known
-                .extend(modules.iter().map(|module| module.digest));
+            let mut known = self.known();
+            known.extend(modules.iter().map(|module| module.digest));
+            drop(known);
             all.extend(modules);
             if is_end {
                 return Ok(all);
@@ -407,53 +532,124 @@ impl Executor {
         }
     }
 
-    /// Waits for an answer that says nothing else.
+    /// Waits for an answer that says nothing else: that the executor is well.
     ///
     /// # Errors
     ///
     /// When the connection fails.
-    pub fn ping(&mut self) -> Result<()> {
-        match self.ask(&Request::Ping, &[])?.0 {
-            Response::Pong => Ok(()),
+    pub fn ping(&self) -> Result<()> {
+        self.done(&Request::Ping, &[])
+    }
+
+    /// What the executor has done so far, for all its controllers.
+    ///
+    /// # Errors
+    ///
+    /// When the connection fails.
+    pub fn statistics(&self) -> Result<Statistics> {
+        match self.ask(&Request::Statistics, &[])?.response {
+            Response::Statistics(statistics) => Ok(statistics),
             _ => Err(out_of_place()),
         }
     }
 
-    /// Sends a request with its body, and gives the response with its own.
-    fn ask(&mut self, request: &Request<'_>, body: &[&[u8]]) -> Result<(Response, &[u8])> {
-        self.last_id += 1;
+    /// Makes a buffer there, of zeros, for calls to use: see [`RemoteBuffer`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] when there is not as much memory.
+    pub fn allocate(&self, n_bytes: u64) -> Result<RemoteBuffer> {
+        let request = Request::Allocate { size: n_bytes };
+        match self.ask(&request, &[])?.response {
+            Response::Allocated { buffer, address } => Ok(RemoteBuffer {
+                executor: self.clone(),
+                number: buffer,
+                address,
+                size: n_bytes,
+            }),
+            _ => Err(out_of_place()),
+        }
+    }
+
+    /// Reads memory of the executor's process, such as what a callback was given the address of.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] when it is not all readable.
+    pub fn peek(&self, address: u64, n_bytes: usize) -> Result<Vec<u8>> {
+        let request = Request::Peek {
+            address,
+            size: size(n_bytes),
+        };
+        self.bytes(&request, n_bytes)
+    }
+
+    /// Writes to memory of the executor's process.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] when it is not all writable; then some of it may have been written.
+    pub fn poke(&self, address: u64, bytes: &[u8]) -> Result<()> {
+        self.done(&Request::Poke { address }, &[bytes])
+    }
+
+    /// Asks for what is answered by bytes.
+    pub(crate) fn bytes(&self, request: &Request<'_>, n_bytes: usize) -> Result<Vec<u8>> {
+        let answer = self.ask(request, &[])?;
+        match answer.response {
+            Response::Bytes if answer.body().len() == n_bytes => Ok(answer.body().to_vec()),
+            _ => Err(out_of_place()),
+        }
+    }
+
+    /// Asks for what is answered by its being done.
+    pub(crate) fn done(&self, request: &Request<'_>, body: &[&[u8]]) -> Result<()> {
+        match self.ask(request, body)?.response {
+            Response::Done => Ok(()),
+            _ => Err(out_of_place()),
+        }
+    }
+
+    /// Sends a request with its body, and gives the answer.
+    fn ask(&self, request: &Request<'_>, body: &[&[u8]]) -> Result<Answer> {
+        let id = self.send(request, body, None)?;
+        self.answer(id)
+    }
+
+    /// Sends a request with its body, and a file. Gives its id.
+    pub(crate) fn send(
+        &self,
+        request: &Request<'_>,
+        body: &[&[u8]],
+        file: Option<&OwnedFd>,
+    ) -> Result<u64> {
+        let shared = &self.shared;
+        let id = 1 + shared.last_id.fetch_add(1, Ordering::Relaxed);
         let body_size = body.iter().map(|part| part.len()).sum();
         let mut head = Vec::new();
         encode(
             &mut head,
-            self.last_id,
+            id,
             request,
             body_size,
-            self.hello.frame_limit,
+            shared.channel.peer_limit(),
         )?;
-        self.traffic.requests += 1;
-        self.traffic.sent += size(head.len()) + size(body_size);
-        let written = write_frame(&mut self.connection.writer, head, body);
+        let file = file.map(|file| file.as_fd());
+        if let Err(error) = shared.channel.request(id, &head, body, file) {
+            // Even when it could not all be written: what the executor says of it is worth more.
+            return match self.answer(id) {
+                Err(Error::Failed(failure)) => Err(Error::Failed(failure)),
+                _ => Err(error),
+            };
+        }
+        Ok(id)
+    }
 
-        // Even when it could not all be written: what the executor says of it is worth more.
-        let payload = match next_payload(&mut self.deframer, &mut self.connection.reader) {
-            Ok(Some(payload)) => payload,
-            other => {
-                written?;
-                other?;
-                return Err(Error::Closed { in_frame: false });
-            }
-        };
-        self.traffic.received += frame_size(payload);
-        let response = decode::<Response>(payload)?;
-        match response.message {
-            Response::Failed(failure) if [self.last_id, NO_REQUEST].contains(&response.id) => {
-                Err(Error::Failed(failure))
-            }
-            message if response.id == self.last_id => Ok((message, response.body)),
-            _ => Err(Error::OutOfPlace {
-                what: "an answer to another request",
-            }),
+    /// Waits for the answer to a request.
+    pub(crate) fn answer(&self, id: u64) -> Result<Answer> {
+        match self.shared.channel.wait(Some(id), false)? {
+            Some(Event::Answer(frame)) => Answer::read(frame),
+            _ => Err(Error::Closed { in_frame: false }),
         }
     }
 }
@@ -461,9 +657,115 @@ impl Executor {
 impl fmt::Debug for Executor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Executor")
-            .field("hello", &self.hello)
-            .field("traffic", &self.traffic)
+            .field("hello", &self.shared.hello)
+            .field("traffic", &self.traffic())
             .finish_non_exhaustive()
+    }
+}
+
+/// A buffer in an executor, for data that calls use more than once, or that is more than one frame takes. Dropping it frees it.
+///
+/// It is 64-byte aligned, belongs to its connection, and goes with it.
+#[derive(Debug)]
+pub struct RemoteBuffer {
+    executor: Executor,
+    number: u64,
+    address: u64,
+    size: u64,
+}
+
+impl RemoteBuffer {
+    /// How much goes in one frame, so that others of the connection need not wait long.
+    const CHUNK: usize = 1 << 20;
+
+    /// Its address in the executor's process.
+    #[must_use]
+    pub fn address(&self) -> u64 {
+        self.address
+    }
+
+    /// Its size in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Writes bytes from `offset` on. Much is sent in pieces, without waiting for each.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] when the buffer ends before.
+    pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let mut sent = Vec::new();
+        for (piece, offset) in self.pieces(offset, bytes.len()) {
+            let request = Request::Write {
+                buffer: self.number,
+                offset,
+            };
+            sent.push(self.executor.send(&request, &[&bytes[piece]], None)?);
+        }
+        let answered = sent.into_iter().map(|id| {
+            let answer = self.executor.answer(id)?;
+            match answer.response {
+                Response::Done => Ok(()),
+                _ => Err(out_of_place()),
+            }
+        });
+        // All are waited for, also those after one that failed.
+        answered.fold(Ok(()), Result::and)
+    }
+
+    /// Reads bytes from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] when the buffer ends before.
+    pub fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
+        for (piece, offset) in self.pieces(offset, bytes.len()) {
+            let request = Request::Read {
+                buffer: self.number,
+                offset,
+                size: size(piece.len()),
+            };
+            let read = self.executor.bytes(&request, piece.len())?;
+            bytes[piece].copy_from_slice(&read);
+        }
+        Ok(())
+    }
+
+    /// Ranges of what is to be moved, and where each is in the buffer.
+    fn pieces(
+        &self,
+        offset: u64,
+        n_bytes: usize,
+    ) -> impl Iterator<Item = (std::ops::Range<usize>, u64)> {
+        let limit =
+            usize::try_from(self.executor.shared.channel.peer_limit()).unwrap_or(usize::MAX);
+        // A head of a few bytes goes with each.
+        let chunk = Self::CHUNK.min(limit / 2).max(1);
+        (0..n_bytes).step_by(chunk).map(move |start| {
+            let piece = start..n_bytes.min(start + chunk);
+            (piece, offset.saturating_add(size(start)))
+        })
+    }
+}
+
+impl Drop for RemoteBuffer {
+    fn drop(&mut self) {
+        let request = Request::Free {
+            buffer: self.number,
+        };
+        self.executor.send_and_forget(&request);
+    }
+}
+
+impl Executor {
+    /// Sends a request whose answer nobody waits for.
+    pub(crate) fn send_and_forget(&self, request: &Request<'_>) {
+        // A connection that has ended has freed everything.
+        if let Ok(id) = self.send(request, &[], None) {
+            self.shared.channel.abandon(id);
+        }
     }
 }
 
@@ -484,6 +786,10 @@ impl Argument<'_> {
             Self::InOut(bytes) => Wire::InOut {
                 size: size(bytes.len()),
             },
+            Self::Buffer(buffer, offset) => Wire::Buffer {
+                buffer: buffer.number,
+                offset: *offset,
+            },
         }
     }
 
@@ -503,15 +809,7 @@ impl<'a> From<&'a RemoteModule> for ModuleName<'a> {
     }
 }
 
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-const BUFFERS: &str = "an answer with buffers of another size";
-
-fn out_of_place() -> Error {
+pub(crate) fn out_of_place() -> Error {
     Error::OutOfPlace {
         what: "an answer of another kind",
     }
@@ -520,20 +818,4 @@ fn out_of_place() -> Error {
 /// Lossless: farcall runs where a size has at most 64 bits.
 fn size(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
-}
-
-/// The size in bytes of the frame with this payload.
-fn frame_size(payload: &[u8]) -> u64 {
-    size(farcall_protocol::LENGTH_SIZE + payload.len())
-}
-
-fn loaders_value(value: farcall_protocol::Value) -> Value {
-    use farcall_protocol::Value as Wire;
-    match value {
-        Wire::Void => Value::Void,
-        Wire::Int { bits, value } => Value::Int { bits, value },
-        Wire::Float(value) => Value::Float(value),
-        Wire::Double(value) => Value::Double(value),
-        Wire::Pointer(value) => Value::Pointer(value),
-    }
 }

@@ -8,10 +8,12 @@
     reason = "running what a controller sends is what an executor is for"
 )]
 
+use std::ptr;
+
 use farcall_image::{Image, Signature};
 use farcall_loader::invoke::{self, Value};
 use farcall_loader::{Definition, Module, TrustedImage};
-use farcall_protocol::Argument;
+use farcall_protocol::{Argument, ErrorKind, Failure};
 
 use crate::memory::{Buffers, Memory};
 
@@ -41,7 +43,85 @@ pub(crate) fn variable_in(memory: &Memory) -> Definition {
     unsafe { Definition::data_at(memory.address().cast_mut().cast()) }
 }
 
-/// Calls a function.
+/// Copies to a buffer.
+pub(crate) fn copy_to(to: *const u8, bytes: &[u8], _: &Memory) {
+    // SAFETY: `Buffer::at` has seen that as many bytes of the memory, which is borrowed, are there. No reference to them exists; that
+    // calls do not write there at the same time is the controller's to know, as the text above says.
+    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to.cast_mut(), bytes.len()) }
+}
+
+/// Copies from a buffer.
+pub(crate) fn copy_from(from: *const u8, length: usize, _: &Memory) -> Vec<u8> {
+    // SAFETY: as above.
+    unsafe { std::slice::from_raw_parts(from, length) }.to_vec()
+}
+
+/// Reads memory of this process, up to `limit` bytes. What is not mapped is an error.
+pub(crate) fn peek(address: u64, size: u64, limit: u32) -> Result<Vec<u8>, Failure> {
+    let length = usize::try_from(size).unwrap_or(usize::MAX);
+    if size > limit.into() {
+        return Err(Failure {
+            kind: ErrorKind::Memory,
+            message: format!("{size} bytes: more than the limit of {limit} bytes"),
+        });
+    }
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(length).map_err(|_| Failure {
+        kind: ErrorKind::Memory,
+        message: format!("{size} bytes: more memory than there is"),
+    })?;
+    bytes.resize(length, 0);
+    let mut done = 0;
+    while done < length {
+        let local = iovec(bytes.as_mut_ptr().wrapping_add(done), length - done);
+        let remote = iovec(at(address, done), length - done);
+        // SAFETY: the system writes to the vector, as much as it is long; it checks the other side itself.
+        let n_bytes = unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) };
+        done += moved(n_bytes).ok_or_else(|| unmapped("readable", address, done))?;
+    }
+    Ok(bytes)
+}
+
+/// Writes to memory of this process. What is not writable is an error.
+pub(crate) fn poke(address: u64, bytes: &[u8]) -> Result<(), Failure> {
+    let mut done = 0;
+    while done < bytes.len() {
+        let local = iovec(bytes[done..].as_ptr().cast_mut(), bytes.len() - done);
+        let remote = iovec(at(address, done), bytes.len() - done);
+        // SAFETY: the system reads the slice, and writes only where this process may. That what is there may be changed is the
+        // controller's to know, as the text above says.
+        let n_bytes = unsafe { libc::process_vm_writev(libc::getpid(), &local, 1, &remote, 1, 0) };
+        done += moved(n_bytes).ok_or_else(|| unmapped("writable", address, done))?;
+    }
+    Ok(())
+}
+
+fn iovec(start: *mut u8, length: usize) -> libc::iovec {
+    libc::iovec {
+        iov_base: start.cast(),
+        iov_len: length,
+    }
+}
+
+fn at(address: u64, offset: usize) -> *mut u8 {
+    let address = usize::try_from(address).unwrap_or(usize::MAX);
+    ptr::without_provenance_mut(address.wrapping_add(offset))
+}
+
+/// How much was moved, if anything.
+fn moved(n_bytes: isize) -> Option<usize> {
+    usize::try_from(n_bytes).ok().filter(|&n_bytes| n_bytes > 0)
+}
+
+fn unmapped(what: &str, address: u64, offset: usize) -> Failure {
+    let address = address.wrapping_add(offset as u64);
+    Failure {
+        kind: ErrorKind::Memory,
+        message: format!("{address:#x}: not {what}"),
+    }
+}
+
+/// Calls a function. `kept` are the addresses of buffers that are passed, in order.
 ///
 /// # Errors
 ///
@@ -52,7 +132,9 @@ pub(crate) fn call(
     signature: &Signature,
     arguments: &[Argument],
     buffers: &mut Buffers,
+    kept: &[u64],
 ) -> farcall_loader::Result<Value> {
+    let mut kept = kept.iter();
     let mut arguments: Vec<invoke::Argument<'_>> = (arguments.iter())
         .zip(buffers.split(arguments))
         .map(|(argument, buffer)| match *argument {
@@ -62,6 +144,9 @@ pub(crate) fn call(
             Argument::Pointer(value) => invoke::Argument::Pointer(value),
             Argument::In { .. } | Argument::Out { .. } | Argument::InOut { .. } => {
                 invoke::Argument::Buffer(buffer)
+            }
+            Argument::Buffer { .. } => {
+                invoke::Argument::Pointer(*kept.next().expect("there is one for each"))
             }
         })
         .collect();

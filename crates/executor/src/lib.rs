@@ -15,7 +15,7 @@
 //! let bytes = std::fs::read("sum.image")?;
 //! let image = Image::parse(&bytes)?;
 //!
-//! let mut executor = Executor::connect(&"unix:/run/farcall.sock".parse::<Address>()?)?;
+//! let executor = Executor::connect(&"unix:/run/farcall.sock".parse::<Address>()?)?;
 //! let module = executor.load(&image)?;
 //! let mut arguments = [Argument::In(&[1, 2, 3]), Argument::Int(3)];
 //! let sum = executor.call(&module, "sum", Some("i64 (ptr, i64)"), &mut arguments)?;
@@ -24,7 +24,10 @@
 //! ```
 
 mod address;
+mod buffers;
+mod channel;
 mod client;
+mod compress;
 mod definitions;
 mod entry;
 mod error;
@@ -33,18 +36,27 @@ mod failures;
 mod listener;
 mod memory;
 mod modules;
+mod peer;
+mod pending;
+mod remote;
 mod run;
 mod serve;
 mod stdio;
 mod stop;
+mod transport;
+mod workers;
 
 pub use address::Address;
-pub use client::{Argument, Executor, LoadOptions, RemoteModule, Traffic};
+pub use client::{Argument, Executor, LoadOptions, RemoteBuffer, RemoteModule, Traffic};
 pub use error::{Error, Result};
+pub use pending::{Pending, PendingLoad};
+pub use remote::RemoteFunction;
 pub use run::{Listen, run};
 pub use serve::{Options, Service};
+pub use transport::Connection;
 
 pub use farcall_loader::invoke::Value;
 pub use farcall_protocol::{
-    Definition, ErrorKind, Failure, Hello, ModuleInfo, ModuleName, Symbol, SymbolKind,
+    Definition, ErrorKind, Failure, Hello, ModuleInfo, ModuleName, Order, Statistics, Symbol,
+    SymbolKind,
 };

@@ -1,7 +1,7 @@
 //! Listening on a Unix socket or a TCP port.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
+use crate::transport::{Connection, GREETING_TIME, Patience};
 use crate::{Address, Error, Result};
 
 /// A place where controllers connect. Dropping it removes the socket's file.
@@ -28,12 +29,6 @@ pub(crate) struct Listener {
 enum Socket {
     Unix(UnixListener),
     Tcp(TcpListener),
-}
-
-/// A connection: what comes in and what goes out.
-pub(crate) struct Connection {
-    pub(crate) reader: Box<dyn Read + Send>,
-    pub(crate) writer: Box<dyn Write + Send>,
 }
 
 impl Listener {
@@ -97,7 +92,7 @@ impl Listener {
     /// The next connection; an error of kind `WouldBlock` when none waits.
     pub(crate) fn accept(&self) -> io::Result<Connection> {
         match &self.socket {
-            Socket::Unix(listener) => Connection::unix(listener.accept()?.0),
+            Socket::Unix(listener) => Ok(Connection::unix(listener.accept()?.0)),
             Socket::Tcp(listener) => Connection::tcp(listener.accept()?.0),
         }
     }
@@ -112,43 +107,21 @@ impl AsFd for Listener {
     }
 }
 
-impl Connection {
-    /// Connects to the executor at `address`. Reading fails when nothing comes for as long as
-    /// [`GREETING_TIME`], until the handle that comes with the connection ends that.
-    pub(crate) fn to(address: &Address) -> Result<(Self, Patience)> {
-        let connect = || match address {
-            Address::Unix(path) => {
-                let stream = UnixStream::connect(path)?;
-                stream.set_read_timeout(Some(GREETING_TIME))?;
-                Ok((Self::unix(stream.try_clone()?)?, Patience::Unix(stream)))
-            }
-            Address::Tcp { host, port } => {
-                let stream = connect_tcp(host, *port)?;
-                stream.set_read_timeout(Some(GREETING_TIME))?;
-                Ok((Self::tcp(stream.try_clone()?)?, Patience::Tcp(stream)))
-            }
+/// Connects to the executor at `address`. Reading fails when nothing comes for as long as [`GREETING_TIME`], until the socket that
+/// comes with the connection is told otherwise.
+pub(crate) fn connect(address: &Address) -> Result<(Connection, Patience)> {
+    let connect = || {
+        let connection = match address {
+            Address::Unix(path) => Connection::unix(UnixStream::connect(path)?),
+            Address::Tcp { host, port } => Connection::tcp(connect_tcp(host, *port)?)?,
         };
-        connect().map_err(|source| Error::Connect {
-            address: address.clone(),
-            source,
-        })
-    }
-
-    fn unix(stream: UnixStream) -> io::Result<Self> {
-        Ok(Self {
-            reader: Box::new(stream.try_clone()?),
-            writer: Box::new(stream),
-        })
-    }
-
-    fn tcp(stream: TcpStream) -> io::Result<Self> {
-        // A frame is written at once: waiting for more to send with it only costs time.
-        stream.set_nodelay(true)?;
-        Ok(Self {
-            reader: Box::new(stream.try_clone()?),
-            writer: Box::new(stream),
-        })
-    }
+        let patience = Patience::of(&connection)?;
+        io::Result::Ok((connection, patience))
+    };
+    connect().map_err(|source| Error::Connect {
+        address: address.clone(),
+        source,
+    })
 }
 
 /// The first of the host's addresses that answers.
@@ -161,26 +134,6 @@ fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
         }
     }
     Err(last)
-}
-
-/// How long a peer may take to say that it is an executor. Calls may take as long as they want.
-pub(crate) const GREETING_TIME: Duration = Duration::from_secs(10);
-
-/// The socket of a connection, for ending the limit on how long reading waits.
-#[derive(Debug)]
-pub(crate) enum Patience {
-    Unix(UnixStream),
-    Tcp(TcpStream),
-}
-
-impl Patience {
-    /// Lets reading wait for as long as it takes.
-    pub(crate) fn without_limit(self) -> io::Result<()> {
-        match self {
-            Self::Unix(stream) => stream.set_read_timeout(None),
-            Self::Tcp(stream) => stream.set_read_timeout(None),
-        }
-    }
 }
 
 /// The file of a Unix socket. Dropping it removes the file, if it is still this socket's.

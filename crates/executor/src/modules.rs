@@ -5,11 +5,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use farcall_image::{Digest, Image, Machine, Signature};
 use farcall_loader::invoke::Value;
-use farcall_loader::{Error as LoadError, Module, TrustedImage};
+use farcall_loader::{Error as LoadError, Loader, Module, SealedFile, TrustedImage};
 use farcall_protocol::{
     Argument, Definition, ErrorKind, Failure, MAX_ANNOUNCED_MODULES, ModuleInfo, ModuleName, Symbol,
 };
 
+use crate::buffers::Buffer;
 use crate::definitions::{Defined, Definitions, Prepared, Wanted};
 use crate::entry::{Entry, Needs};
 use crate::exec;
@@ -46,6 +47,36 @@ struct State {
     /// The digests that are being loaded or unloaded, by one thread each.
     busy: HashSet<Digest>,
     next: u64,
+}
+
+/// A function of a module, and its type.
+#[derive(Debug)]
+pub(crate) struct Function {
+    entry: Arc<Entry>,
+    name: String,
+    signature: Signature,
+}
+
+impl Function {
+    /// Calls it on this thread. `kept` are the buffers that are passed, with their addresses.
+    pub(crate) fn call(
+        &self,
+        arguments: &[Argument],
+        buffers: &mut Buffers,
+        kept: &[(Arc<Buffer>, u64)],
+    ) -> Result<Value, Failure> {
+        let kept: Vec<u64> = kept.iter().map(|&(_, address)| address).collect();
+        let module = &self.entry.module;
+        exec::call(
+            module,
+            &self.name,
+            &self.signature,
+            arguments,
+            buffers,
+            &kept,
+        )
+        .map_err(loading)
+    }
 }
 
 /// A digest that this thread alone loads or unloads.
@@ -87,6 +118,7 @@ impl Modules {
         &self,
         digest: Digest,
         bytes: &[u8],
+        file: Option<&SealedFile>,
         name: &str,
         scope: Option<&[Digest]>,
     ) -> Result<bool, Failure> {
@@ -111,7 +143,7 @@ impl Modules {
         drop(state);
 
         let image = exec::trust(image, &shown);
-        let (module, needs) = self.bind(&image, scope, prepared)?;
+        let (module, needs) = self.bind(&image, file, scope, prepared)?;
         let n_exports = module.exports().count();
         tracing::info!(
             "{shown}: loaded, {} bytes, {n_exports} exports",
@@ -139,15 +171,20 @@ impl Modules {
     fn bind(
         &self,
         image: &TrustedImage<'_>,
+        file: Option<&SealedFile>,
         scope: Vec<Arc<Entry>>,
         mut prepared: Prepared,
     ) -> Result<(Module, Needs), Failure> {
         let scope: Vec<&Module> = scope.iter().map(|entry| &entry.module).collect();
-        let mut loaded = prepared.loader.load(image, &scope);
+        let load = |loader: &Loader| match file {
+            None => loader.load(image, &scope),
+            Some(file) => loader.load_sealed(image, file, &scope),
+        };
+        let mut loaded = load(&prepared.loader);
         if let Err(LoadError::Missing { .. }) = loaded {
             // Once more with all definitions, so that the message can name similar ones.
             prepared = self.lock().prepare(Wanted::All)?;
-            loaded = prepared.loader.load(image, &scope);
+            loaded = load(&prepared.loader);
         }
         Ok((loaded.map_err(loading)?, prepared.needs))
     }
@@ -202,15 +239,13 @@ impl Modules {
         self.with(module, |entry| entry.export(name))?
     }
 
-    /// Calls a function on this thread. Returns its result and the buffers to send back.
-    pub(crate) fn call(
+    /// Finds a function. As long as it is there its module is in use.
+    pub(crate) fn function(
         &self,
         module: ModuleName<'_>,
         function: &str,
         signature: Option<&str>,
-        arguments: &[Argument],
-        mut buffers: Buffers,
-    ) -> Result<(Value, Vec<u8>), Failure> {
+    ) -> Result<Function, Failure> {
         let entry = self.with(module, Arc::clone)?;
         let signature = match signature {
             Some(text) => text.parse().map_err(|error| Failure {
@@ -219,9 +254,18 @@ impl Modules {
             })?,
             None => entry.signature(function)?,
         };
-        let value = exec::call(&entry.module, function, &signature, arguments, &mut buffers)
-            .map_err(loading)?;
-        Ok((value, buffers.into_body(arguments)))
+        Ok(Function {
+            entry,
+            name: function.to_owned(),
+            signature,
+        })
+    }
+
+    /// How many modules there are, and the bytes of their images.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        let state = self.lock();
+        let sizes = state.modules.values().map(|entry| number(entry.size));
+        (number(state.modules.len()), sizes.sum())
     }
 
     /// Unloads a module. Waits while others are being loaded or unloaded.

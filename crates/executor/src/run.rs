@@ -4,12 +4,13 @@ use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::thread;
 
-use crate::listener::{Connection, Listener};
+use crate::listener::Listener;
 use crate::stop::{SHORTAGE, Stop};
+use crate::transport::Connection;
 use crate::{Address, Error, Options, Result, Service, stdio};
 
 /// The stack of a thread that calls shipped code, in bytes: what a main thread usually has.
-const STACK_SIZE: usize = 8 << 20;
+pub(crate) const STACK_SIZE: usize = 8 << 20;
 
 /// Where an executor's controllers are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,12 +89,12 @@ fn serve_listener(service: &Service, stop: &Stop, address: &Address) -> Result<(
 /// Serves `connection` on a thread of its own, then calls `on_end`.
 fn spawn(
     service: &Service,
-    mut connection: Connection,
+    connection: Connection,
     on_end: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
     let service = service.clone();
     let serve = move || {
-        match service.serve(&mut connection.reader, &mut connection.writer) {
+        match service.serve(connection) {
             Ok(()) => tracing::debug!("a controller has gone"),
             Err(error) => tracing::info!("{error}"),
         }

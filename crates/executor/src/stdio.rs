@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
 
-use crate::listener::Connection;
+use crate::transport::Connection;
 
 /// Takes standard input and output away from the rest of the process, so that shipped code which
 /// reads or prints does not get between the frames: from now on it reads nothing, and prints to
@@ -14,8 +14,5 @@ pub(crate) fn take() -> io::Result<Connection> {
     let writer = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     rustix::stdio::dup2_stdout(io::stderr())?;
-    Ok(Connection {
-        reader: Box::new(reader),
-        writer: Box::new(writer),
-    })
+    Ok(Connection::pipes(reader, writer))
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use common::{assert_fails, controller, ended, hello, image, int, number, small_service, start};
 use farcall_executor::{Argument, ErrorKind, Executor, Value};
 use farcall_image::Image;
-use farcall_protocol::{Request, encode};
+use farcall_protocol::{Callee, Order, Request, encode};
 use farcall_testkit::{require_tools, tools};
 
 #[test]
@@ -34,9 +34,9 @@ fn arguments_and_results_of_every_kind() {
          int copy(const char *from, int unused, char *to, double d, char *both)
          { for (int i = 0; i < 3; i++) { to[i] = from[i]; both[i] += from[i]; } return (int) d; }",
     );
-    let mut executor = controller(&small_service());
+    let executor = controller(&small_service());
     let module = executor.load(&Image::parse(&bytes).unwrap()).unwrap();
-    let mut call = |function, signature, arguments: &mut [Argument<'_>]| {
+    let call = |function, signature, arguments: &mut [Argument<'_>]| {
         executor
             .call(&module, function, Some(signature), arguments)
             .unwrap()
@@ -101,10 +101,10 @@ fn calls_from_four_connections_run_at_the_same_time() {
     let parsed = Image::parse(&bytes).unwrap();
     let mut threads = Vec::new();
     for _ in 0..4 {
-        let mut executor = controller(&service);
+        let executor = controller(&service);
         let module = executor.load(&parsed).unwrap();
         threads.push(thread::spawn(move || {
-            let met = number(&mut executor, &module, "meet");
+            let met = number(&executor, &module, "meet");
             for n in 0..500 {
                 let add = Some("i64 (i64)");
                 executor
@@ -120,7 +120,7 @@ fn calls_from_four_connections_run_at_the_same_time() {
         .collect();
     met.sort_unstable();
     assert_eq!(met, [1, 2, 3, 4]);
-    let mut executor = controller(&service);
+    let executor = controller(&service);
     let total = executor.call(
         parsed.digest(),
         "add",
@@ -140,11 +140,11 @@ fn a_module_in_a_call_is_not_unloaded() {
          int look(void) { return state; }
          int release(void) { state = 2; return 0; }",
     );
-    let mut executor = controller(&service);
+    let executor = controller(&service);
     let module = executor.load(&Image::parse(&bytes).unwrap()).unwrap();
-    let mut caller = controller(&service);
-    let call = thread::spawn(move || number(&mut caller, &module, "wait"));
-    while number(&mut executor, &module, "look") == 0 {
+    let caller = controller(&service);
+    let call = thread::spawn(move || number(&caller, &module, "wait"));
+    while number(&executor, &module, "look") == 0 {
         thread::yield_now();
     }
     assert_fails(
@@ -152,7 +152,7 @@ fn a_module_in_a_call_is_not_unloaded() {
         ErrorKind::InUse,
         "in use by a call",
     );
-    number(&mut executor, &module, "release");
+    number(&executor, &module, "release");
     assert_eq!(call.join().unwrap(), 5);
     // The caller has its answer a moment before the executor lets go of the module.
     let start = Instant::now();
@@ -164,7 +164,7 @@ fn a_module_in_a_call_is_not_unloaded() {
 #[test]
 fn buffers_over_the_limits_are_refused() {
     require_tools!("clang-22");
-    let mut executor = controller(&small_service());
+    let executor = controller(&small_service());
     let bytes = image("void f(void *p) {}");
     let module = executor.load(&Image::parse(&bytes).unwrap()).unwrap();
     let mut out = vec![0; (1 << 20) + 1];
@@ -204,10 +204,10 @@ fn what_shipped_code_prints_is_not_in_the_protocol() {
         .spawn()
         .unwrap();
     let (stdout, stdin) = (child.stdout.take().unwrap(), child.stdin.take().unwrap());
-    let mut executor = Executor::over(stdout, stdin).unwrap();
+    let executor = Executor::over(stdout, stdin).unwrap();
     let module = executor.load(&Image::parse(&bytes).unwrap()).unwrap();
     // getchar() finds the end of its input, not a frame.
-    assert_eq!(number(&mut executor, &module, "talk"), u64::from(u32::MAX));
+    assert_eq!(number(&executor, &module, "talk"), u64::from(u32::MAX));
     executor.ping().unwrap();
     drop(executor);
     assert_eq!(ended(&mut child).code(), Some(0));
@@ -235,10 +235,10 @@ fn two_processes_run_one_image_and_stop_with_their_destructors() {
     let unix = format!("unix:{}", folder.path().join("socket").display());
     for (listen, n_calls) in [(unix.as_str(), 3), ("tcp:127.0.0.1:0", 5)] {
         let mut process = start(listen);
-        let mut executor = process.connect();
+        let executor = process.connect();
         let module = executor.load(&parsed).unwrap();
         for n in 1..=n_calls {
-            assert_eq!(number(&mut executor, &module, "next"), n);
+            assert_eq!(number(&executor, &module, "next"), n);
         }
         process.signal(rustix::process::Signal::TERM);
         assert_eq!(process.ended().code(), Some(0));
@@ -281,7 +281,7 @@ fn a_crash_of_shipped_code_ends_the_executor_and_the_controller_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let listen = format!("unix:{}", folder.path().join("socket").display());
     let mut process = start(&listen);
-    let mut executor = process.connect();
+    let executor = process.connect();
     let module = executor.load(&Image::parse(&bytes).unwrap()).unwrap();
     let error = executor
         .call(&module, "crash", Some("i32 ()"), &mut [])
@@ -307,15 +307,18 @@ fn a_controller_that_goes_during_its_call_takes_nothing_along() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
     let process = start(&format!("unix:{}", path.display()));
-    let mut stays = process.connect();
+    let stays = process.connect();
     let module = stays.load(&Image::parse(&bytes).unwrap()).unwrap();
 
     // The answer is too long to be written to a socket that nobody reads.
     let request = Request::Call {
-        module: (&module).into(),
-        function: "slow",
-        signature: Some("void (ptr)"),
+        function: Callee::Export {
+            module: (&module).into(),
+            name: "slow",
+            signature: Some("void (ptr)"),
+        },
         arguments: vec![farcall_protocol::Argument::Out { size: 1 << 19 }],
+        order: Order::InTurn,
     };
     let mut frames = hello();
     encode(&mut frames, 1, &request, 0, 1 << 20).unwrap();
@@ -326,9 +329,9 @@ fn a_controller_that_goes_during_its_call_takes_nothing_along() {
     drop(goes);
 
     let begin = Instant::now();
-    while number(&mut stays, &module, "calls") == 0 {
+    while number(&stays, &module, "calls") == 0 {
         assert!(begin.elapsed() < Duration::from_secs(10));
     }
     thread::sleep(Duration::from_millis(20));
-    assert_eq!(number(&mut process.connect(), &module, "calls"), 1);
+    assert_eq!(number(&process.connect(), &module, "calls"), 1);
 }

@@ -11,7 +11,9 @@ use farcall_executor::{
     Argument, Definition, Error, ErrorKind, Executor, Failure, ModuleName, Service,
 };
 use farcall_image::Digest;
-use farcall_protocol::{HELLO_LIMIT, Hello, NO_REQUEST, Request, Response, VERSION, encode};
+use farcall_protocol::{
+    Callee, Form, HELLO_LIMIT, Hello, NO_REQUEST, Order, Request, Response, VERSION, encode,
+};
 
 const DIGEST: Digest = Digest::from_bytes([7; 32]);
 
@@ -29,7 +31,7 @@ fn encoded(id: u64, request: &Request<'_>, body: &[u8]) -> Vec<u8> {
 
 #[test]
 fn an_executor_says_who_it_is_and_answers() {
-    let mut executor = controller(&small_service());
+    let executor = controller(&small_service());
     let hello = executor.hello().clone();
     assert!(hello.software.starts_with("farcall "), "{hello:?}");
     assert_eq!(hello.machine, std::env::consts::ARCH);
@@ -54,14 +56,14 @@ fn requests_may_follow_each_other_before_any_answer() {
     served.send(&bytes);
     Hello::decode(&served.read_frame()).unwrap();
     for id in 1..=100 {
-        assert_eq!(served.read_response(), (id, Response::Pong));
+        assert_eq!(served.read_response(), (id, Response::Done));
     }
     served.hang_up().unwrap();
 }
 
 #[test]
 fn what_is_not_there_is_an_error_and_the_connection_lives() {
-    let mut executor = controller(&small_service());
+    let executor = controller(&small_service());
     let unknown = ErrorKind::UnknownModule;
     assert_fails(
         executor.lookup("sqlite", "f"),
@@ -87,7 +89,7 @@ fn what_is_not_there_is_an_error_and_the_connection_lives() {
 
 #[test]
 fn definitions_have_values() {
-    let mut executor = controller(&small_service());
+    let executor = controller(&small_service());
     let answer = executor.define("answer", None, Definition::Address(42));
     assert_eq!(answer.unwrap(), 42);
     let table = executor.define_bytes("table", &[1, 2, 3]).unwrap();
@@ -108,6 +110,7 @@ fn bytes_that_are_no_image_are_refused() {
         size,
         name,
         scope: None,
+        form: Form::Plain,
     };
     let long = "n".repeat(257);
     for (id, (request, body, kind, part)) in (1..).zip([
@@ -159,10 +162,13 @@ fn bytes_that_are_no_image_are_refused() {
 fn a_connection_cut_anywhere_leaves_the_executor_alive() {
     let service = small_service();
     let request = Request::Call {
-        module: ModuleName::Name("m"),
-        function: "f",
-        signature: None,
+        function: Callee::Export {
+            module: ModuleName::Name("m"),
+            name: "f",
+            signature: None,
+        },
         arguments: vec![],
+        order: Order::InTurn,
     };
     let bytes = [hello(), encoded(1, &request, b"")].concat();
     let n_hello = hello().len();
@@ -220,7 +226,7 @@ fn garbage_ends_its_connection() {
     for (bytes, part) in [
         (frame(b"garbage"), "does not speak"),
         (b"GET / HTTP/1.1\r\n\r\n".to_vec(), "longer than the limit"),
-        (newer, "version 3 of the protocol"),
+        (newer, "version 4 of the protocol"),
         ([hello(), frame(b"")].concat(), "0 bytes"),
         ([hello(), frame(&[1, 99])].concat(), "2 bytes"),
         ([hello(), frame(&[0xff; 64])].concat(), "64 bytes"),
@@ -249,7 +255,7 @@ fn a_controller_refuses_what_is_no_executor() {
         (b"\x07\0\0\0gar".to_vec(), "in the middle of a frame"),
         (frame(b"garbage"), "does not speak farcall's protocol"),
         (b"SSH-2.0-OpenSSH".to_vec(), "longer than the limit"),
-        (newer(hello()), "speaks version 3 of the protocol"),
+        (newer(hello()), "speaks version 4 of the protocol"),
     ] {
         let error = Executor::over(io::Cursor::new(bytes), io::sink()).unwrap_err();
         assert!(error.to_string().contains(part), "{error}");
@@ -267,7 +273,7 @@ fn a_controller_refuses_answers_out_of_place() {
     let returned = Response::Returned {
         value: farcall_protocol::Value::Void,
     };
-    let error = answer(2, &Response::Pong, b"").ping().unwrap_err();
+    let error = answer(2, &Response::Done, b"").ping().unwrap_err();
     assert!(matches!(error, Error::OutOfPlace { .. }), "{error}");
     let error = answer(1, &returned, b"").ping().unwrap_err();
     assert!(matches!(error, Error::OutOfPlace { .. }), "{error}");
@@ -277,13 +283,13 @@ fn a_controller_refuses_answers_out_of_place() {
         let error = answer(1, &returned, body).call("m", "f", None, &mut arguments);
         assert!(matches!(error, Err(Error::OutOfPlace { .. })), "{error:?}");
     }
-    let error = answer(1, &Response::Pong, b"").list().unwrap_err();
+    let error = answer(1, &Response::Done, b"").list().unwrap_err();
     assert!(matches!(error, Error::OutOfPlace { .. }), "{error}");
 }
 
 #[test]
 fn what_the_executor_does_not_take_is_not_sent() {
-    let mut executor = controller(&small_service());
+    let executor = controller(&small_service());
     let sent = executor.traffic().sent;
     let error = executor.define_bytes("table", &[0; 1 << 20]).unwrap_err();
     assert!(

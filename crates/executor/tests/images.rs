@@ -13,7 +13,7 @@ use farcall_executor::{
     Argument, Definition, ErrorKind, Executor, LoadOptions, Service, SymbolKind, Value,
 };
 use farcall_image::{Digest, Image};
-use farcall_protocol::{Request, Response, encode};
+use farcall_protocol::{Form, Request, Response, encode};
 use farcall_testkit::{Linker, require_tools};
 
 /// An image of more than 64 KiB, with a counter.
@@ -32,16 +32,17 @@ fn an_image_is_sent_once() {
     let service = small_service();
     let bytes = large_image();
     let parsed = Image::parse(&bytes).unwrap();
-    let mut first = controller(&service);
+    let first = controller(&service);
     let start = first.traffic();
     let module = first.load(&parsed).unwrap();
     assert!(module.was_sent && !module.was_loaded);
     let shipped = first.traffic();
     let n_bytes = bytes.len() as u64;
     assert!((n_bytes..n_bytes + 200).contains(&(shipped.sent - start.sent)));
-    assert_eq!(shipped.requests - start.requests, 2);
-    assert_eq!(number(&mut first, &module, "next"), 1);
-    assert_eq!(number(&mut first, &module, "last"), 7);
+    // Nobody is asked whether it is there.
+    assert_eq!(shipped.requests - start.requests, 1);
+    assert_eq!(number(&first, &module, "next"), 1);
+    assert_eq!(number(&first, &module, "last"), 7);
 
     let before = first.traffic();
     let again = first.load(&parsed).unwrap();
@@ -52,12 +53,12 @@ fn an_image_is_sent_once() {
 
     // Another controller, which was there before it was loaded or came later, sends nothing either,
     // and finds the same module.
-    let mut second = controller(&service);
+    let second = controller(&service);
     assert_eq!(second.hello().modules, [module.digest]);
     let before = second.traffic();
     assert!(!second.load(&parsed).unwrap().was_sent);
     assert!(second.traffic().sent - before.sent < 64);
-    assert_eq!(number(&mut second, module.digest, "next"), 2);
+    assert_eq!(number(&second, module.digest, "next"), 2);
 }
 
 #[test]
@@ -66,7 +67,7 @@ fn a_small_image_takes_one_round_trip() {
     let bytes = image("int f(void) { return 1; }");
     let parsed = Image::parse(&bytes).unwrap();
     let service = small_service();
-    let mut executor = controller(&service);
+    let executor = controller(&service);
     let module = executor.load(&parsed).unwrap();
     assert!(module.was_sent);
     assert_eq!(executor.traffic().requests, 1);
@@ -84,7 +85,7 @@ fn modules_stay_when_their_controller_goes() {
     require_tools!("clang-22");
     let service = small_service();
     let bytes = large_image();
-    let mut first = controller(&service);
+    let first = controller(&service);
     let options = LoadOptions {
         name: "counter",
         scope: None,
@@ -92,10 +93,10 @@ fn modules_stay_when_their_controller_goes() {
     let module = first
         .load_with(&Image::parse(&bytes).unwrap(), options)
         .unwrap();
-    assert_eq!(number(&mut first, "counter", "next"), 1);
+    assert_eq!(number(&first, "counter", "next"), 1);
     drop(first);
 
-    let mut second = controller(&service);
+    let second = controller(&service);
     let [info] = &second.list().unwrap()[..] else {
         panic!("one module is loaded");
     };
@@ -107,8 +108,8 @@ fn modules_stay_when_their_controller_goes() {
         (&info.names[..], info.n_exports),
         (&["counter".to_owned()][..], 3)
     );
-    assert_eq!(number(&mut second, "counter", "next"), 2);
-    assert_eq!(number(&mut second, info.digest, "next"), 3);
+    assert_eq!(number(&second, "counter", "next"), 2);
+    assert_eq!(number(&second, info.digest, "next"), 3);
     second.unload("counter").unwrap();
     assert_eq!(second.list().unwrap(), []);
     assert_fails(
@@ -122,25 +123,25 @@ fn modules_stay_when_their_controller_goes() {
 fn imports_come_from_definitions_then_modules_then_the_system() {
     require_tools!("clang-22");
     let service = small_service();
-    let mut executor = controller(&service);
-    let load = |executor: &mut Executor, source: &str, scope| {
+    let executor = controller(&service);
+    let load = |executor: &Executor, source: &str, scope| {
         let bytes = image(source);
         let options = LoadOptions { name: "", scope };
         executor
             .load_with(&Image::parse(&bytes).unwrap(), options)
             .unwrap()
     };
-    let one = load(&mut executor, "int value(void) { return 1; }", None);
-    let two = load(&mut executor, "int value(void) { return 2; }", None);
+    let one = load(&executor, "int value(void) { return 1; }", None);
+    let two = load(&executor, "int value(void) { return 2; }", None);
     // The unused number keeps the digests apart.
     let user =
         |n| format!("int value(void); int unused{n} = {n}; int get(void) {{ return value(); }}");
-    let by_default = load(&mut executor, &user(1), None);
-    assert_eq!(number(&mut executor, &by_default, "get"), 1);
+    let by_default = load(&executor, &user(1), None);
+    assert_eq!(number(&executor, &by_default, "get"), 1);
     let scope = [two.digest, one.digest];
-    let by_scope = load(&mut executor, &user(2), Some(&scope));
-    assert_eq!(number(&mut executor, &by_scope, "get"), 2);
-    let three = load(&mut executor, "int three(void) { return 3; }", None);
+    let by_scope = load(&executor, &user(2), Some(&scope));
+    assert_eq!(number(&executor, &by_scope, "get"), 2);
+    let three = load(&executor, "int three(void) { return 3; }", None);
     let alias = Definition::Export {
         module: (&three).into(),
         name: "three",
@@ -151,15 +152,15 @@ fn imports_come_from_definitions_then_modules_then_the_system() {
         (symbol.address, symbol.kind),
         (address, SymbolKind::Function)
     );
-    let by_alias = load(&mut executor, &user(3), None);
-    assert_eq!(number(&mut executor, &by_alias, "get"), 3);
+    let by_alias = load(&executor, &user(3), None);
+    assert_eq!(number(&executor, &by_alias, "get"), 3);
 
     executor.define_bytes("table", b"constant").unwrap();
     executor
         .define("host_size", None, Definition::Address(40))
         .unwrap();
     let bytes = load(
-        &mut executor,
+        &executor,
         "#include <math.h>
          #include <string.h>
          extern const char table[8], host_size[];
@@ -169,8 +170,8 @@ fn imports_come_from_definitions_then_modules_then_the_system() {
          double root(double x) { return cbrt(x); }",
         None,
     );
-    assert_eq!(number(&mut executor, &bytes, "size"), 40);
-    let mut call = |function, signature, argument| {
+    assert_eq!(number(&executor, &bytes, "size"), 40);
+    let call = |function, signature, argument| {
         let arguments = &mut [argument];
         executor
             .call(&bytes, function, Some(signature), arguments)
@@ -191,7 +192,7 @@ fn imports_come_from_definitions_then_modules_then_the_system() {
     for used in [&one, &two, &three] {
         assert_fails(executor.unload(used), ErrorKind::InUse, "");
     }
-    assert_eq!(number(&mut executor, &by_alias, "get"), 3);
+    assert_eq!(number(&executor, &by_alias, "get"), 3);
     for module in [
         &by_default,
         &by_scope,
@@ -209,7 +210,7 @@ fn imports_come_from_definitions_then_modules_then_the_system() {
 #[test]
 fn what_cannot_be_done_is_an_error_and_the_connection_lives() {
     require_tools!("clang-22");
-    let mut executor = controller(&small_service());
+    let executor = controller(&small_service());
     let broken = image(
         "int answer_of_all(void); int other_thing(void);
          int f(void) { return answer_of_all() + other_thing(); }",
@@ -239,7 +240,7 @@ fn what_cannot_be_done_is_an_error_and_the_connection_lives() {
     let bytes = image("int add(int a, int b) { return a + b; } int variable;");
     let module = executor.load(&Image::parse(&bytes).unwrap()).unwrap();
     let two = || [Argument::Int(1), Argument::Int(2)];
-    let mut fails = |function, signature, arguments: &mut [Argument<'_>], kind, part: &str| {
+    let fails = |function, signature, arguments: &mut [Argument<'_>], kind, part: &str| {
         assert_fails(
             executor.call(&module, function, signature, arguments),
             kind,
@@ -290,7 +291,7 @@ fn a_changed_image_is_refused() {
         .position(|window| window == b"before")
         .unwrap();
     bytes[at] = b'B';
-    let mut executor = controller(&small_service());
+    let executor = controller(&small_service());
     let parsed = Image::parse(&bytes).unwrap();
     assert_fails(
         executor.load(&parsed),
@@ -309,6 +310,7 @@ fn another_image_than_the_one_asked_for_is_refused() {
         size: bytes.len() as u64,
         name: "wanted",
         scope: None,
+        form: Form::Plain,
     };
     let mut frame = hello();
     encode(&mut frame, 1, &request, bytes.len(), 1 << 20).unwrap();
@@ -342,9 +344,9 @@ fn an_image_that_many_load_at_once_is_loaded_once() {
         .map(|_| {
             let (service, bytes) = (service.clone(), bytes.clone());
             thread::spawn(move || {
-                let mut executor = controller(&service);
+                let executor = controller(&service);
                 let module = executor.load(&Image::parse(&bytes).unwrap()).unwrap();
-                (module.was_loaded, number(&mut executor, &module, "runs"))
+                (module.was_loaded, number(&executor, &module, "runs"))
             })
         })
         .collect();
@@ -366,7 +368,7 @@ fn a_very_long_message_is_shortened() {
     }
     source += "}";
     let bytes = image(&source);
-    let mut executor = controller(&Service::default());
+    let executor = controller(&Service::default());
     let failed = failure(executor.load(&Image::parse(&bytes).unwrap()));
     assert_eq!(failed.kind, ErrorKind::Load);
     assert!(failed.message.contains("3000 missing symbols"));
@@ -379,7 +381,7 @@ fn a_list_longer_than_a_response_comes_in_parts() {
     require_tools!("clang-22");
     // The image names the object that refers to an import, so that each has a digest of its own.
     let object = object("int puts(const char *); int f(void) { return puts(0); }");
-    let mut executor = controller(&Service::default());
+    let executor = controller(&Service::default());
     let mut expected = Vec::new();
     for n in 0..140 {
         let name = format!("{n}.o");
@@ -407,7 +409,7 @@ fn a_list_longer_than_a_response_comes_in_parts() {
 #[test]
 fn an_exception_is_a_failure_of_its_call_alone() {
     require_tools!("clang-22");
-    let mut executor = controller(&small_service());
+    let executor = controller(&small_service());
     let bytes = image(
         "void *__cxa_allocate_exception(unsigned long);
          void __cxa_throw(void *, void *, void *);
@@ -447,7 +449,7 @@ fn an_image_for_another_cpu_is_refused_with_all_that_is_missing() {
     let parsed = Image::parse(&bytes).unwrap();
     let missing = farcall_loader::cpu::missing(&parsed);
     assert!(!missing.features.is_empty() && missing.unknown == ["frobnicate"]);
-    let mut executor = controller(&small_service());
+    let executor = controller(&small_service());
     let failure = failure(executor.load(&parsed));
     let expected = format!(
         "compiled for chimera: this CPU lacks {}, and it requires frobnicate, which this loader does not know; compile it \

@@ -39,7 +39,7 @@ fn a_unix_socket_is_its_owner_s_alone_and_goes_with_the_executor() {
         process.connect().ping().unwrap();
 
         // An idle controller does not keep it from stopping.
-        let mut idle = process.connect();
+        let idle = process.connect();
         process.signal(signal);
         assert_eq!(process.ended().code(), Some(0));
         assert!(!path.exists());
@@ -192,7 +192,7 @@ fn standard_input_and_output_are_a_connection() {
         .spawn()
         .unwrap();
     let (stdout, stdin) = (child.stdout.take().unwrap(), child.stdin.take().unwrap());
-    let mut executor = Executor::over(stdout, stdin).unwrap();
+    let executor = Executor::over(stdout, stdin).unwrap();
     executor.ping().unwrap();
     drop(executor);
     assert_eq!(ended(&mut child).code(), Some(0), "it ends with its input");
@@ -212,7 +212,7 @@ fn a_process_survives_what_its_connections_bring() {
         stream.write_all(bytes).unwrap();
     }
     let many: Vec<_> = (0..64).map(|_| process.connect()).collect();
-    for mut executor in many {
+    for executor in many {
         executor.ping().unwrap();
     }
 }

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
 
-use farcall::executor::{Argument, Definition, Executor, Options, Service, Value};
+use farcall::executor::{Argument, Connection, Definition, Executor, Options, Service, Value};
 use farcall::inkwell::{AddressSpace, context::Context};
 use farcall::loader::Error as LoadError;
 use farcall::{Compiler, Image, Linker, Loader, Module, OptLevel, TrustedImage};
@@ -59,8 +59,7 @@ fn executor() -> Executor {
     let (ours, theirs) = UnixStream::pair().unwrap();
     thread::spawn(move || {
         let service = Service::new(Options::default());
-        let mut reader = theirs.try_clone().unwrap();
-        service.serve(&mut reader, &mut &theirs).unwrap();
+        service.serve(Connection::unix(theirs)).unwrap();
     });
     Executor::over(ours.try_clone().unwrap(), ours).unwrap()
 }
@@ -105,14 +104,14 @@ fn the_same_bytes_run_there() {
     );
     let (score_image, bonus_image) = (Image::parse(&bytes).unwrap(), Image::parse(&bonus).unwrap());
 
-    let mut executor = executor();
+    let executor = executor();
     let missing = executor.load(&score_image).unwrap_err().to_string();
     assert!(missing.contains("bonus"), "{missing}");
 
     executor.load(&bonus_image).unwrap();
     let module = executor.load(&score_image).unwrap();
     assert!(!module.was_loaded);
-    let mut call = |x, name: &[u8]| {
+    let call = |x, name: &[u8]| {
         let mut arguments = [Argument::Int(x), Argument::In(name)];
         executor.call(&module, "score", None, &mut arguments)
     };
@@ -306,7 +305,7 @@ fn an_executor_takes_definitions() {
         "twelve.ll",
         "define i64 @twelve(i64 %x, ptr %p) { ret i64 12 }",
     );
-    let mut executor = executor();
+    let executor = executor();
     let provider = executor.load(&Image::parse(&twelve).unwrap()).unwrap();
     let definition = Definition::Export {
         module: (&provider).into(),

@@ -5,10 +5,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, LENGTH_SIZE, Result};
+use crate::{Error, LENGTH_SIZE, Request, Result};
+
+/// The number of [`Request::Cancel`] among the requests.
+const CANCEL: u32 = 15;
 
 /// The id of a response that belongs to no request, because none could be read.
 pub const NO_REQUEST: u64 = 0;
+
+/// The first id of an executor's own requests, by which shipped code calls a controller back. A controller's ids are below.
+pub const FIRST_CALLBACK: u64 = 1 << 63;
 
 /// The longest head, in bytes. It bounds the memory that lists in a head take, which is more than
 /// their encoding's.
@@ -65,6 +71,31 @@ pub fn decode<'data, M: Deserialize<'data>>(payload: &'data [u8]) -> Result<Rece
         message,
         body: &payload[head.len() - rest.len()..],
     })
+}
+
+/// Reads the id of a payload, and no more.
+///
+/// # Errors
+///
+/// [`Error::Malformed`] when it does not start with one.
+pub fn decode_id(payload: &[u8]) -> Result<u64> {
+    let id = postcard::take_from_bytes(payload);
+    id.map(|(id, _)| id).map_err(|_| Error::Malformed {
+        length: payload.len(),
+    })
+}
+
+/// The id that a payload asks to be cancelled, if that is what it is, without reading the rest of it.
+#[must_use]
+pub fn decode_cancel(payload: &[u8]) -> Option<u64> {
+    let ((_, variant), _) = postcard::take_from_bytes::<(u64, u32)>(payload).ok()?;
+    if variant != CANCEL {
+        return None;
+    }
+    match decode(payload).ok()?.message {
+        Request::Cancel { id } => Some(id),
+        _ => None,
+    }
 }
 
 /// Appends the encoding of `value`.

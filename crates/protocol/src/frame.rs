@@ -1,5 +1,7 @@
 //! Frames: a length, then that many bytes.
 
+use std::ops::{Deref, Range};
+
 use crate::{Error, Result};
 
 /// Size in bytes of the length that a frame starts with: a little-endian `u32` that does not count
@@ -38,6 +40,22 @@ pub struct Deframer {
     limit: u32,
 }
 
+/// A frame that was received: its payload.
+#[derive(Debug, Default)]
+pub struct Frame {
+    /// The payload is `bytes[payload]`.
+    bytes: Vec<u8>,
+    payload: Range<usize>,
+}
+
+impl Deref for Frame {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[self.payload.clone()]
+    }
+}
+
 impl Deframer {
     /// A deframer that takes payloads of up to `limit` bytes.
     #[must_use]
@@ -68,6 +86,29 @@ impl Deframer {
         let start = self.start + LENGTH_SIZE;
         self.start = end;
         Ok(Some(&self.buffer[start..end]))
+    }
+
+    /// The next frame as its own, or `None` when more bytes are needed. A small one is copied, a large one takes the memory
+    /// that it came in with it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Deframer::next_frame`].
+    pub fn take_frame(&mut self) -> Result<Option<Frame>> {
+        let Some(end) = self.frame_end()? else {
+            return Ok(None);
+        };
+        let payload = self.start + LENGTH_SIZE..end;
+        self.start = end;
+        if payload.len() <= SMALL {
+            let bytes = self.buffer[payload].to_vec();
+            let payload = 0..bytes.len();
+            return Ok(Some(Frame { bytes, payload }));
+        }
+        let rest = self.buffer[end..self.end].to_vec();
+        let bytes = std::mem::replace(&mut self.buffer, rest);
+        (self.start, self.end) = (0, self.buffer.len());
+        Ok(Some(Frame { bytes, payload }))
     }
 
     /// Whether [`Deframer::next_frame`] has a frame to give.

@@ -17,13 +17,15 @@ mod frame;
 mod hello;
 mod message;
 
-pub use codec::{HEAD_LIMIT, NO_REQUEST, Received, decode, encode};
+pub use codec::{
+    FIRST_CALLBACK, HEAD_LIMIT, NO_REQUEST, Received, decode, decode_cancel, decode_id, encode,
+};
 pub use error::{Error, Result};
-pub use frame::{DEFAULT_FRAME_LIMIT, Deframer, LENGTH_SIZE};
+pub use frame::{DEFAULT_FRAME_LIMIT, Deframer, Frame, LENGTH_SIZE};
 pub use hello::{HELLO_LIMIT, Hello, MAGIC, MAX_ANNOUNCED_MODULES, VERSION};
 pub use message::{
-    Argument, Definition, ErrorKind, Failure, ModuleInfo, ModuleName, Request, Response, Symbol,
-    SymbolKind, Value,
+    Argument, Callee, Definition, ErrorKind, Failure, Form, ModuleInfo, ModuleName, Order, Request,
+    Response, Statistics, Symbol, SymbolKind, Value,
 };
 
 pub use farcall_image::Digest;

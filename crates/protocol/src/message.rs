@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// What a controller asks for. Each request has one [`Response`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Request<'data> {
-    /// Load an image. Body: the image, or nothing to offer it by its digest.
+    /// Load an image. Body: as [`Form`] says, or nothing to offer the image by its digest.
     ///
     /// Answered by [`Response::Loaded`], and an offer of an image that is not there by
     /// [`Response::Needed`].
@@ -24,6 +24,8 @@ pub enum Request<'data> {
         /// The modules to import from, in this order; `None` for all in the order in which they
         /// were loaded.
         scope: Option<Vec<Digest>>,
+        /// How the image comes.
+        form: Form,
     },
     /// Define a symbol for the images loaded from now on. Answered by [`Response::Defined`].
     Define {
@@ -46,17 +48,15 @@ pub enum Request<'data> {
     /// Call a function. Body: the bytes of the buffers passed in, one after the other. Answered by
     /// [`Response::Returned`].
     Call {
-        /// The module.
+        /// Which function.
         #[serde(borrow)]
-        module: ModuleName<'data>,
-        /// The function's name.
-        function: &'data str,
-        /// Its type in LLVM's syntax; needed where the image does not say.
-        signature: Option<&'data str>,
+        function: Callee<'data>,
         /// What to pass.
         arguments: Vec<Argument>,
+        /// When.
+        order: Order,
     },
-    /// Unload a module that no other one imports from and no call is in. Answered by [`Response::Unloaded`].
+    /// Unload a module that no other one imports from, no function of which is prepared and no call is in. Answered by [`Response::Done`].
     Unload {
         /// The module.
         #[serde(borrow)]
@@ -67,8 +67,106 @@ pub enum Request<'data> {
         /// How many to leave out, in the order in which they were loaded.
         skip: u64,
     },
-    /// Nothing. Answered by [`Response::Pong`].
+    /// Nothing. Answered by [`Response::Done`].
     Ping,
+    /// Find a function once, for many calls. Answered by [`Response::Prepared`].
+    Prepare {
+        /// The module, which stays loaded until the function is released.
+        #[serde(borrow)]
+        module: ModuleName<'data>,
+        /// The function's name.
+        function: &'data str,
+        /// Its type in LLVM's syntax; needed where the image does not say.
+        signature: Option<&'data str>,
+    },
+    /// Forget what was prepared on this connection. Answered by [`Response::Done`].
+    Release {
+        /// Its number.
+        function: u64,
+    },
+    /// Make a buffer of zeros, which stays until it is freed or the connection ends. Answered by [`Response::Allocated`].
+    Allocate {
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// Write the body to a buffer. Answered by [`Response::Done`].
+    Write {
+        /// Its number.
+        buffer: u64,
+        /// Where the body goes, in bytes from its start.
+        offset: u64,
+    },
+    /// Read from a buffer. Answered by [`Response::Bytes`].
+    Read {
+        /// Its number.
+        buffer: u64,
+        /// Where to start, in bytes from its start.
+        offset: u64,
+        /// How many bytes.
+        size: u64,
+    },
+    /// Free a buffer that no call uses. Answered by [`Response::Done`].
+    Free {
+        /// Its number.
+        buffer: u64,
+    },
+    /// Read memory of the executor's process, such as what a callback was given the address of. Answered by [`Response::Bytes`].
+    Peek {
+        /// Where.
+        address: u64,
+        /// How many bytes.
+        size: u64,
+    },
+    /// Write the body to memory of the executor's process. Answered by [`Response::Done`].
+    Poke {
+        /// Where.
+        address: u64,
+    },
+    /// Do not begin with a request of this connection that has not begun; it fails then. Answered by [`Response::Done`].
+    Cancel {
+        /// Its id.
+        id: u64,
+    },
+    /// Say what has been done so far. Answered by [`Response::Statistics`].
+    Statistics,
+}
+
+/// How an image comes with a request to load it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Form {
+    /// The body is the image, or nothing.
+    Plain,
+    /// The body is the image, compressed by Zstandard (RFC 8878), in one frame.
+    Zstandard,
+    /// A sealed file in memory, which comes with the request, holds it; there is no body.
+    File,
+}
+
+/// Which function is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Callee<'data> {
+    /// An export.
+    Export {
+        /// The module.
+        #[serde(borrow)]
+        module: ModuleName<'data>,
+        /// The function's name.
+        name: &'data str,
+        /// Its type in LLVM's syntax; needed where the image does not say.
+        signature: Option<&'data str>,
+    },
+    /// One that was prepared on this connection, by its number.
+    Prepared(u64),
+}
+
+/// When a call runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Order {
+    /// After what was asked before on this connection, and before what is asked after.
+    #[default]
+    InTurn,
+    /// At the same time as others, on a thread of its own.
+    Concurrent,
 }
 
 /// Which module is meant.
@@ -137,6 +235,13 @@ pub enum Argument {
         /// Its size in bytes.
         size: u64,
     },
+    /// The address of a byte in a buffer that was allocated on this connection.
+    Buffer {
+        /// Its number.
+        buffer: u64,
+        /// The byte's offset from its start.
+        offset: u64,
+    },
 }
 
 /// What an executor answers.
@@ -161,8 +266,6 @@ pub enum Response {
         /// Its result.
         value: Value,
     },
-    /// The module is unloaded.
-    Unloaded,
     /// Modules, in the order in which they were loaded.
     Modules {
         /// As many as one response holds; at least one if there is one.
@@ -170,10 +273,49 @@ pub enum Response {
         /// How many there are.
         n_total: u64,
     },
-    /// To a ping.
-    Pong,
+    /// It is done, and there is nothing else to say.
+    Done,
     /// The request could not be done.
     Failed(Failure),
+    /// The function was found.
+    Prepared {
+        /// Its number on this connection.
+        function: u64,
+    },
+    /// The buffer is there.
+    Allocated {
+        /// Its number on this connection.
+        buffer: u64,
+        /// Its address in the executor's process.
+        address: u64,
+    },
+    /// Body: the bytes.
+    Bytes,
+    /// What has been done so far.
+    Statistics(Statistics),
+}
+
+/// What an executor has done since it started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Statistics {
+    /// How long it has run, in milliseconds.
+    pub uptime: u64,
+    /// Connections that were greeted.
+    pub connections: u64,
+    /// Connections that are open now.
+    pub connected: u64,
+    /// Modules that were loaded.
+    pub loads: u64,
+    /// Modules that are loaded now.
+    pub modules: u64,
+    /// The bytes of the images of these.
+    pub image_bytes: u64,
+    /// Calls that have begun.
+    pub calls: u64,
+    /// Calls that are running now.
+    pub running: u64,
+    /// Requests that failed.
+    pub failures: u64,
 }
 
 /// An export of a module.
@@ -274,4 +416,12 @@ pub enum ErrorKind {
     Internal,
     /// The function was called and threw an exception, which nothing in its module caught.
     Threw,
+    /// It had not begun when it was cancelled.
+    Cancelled,
+    /// The function was called, and a function of the controller's that it called back failed.
+    CallBack,
+    /// No such buffer or prepared function on this connection, or not as large as that.
+    UnknownBuffer,
+    /// The connection does not pass files.
+    NoFile,
 }

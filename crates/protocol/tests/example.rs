@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
 
-use farcall_protocol::{Argument, Hello, ModuleName, Request, Response, Value, encode};
+use farcall_protocol::{
+    Argument, Callee, Hello, ModuleName, Order, Request, Response, Value, encode,
+};
 
 const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
 
@@ -41,10 +43,13 @@ fn hello(software: &str, machine: &str, features: u128) -> Vec<u8> {
 fn the_example_is_what_is_sent() {
     let body = [1, 2, 3];
     let request = Request::Call {
-        module: ModuleName::Name("m"),
-        function: "sum",
-        signature: Some("i64 (ptr, i64)"),
+        function: Callee::Export {
+            module: ModuleName::Name("m"),
+            name: "sum",
+            signature: Some("i64 (ptr, i64)"),
+        },
         arguments: vec![Argument::In { size: 3 }, Argument::Int(3)],
+        order: Order::InTurn,
     };
     let mut call = Vec::new();
     encode(&mut call, 1, &request, body.len(), 1 << 30).unwrap();

@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
 
 use farcall_protocol::{
-    Argument, Definition, Digest, Error, ErrorKind, Failure, HEAD_LIMIT, HELLO_LIMIT, Hello,
-    MAX_ANNOUNCED_MODULES, ModuleInfo, ModuleName, Request, Response, Symbol, SymbolKind, VERSION,
-    Value, decode, encode,
+    Argument, Callee, Definition, Digest, Error, ErrorKind, Failure, Form, HEAD_LIMIT, HELLO_LIMIT,
+    Hello, MAX_ANNOUNCED_MODULES, ModuleInfo, ModuleName, Order, Request, Response, Statistics,
+    Symbol, SymbolKind, VERSION, Value, decode, decode_cancel, encode,
 };
 
 const DIGEST: Digest = Digest::from_bytes([0xab; 32]);
@@ -27,12 +27,14 @@ fn requests() -> Vec<Request<'static>> {
             size: 1 << 40,
             name: "sqlite",
             scope: None,
+            form: Form::Plain,
         },
         Request::Load {
             digest: DIGEST,
             size: 0,
             name: "",
             scope: Some(vec![DIGEST, DIGEST]),
+            form: Form::Plain,
         },
         Request::Define {
             name: "answer",
@@ -57,9 +59,11 @@ fn requests() -> Vec<Request<'static>> {
             name: "main",
         },
         Request::Call {
-            module: ModuleName::Name("é"),
-            function: "f",
-            signature: Some("i32 (i32, ptr)"),
+            function: Callee::Export {
+                module: ModuleName::Name("é"),
+                name: "f",
+                signature: Some("i32 (i32, ptr)"),
+            },
             arguments: vec![
                 Argument::Int(u64::MAX),
                 Argument::Float(1.5),
@@ -69,12 +73,45 @@ fn requests() -> Vec<Request<'static>> {
                 Argument::Out { size: 1 << 33 },
                 Argument::InOut { size: 0 },
             ],
+            order: Order::InTurn,
         },
         Request::Unload {
             module: ModuleName::Digest(DIGEST),
         },
         Request::List { skip: 300 },
         Request::Ping,
+        Request::Prepare {
+            module: ModuleName::Name("m"),
+            function: "f",
+            signature: None,
+        },
+        Request::Release { function: 9 },
+        Request::Call {
+            function: Callee::Prepared(3),
+            arguments: vec![Argument::Buffer {
+                buffer: 4,
+                offset: 5,
+            }],
+            order: Order::Concurrent,
+        },
+        Request::Allocate { size: u64::MAX },
+        Request::Write {
+            buffer: 1,
+            offset: 2,
+        },
+        Request::Read {
+            buffer: 1,
+            offset: 2,
+            size: 3,
+        },
+        Request::Free { buffer: 1 },
+        Request::Peek {
+            address: 1,
+            size: 2,
+        },
+        Request::Poke { address: 1 },
+        Request::Cancel { id: 1 << 40 },
+        Request::Statistics,
     ]
 }
 
@@ -102,7 +139,6 @@ fn responses() -> Vec<Response> {
         returned(Value::Float(f32::MIN)),
         returned(Value::Double(f64::INFINITY)),
         returned(Value::Pointer(0xdead)),
-        Response::Unloaded,
         Response::Modules {
             modules: vec![ModuleInfo {
                 digest: DIGEST,
@@ -112,7 +148,24 @@ fn responses() -> Vec<Response> {
             }],
             n_total: 1,
         },
-        Response::Pong,
+        Response::Done,
+        Response::Prepared { function: u64::MAX },
+        Response::Allocated {
+            buffer: 1,
+            address: 64,
+        },
+        Response::Bytes,
+        Response::Statistics(Statistics {
+            uptime: 1,
+            connections: 2,
+            connected: 3,
+            loads: 4,
+            modules: 5,
+            image_bytes: 6,
+            calls: 7,
+            running: 8,
+            failures: u64::MAX,
+        }),
     ];
     for kind in [
         ErrorKind::TooLong,
@@ -127,6 +180,10 @@ fn responses() -> Vec<Response> {
         ErrorKind::Memory,
         ErrorKind::Internal,
         ErrorKind::Threw,
+        ErrorKind::Cancelled,
+        ErrorKind::CallBack,
+        ErrorKind::UnknownBuffer,
+        ErrorKind::NoFile,
     ] {
         responses.push(Response::Failed(Failure {
             kind,
@@ -308,4 +365,17 @@ impl Random {
     fn below(&mut self, end: usize) -> usize {
         usize::from(self.byte()) % end
     }
+}
+
+#[test]
+fn only_a_cancellation_is_taken_for_one() {
+    for request in requests() {
+        let bytes = payload(5, &request, b"");
+        let cancelled = match request {
+            Request::Cancel { id } => Some(id),
+            _ => None,
+        };
+        assert_eq!(decode_cancel(&bytes), cancelled, "{request:?}");
+    }
+    assert_eq!(decode_cancel(b""), None);
 }

@@ -16,7 +16,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use farcall_executor::{
-    Address, Error, ErrorKind, Executor, Failure, ModuleName, Options, Service, Value,
+    Address, Connection, Error, ErrorKind, Executor, Failure, ModuleName, Options, Service, Value,
 };
 use farcall_protocol::{Hello, Response, decode};
 use farcall_testkit::{Linker, tools};
@@ -35,11 +35,7 @@ pub fn serve(service: &Service) -> Served {
         .set_read_timeout(Some(Duration::from_secs(20)))
         .unwrap();
     let service = service.clone();
-    let thread = thread::spawn(move || {
-        let mut reader = other.try_clone().unwrap();
-        let mut writer = other;
-        service.serve(&mut reader, &mut writer)
-    });
+    let thread = thread::spawn(move || service.serve(Connection::unix(other)));
     Served { stream, thread }
 }
 
@@ -53,6 +49,7 @@ pub fn controller(service: &Service) -> Executor {
 pub fn small_service() -> Service {
     Service::new(Options {
         frame_limit: 1 << 20,
+        ..Options::default()
     })
 }
 
@@ -133,7 +130,7 @@ pub const fn int(bits: u32, value: u64) -> Value {
 
 /// Calls a function without arguments that returns an `int`.
 pub fn number<'a>(
-    executor: &mut Executor,
+    executor: &Executor,
     module: impl Into<ModuleName<'a>>,
     function: &'a str,
 ) -> u64 {

@@ -114,9 +114,9 @@ fn demo(inputs: [&PathBuf; 2], native: &Path) -> Result<()> {
 
 /// Ships the image to an executor, calls it there, and ships it again.
 fn work(address: &Address, image: &Image<'_>) -> Result<Answer> {
-    let mut executor = stage("connect", "sent", || connect(address))?;
+    let executor = stage("connect", "sent", || connect(address))?;
     let module = stage("ship and load", "sent: the image", || {
-        counted(&mut executor, |executor| executor.load(image))
+        counted(&executor, |executor| executor.load(image))
     })?;
 
     // The image knows the types of its functions, so that a call with other arguments is an error and no crash.
@@ -128,26 +128,26 @@ fn work(address: &Address, image: &Image<'_>) -> Result<Answer> {
             Argument::Out(&mut report),
             Argument::Int(capacity),
         ];
-        counted(&mut executor, |executor| {
+        counted(&executor, |executor| {
             executor.call(&module, "workload_report", None, &mut arguments)
         })
     })?;
     let checksum = stage("call run_workload", "sent: the arguments", || {
         let mut arguments = [Argument::Int(ROWS)];
-        counted(&mut executor, |executor| {
+        counted(&executor, |executor| {
             executor.call(&module, "run_workload", None, &mut arguments)
         })
     })?;
 
     // An executor that has an image is only told its digest, by whichever controller.
     let again = stage("ship again", "sent: its digest, no code", || {
-        counted(&mut executor, |executor| executor.load(image))
+        counted(&executor, |executor| executor.load(image))
     })?;
-    let (mut another, _) = connect(address)?;
+    let (another, _) = connect(address)?;
     let elsewhere = stage(
         "ship again, another controller",
         "sent: its digest, no code",
-        || counted(&mut another, |executor| executor.load(image)),
+        || counted(&another, |executor| executor.load(image)),
     )?;
     if again.was_sent || elsewhere.was_sent {
         return Err("the image was sent again".into());
@@ -172,8 +172,8 @@ fn connect(address: &Address) -> Result<(Executor, u64)> {
 
 /// What `ask` gives, and how many bytes it sent.
 fn counted<T>(
-    executor: &mut Executor,
-    ask: impl FnOnce(&mut Executor) -> farcall::executor::Result<T>,
+    executor: &Executor,
+    ask: impl FnOnce(&Executor) -> farcall::executor::Result<T>,
 ) -> Result<(T, u64)> {
     let before = executor.traffic().sent;
     let answer = ask(executor)?;
