@@ -21,18 +21,14 @@ mod artefacts;
 mod command;
 mod farcall;
 mod measure;
-mod report;
-mod row;
 
 use std::env;
-use std::fs;
 use std::path::Path;
 
-use farcall_benches::{Work, serve_jit};
+use farcall_benches::{Row, Work, report, serve_jit};
 use farcall_testkit::paths::target_dir;
 
 use crate::artefacts::Artefacts;
-use crate::row::Row;
 
 fn main() {
     // Cargo adds the first.
@@ -53,11 +49,12 @@ fn main() {
 fn run(groups: &[&str]) {
     let artefacts = Artefacts::make();
     let rows = rows(&artefacts, groups);
-    let folder = target_dir().join("bench");
-    fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("compile.csv"), report::csv(&rows)).unwrap();
-    fs::write(folder.join("compile.svg"), report::chart(&rows)).unwrap();
-    print!("{}", report::table(&rows));
+    report(
+        &target_dir().join("bench"),
+        "compile",
+        "farcall's compiler beside LLJIT and LLVM",
+        &rows,
+    );
 }
 
 /// A group of rows.

@@ -4,13 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use farcall_benches::Work;
+use farcall_benches::{Bar, Row, Work};
 use farcall_store::{Key, KeyBuilder, Limits, Origin, Store, build};
 
 use crate::artefacts::{self, Artefacts};
 use crate::command;
 use crate::farcall;
-use crate::row::{Bar, Row};
 
 const HITS: usize = 30;
 const MAKES: usize = 50;

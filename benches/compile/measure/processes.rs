@@ -4,9 +4,10 @@ use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
+use farcall_benches::{Bar, Row};
+
 use crate::artefacts::{self, Artefacts};
 use crate::command;
-use crate::row::{Bar, Row};
 
 const ROUNDS: usize = 3;
 const N_PROCESSES: usize = 8;

@@ -4,11 +4,11 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
+use farcall_benches::{Bar, Row};
 use farcall_testkit::{Level, Program, real, tools};
 
 use crate::artefacts::{Artefacts, for_passes};
 use crate::command;
-use crate::row::{Bar, Row};
 
 const ROUNDS: usize = 7;
 /// Rows of the workload's tables.

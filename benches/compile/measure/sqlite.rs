@@ -1,10 +1,9 @@
 //! A large module.
 
-use farcall_benches::Work;
+use farcall_benches::{Bar, Row, Work};
 
 use super::{Contender, LLJIT, LLJIT_THREADS};
 use crate::artefacts::{self, Artefacts};
-use crate::row::{Bar, Row};
 
 /// Few: a round of the first row takes half a minute.
 const ROUNDS: usize = 3;

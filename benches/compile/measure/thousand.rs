@@ -1,10 +1,9 @@
 //! A thousand tiny modules at once.
 
-use farcall_benches::Work;
+use farcall_benches::{Bar, Row, Work};
 
 use super::{Contender, LLJIT, LLJIT_THREADS, title};
 use crate::artefacts::Artefacts;
-use crate::row::{Bar, Row};
 
 const ROUNDS: usize = 5;
 

@@ -1,10 +1,9 @@
 //! One tiny module after the other.
 
-use farcall_benches::Work;
+use farcall_benches::{Bar, Row, Work};
 
 use super::{Contender, LLJIT, title};
 use crate::artefacts::Artefacts;
-use crate::row::{Bar, Row};
 
 const ROUNDS: usize = 12;
 const MODULES_A_ROUND: usize = 20;

@@ -2,27 +2,34 @@
 
 use std::fmt::Write as _;
 
-use farcall_benches::number;
+use crate::{Row, Summary, number};
 
-use crate::row::{Row, UNIT};
-
-pub(crate) fn table(rows: &[Row]) -> String {
+pub(super) fn table(rows: &[Row]) -> String {
     let mut text = "| | farcall | beside | ratio | bar |\n|---|---|---|---|---|\n".to_owned();
     for row in rows {
         let others = row.others.iter();
         let others = others
-            .map(|figure| format!("{}: {}", figure.name, UNIT.show_spread(&figure.summary)))
+            .map(|figure| format!("{}: {}", figure.name, cell(row, &figure.summary)))
             .collect::<Vec<_>>()
             .join("; ");
         writeln!(
             text,
             "| {} | {} | {others} | {} | {} |",
             row.title,
-            UNIT.show_spread(&row.ours),
+            cell(row, &row.ours),
             row.ratio().map(number).unwrap_or_default(),
             row.verdict(),
         )
-        .unwrap();
+        .expect("a string takes everything");
     }
     text
+}
+
+/// The median, and p10 to p90 where there are several samples.
+fn cell(row: &Row, summary: &Summary) -> String {
+    if summary.n_samples == 1 {
+        row.unit.show(summary.median)
+    } else {
+        row.unit.show_spread(summary)
+    }
 }

@@ -1,13 +1,11 @@
 //! The chart beside the table: a panel a row.
 
-use farcall_benches::{Dot, Panel, svg};
+use crate::{Dot, Panel, Row, svg};
 
-use crate::row::{Row, UNIT};
-
-pub(crate) fn chart(rows: &[Row]) -> String {
+pub(super) fn chart(title: &str, rows: &[Row]) -> String {
     let panels: Vec<Panel> = rows.iter().map(panel).collect();
     svg(
-        "farcall's compiler beside LLJIT and LLVM",
+        title,
         "Median of one run, p10 to p90 where the line is wider than the dot; less is better; axes are logarithmic. \
          Green: what farcall may take, its bars.",
         &panels,
@@ -29,7 +27,7 @@ fn panel(row: &Row) -> Panel {
     });
     Panel {
         title: row.title.clone(),
-        unit: UNIT,
+        unit: row.unit,
         dots: std::iter::once(ours).chain(others).collect(),
     }
 }

@@ -2,11 +2,9 @@
 
 use std::fmt::Write as _;
 
-use farcall_benches::Summary;
+use crate::{Row, Summary};
 
-use crate::row::{Row, UNIT};
-
-pub(crate) fn csv(rows: &[Row]) -> String {
+pub(super) fn csv(rows: &[Row]) -> String {
     let mut text = "measurement,contender,unit,samples,p10,median,p90\n".to_owned();
     let mut line = |row: &Row, name: &str, summary: &Summary| {
         let Summary {
@@ -15,13 +13,13 @@ pub(crate) fn csv(rows: &[Row]) -> String {
             median,
             p90,
         } = summary;
-        let unit = UNIT.name();
+        let unit = row.unit.name();
         writeln!(
             text,
             "\"{}\",\"{name}\",{unit},{n_samples},{p10},{median},{p90}",
             row.title
         )
-        .unwrap();
+        .expect("a string takes everything");
     };
     for row in rows {
         line(row, "farcall", &row.ours);
