@@ -1,4 +1,5 @@
-//! Builds LLJIT's C++ against the headers of the LLVM that `llvm-sys` found. Only the program that names the archive has it.
+//! Builds the C++ of what uses LLVM against the headers of the LLVM that `llvm-sys` found. Only the programs that name an archive have
+//! it.
 
 use std::process::Command;
 
@@ -10,7 +11,16 @@ fn main() {
         .output()
         .expect("llvm-config runs");
     let include = String::from_utf8(include.stdout).expect("a path in UTF-8");
-    let source = "lljit/peer.cpp";
+    for contender in ["lljit", "remote"] {
+        build(contender, include.trim());
+    }
+    let folder = std::env::var("OUT_DIR").expect("cargo sets it");
+    println!("cargo::rustc-link-search=native={folder}");
+}
+
+/// Makes an archive of a contender's `peer.cpp`.
+fn build(contender: &str, include: &str) {
+    let source = format!("{contender}/peer.cpp");
     println!("cargo::rerun-if-changed={source}");
     cc::Build::new()
         .cpp(true)
@@ -18,14 +28,12 @@ fn main() {
         .flag("-fno-exceptions")
         .flag("-fno-rtti")
         .flag("-isystem")
-        .flag(include.trim())
+        .flag(include)
         .define("__STDC_CONSTANT_MACROS", None)
         .define("__STDC_FORMAT_MACROS", None)
         .define("__STDC_LIMIT_MACROS", None)
         .file(source)
         .opt_level(2)
         .cargo_metadata(false)
-        .compile("farcall_bench_lljit");
-    let folder = std::env::var("OUT_DIR").expect("cargo sets it");
-    println!("cargo::rustc-link-search=native={folder}");
+        .compile(&format!("farcall_bench_{contender}"));
 }

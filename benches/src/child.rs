@@ -67,7 +67,20 @@ impl Child {
     ///
     /// As [`ask`](Self::ask).
     pub fn memory(&mut self) -> Result<Memory, String> {
-        let numbers = self.ask("memory")?;
+        self.memory_of("memory")
+    }
+
+    /// What its executor takes up, where it controls one.
+    ///
+    /// # Errors
+    ///
+    /// As [`ask`](Self::ask).
+    pub fn executor(&mut self) -> Result<Memory, String> {
+        self.memory_of("executor")
+    }
+
+    fn memory_of(&mut self, request: &str) -> Result<Memory, String> {
+        let numbers = self.ask(request)?;
         Ok(Memory {
             rss: numbers[0],
             pss: numbers[1],

@@ -9,7 +9,7 @@ pub struct Memory {
     pub rss: f64,
     /// Resident pages in KiB, each divided by the number of processes that share it.
     pub pss: f64,
-    /// Lines of `/proc/self/maps`.
+    /// Lines of its `maps`.
     pub mappings: f64,
 }
 
@@ -19,10 +19,21 @@ impl Memory {
     pub fn now() -> Self {
         // SAFETY: this changes nothing that anyone holds.
         unsafe { libc::malloc_trim(0) };
-        let mappings = fs::read("/proc/self/maps").expect("/proc is mounted");
+        Self::read("self")
+    }
+
+    /// That of another process of this user, as it is.
+    #[must_use]
+    pub fn of(process: u32) -> Self {
+        Self::read(&process.to_string())
+    }
+
+    fn read(process: &str) -> Self {
+        let file = |name: &str| format!("/proc/{process}/{name}");
+        let mappings = fs::read(file("maps")).expect("/proc is mounted, and the process lives");
         let n_lines = mappings.iter().filter(|byte| **byte == b'\n').count();
         drop(mappings);
-        let rollup = fs::read_to_string("/proc/self/smaps_rollup").expect("/proc is mounted");
+        let rollup = fs::read_to_string(file("smaps_rollup")).expect("as above");
         let field = |name: &str| -> f64 {
             let line = rollup.lines().find_map(|line| line.strip_prefix(name));
             let number = line.and_then(|line| line.split_whitespace().next());

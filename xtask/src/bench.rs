@@ -46,12 +46,18 @@ const BENCHES: &[Bench] = &[
         summary: "compiling, beside LLJIT and LLVM; with names of groups of rows, these alone",
         programs: Some("farcall-cli"),
     },
+    Bench {
+        name: "executor",
+        package: "farcall-benches",
+        summary: "running code in another process, beside SimpleRemoteEPC; with names of groups of rows, these alone",
+        programs: Some("farcall-executor"),
+    },
 ];
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let Some((name, options)) = args.split_first() else {
         for Bench { name, summary, .. } in BENCHES {
-            println!("cargo xtask bench {name:<7} {summary}");
+            println!("cargo xtask bench {name:<8} {summary}");
         }
         return Ok(());
     };

@@ -56,6 +56,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "farcall-benches",
         &[
             "farcall-compiler",
+            "farcall-executor",
             "farcall-image",
             "farcall-loader",
             "farcall-session",
