@@ -7,6 +7,8 @@ use crate::artefacts::Artefacts;
 use crate::contender::Contender;
 
 const ROUNDS: usize = 30;
+/// How often in a round what is there is called.
+const AGAIN: usize = 20;
 
 pub(crate) fn loads(artefacts: &Artefacts) -> Vec<Row> {
     let mut rows = subject(artefacts, Subject::Tiny, "tiny image", 20, None);
@@ -36,7 +38,7 @@ fn subject(
             each.ask(&format!("loads {n_loads}"));
         }
         if again.is_some() {
-            there.ask(&format!("again {n_loads}"));
+            there.ask(&format!("again {AGAIN}"));
         }
         // What is set up once is so by now.
         if round == 0 {

@@ -19,7 +19,7 @@ pub(crate) fn start(artefacts: &Artefacts) -> Vec<Row> {
     let mut all = [
         ("farcall", farcall(artefacts)),
         ("llvm-jitlink", jitlink(artefacts, &[])),
-        ("llvm-jitlink, tuned", jitlink(artefacts, &QUICK)),
+        ("jitlink, tuned", jitlink(artefacts, &QUICK)),
     ]
     .map(|(name, command)| (name, command, Vec::new()));
     for (_, command, _) in &mut all {

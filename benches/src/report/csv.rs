@@ -17,7 +17,7 @@ pub(super) fn csv(rows: &[Row]) -> String {
         writeln!(
             text,
             "\"{}\",\"{name}\",{unit},{n_samples},{p10},{median},{p90}",
-            row.title
+            row.title.replace('"', "\"\"")
         )
         .expect("a string takes everything");
     };
