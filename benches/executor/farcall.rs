@@ -87,7 +87,7 @@ pub(crate) fn first(program: &Path, image: &Path, script: &str) {
         .spawn()
         .unwrap();
     let (reader, writer) = (process.stdout.take(), process.stdin.take());
-    let mut executor = Executor::over(reader.unwrap(), writer.unwrap()).unwrap();
+    let executor = Executor::over(reader.unwrap(), writer.unwrap()).unwrap();
     let bytes = fs::read(image).unwrap();
     let image = Image::parse(&bytes).unwrap();
     let module = executor.load(&image).unwrap();

@@ -18,6 +18,10 @@ pub(crate) fn tests() -> Result<Command, String> {
         "farcall-loader",
         "--package",
         "farcall-executor",
+        "--package",
+        "farcall-native",
+        "--package",
+        "farcall-bare",
     ]);
     tests
         .args(["--target", TARGET])
@@ -43,6 +47,10 @@ pub(crate) fn clippy() -> Result<Command, String> {
         "farcall-loader",
         "--package",
         "farcall-executor",
+        "--package",
+        "farcall-native",
+        "--package",
+        "farcall-bare",
     ]);
     clippy.args(["--all-targets", "--target", TARGET, "--", "-D", "warnings"]);
     Ok(clippy)

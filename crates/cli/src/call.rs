@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use farcall::executor::{self, Address, Executor};
+use farcall::executor::{self, Address};
 use farcall::loader::{invoke, nearest};
 use farcall::{Bundle, Image, Signature};
 
 use crate::arguments::{self, Argument};
 use crate::input::{checked_image, read_image};
 use crate::libraries;
+use crate::remote::{Remote, at_address, connect};
 use crate::report::print;
 use crate::timings::Timings;
 use crate::trusted::{flush_c_streams, invoke as invoke_here, trusted};
@@ -62,7 +63,7 @@ impl Call {
         let (image, remote) = match &self.on {
             Some(address) if Bundle::is_bundle(&bytes) => {
                 let remote = connect(address, timings)?;
-                (image_there(&name, &bytes, &remote)?, Some(remote))
+                (remote.image_of(&name, &bytes)?, Some(remote))
             }
             _ => (checked_image(&name, &bytes)?, None),
         };
@@ -136,18 +137,12 @@ impl Call {
     fn call_on(
         &self,
         address: &Address,
-        remote: Executor,
+        remote: Remote,
         image: &Image<'_>,
         signature: &Signature,
         arguments: &mut [Argument],
         timings: &mut Timings,
     ) -> anyhow::Result<executor::Value> {
-        let at = |error| at_address(error, address);
-        let sent = remote.traffic().sent;
-        let module = timings
-            .stage("ship, load", || remote.load(image))
-            .map_err(at)?;
-        timings.bytes(remote.traffic().sent - sent);
         let mut arguments: Vec<executor::Argument<'_>> = (arguments.iter_mut())
             .map(|argument| match argument {
                 Argument::Int(value) => executor::Argument::Int(*value),
@@ -159,40 +154,8 @@ impl Call {
             })
             .collect();
         let signature = signature.to_string();
-        let call = || remote.call(&module, &self.function, Some(&signature), &mut arguments);
-        timings.stage("call", call).map_err(at)
-    }
-}
-
-fn connect(address: &Address, timings: &mut Timings) -> anyhow::Result<Executor> {
-    let remote = timings.stage("connect", || Executor::connect(address));
-    let remote = remote.map_err(|error| at_address(error, address))?;
-    tracing::info!(%address, executor = remote.hello().software, "connected");
-    Ok(remote)
-}
-
-/// The image of a bundle for the executor's CPU, compared with its digest.
-fn image_there<'data>(
-    name: &str,
-    bytes: &'data [u8],
-    remote: &Executor,
-) -> anyhow::Result<Image<'data>> {
-    let choose = || {
-        let image = remote.choose(&Bundle::parse(bytes)?)?;
-        image.verify_digest()?;
-        Ok(image)
-    };
-    choose().map_err(|error: executor::Error| anyhow::Error::new(error).context(name.to_owned()))
-}
-
-/// The error with the executor's address, which some name already.
-fn at_address(error: executor::Error, address: &Address) -> anyhow::Error {
-    let is_named = matches!(error, executor::Error::Connect { .. });
-    let error = anyhow::Error::new(error);
-    if is_named {
-        error
-    } else {
-        error.context(address.to_string())
+        let called = remote.call(image, &self.function, &signature, &mut arguments, timings);
+        called.map_err(|error| at_address(error, address))
     }
 }
 

@@ -14,6 +14,7 @@ mod inspect;
 mod libraries;
 mod place;
 mod recipe;
+mod remote;
 mod report;
 mod run;
 mod timings;

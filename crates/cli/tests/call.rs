@@ -215,6 +215,32 @@ fn every_kind_of_argument_and_result_in_executors() {
 }
 
 #[test]
+fn every_kind_of_argument_and_result_in_a_bare_executor() {
+    let folder = kinds();
+    let path = folder.file("bare");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let service = farcall_bare::Service::new(farcall_bare::Options::default());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            // That an ordinary controller greets it first is an error of that connection.
+            let _ = service.serve(&mut &stream, &mut &stream);
+        }
+    });
+    let address = format!("unix:{}", path.display());
+    for (args, expected) in CALLS {
+        let on = [&["--on", &address], *args].concat();
+        assert_eq!(call(&folder, &on).printed(), *expected, "{on:?}");
+    }
+    // Nothing is left there: a variable starts anew.
+    let count = ["count", "--on", &address];
+    assert_eq!(
+        call(&folder, &count).printed(),
+        call(&folder, &count).printed()
+    );
+}
+
+#[test]
 fn an_executor_keeps_what_it_has() {
     let folder = kinds();
     folder.write("other.ll", KINDS.replace("i32 0", "i32 100"));

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use farcall_protocol::{
-    Deframer, FIRST_CALLBACK, Failure, Frame, HELLO_LIMIT, LENGTH_SIZE, NO_REQUEST, Response,
-    decode, decode_cancel, decode_id,
+    Deframer, FIRST_CALLBACK, Failure, Frame, HELLO_LIMIT, LENGTH_SIZE, NO_REQUEST, decode_cancel,
+    decode_id,
 };
 
 use crate::transport::{Connection, Incoming, Outgoing, Parcel, Sent};
@@ -28,10 +28,17 @@ const MOST_FILES: usize = 64;
 const MOST_GATHERED: usize = 16 << 10;
 
 /// Which end it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Side {
-    Controller,
+    /// That which asks, and reads the other's last word, an answer to no request, so.
+    Controller(fn(&[u8]) -> farcall_protocol::Result<Option<Failure>>),
     Executor,
+}
+
+impl Side {
+    fn asks(self) -> bool {
+        matches!(self, Self::Controller(_))
+    }
 }
 
 /// One end of a connection.
@@ -241,7 +248,7 @@ impl Channel {
             };
             // An executor that waits until its answers are read does not read, so that a controller has to read while it
             // waits until its requests are.
-            let reads = self.side == Side::Controller && self.start_reading();
+            let reads = self.side.asks() && self.start_reading();
             let ready = socket.wait(reads);
             if reads {
                 let frame = match ready {
@@ -402,19 +409,16 @@ impl Channel {
 
     fn sort(&self, inbox: &mut Inbox, frame: Frame) -> Result<(), End> {
         let id = decode_id(&frame).map_err(End::Protocol)?;
-        let is_answer = (id < FIRST_CALLBACK) == (self.side == Side::Controller);
+        let is_answer = (id < FIRST_CALLBACK) == self.side.asks();
         if !is_answer {
             if inbox.requests.len() >= MOST_QUEUED {
                 return Err(End::OutOfPlace("too many requests in the middle of a call"));
             }
             inbox.cancelled.extend(decode_cancel(&frame));
             inbox.requests.push_back(frame);
-        } else if id == NO_REQUEST {
-            let response = decode::<Response>(&frame).map_err(End::Protocol)?;
-            return Err(match response.message {
-                Response::Failed(failure) => End::Failed(failure),
-                _ => End::OutOfPlace("an answer to no request"),
-            });
+        } else if let (NO_REQUEST, Side::Controller(read)) = (id, self.side) {
+            let last_word = read(&frame).map_err(End::Protocol)?;
+            return Err(last_word.map_or(End::OutOfPlace("an answer to no request"), End::Failed));
         } else if !inbox.expected.remove(&id) {
             return Err(End::OutOfPlace("an answer to another request"));
         } else if !inbox.abandoned.remove(&id) {

@@ -12,14 +12,17 @@ use farcall_image::{Bundle, CpuFeatures, Digest, Image, Machine};
 use farcall_loader::SealedFile;
 use farcall_loader::invoke::Value;
 use farcall_protocol::{
-    Callee, DEFAULT_FRAME_LIMIT, Definition, Form, Frame, Hello, MAX_ANNOUNCED_MODULES, ModuleInfo,
-    ModuleName, NO_REQUEST, Order, Request, Response, Statistics, Symbol, decode, encode,
+    Callee, DEFAULT_FRAME_LIMIT, Definition, Failure, Form, Frame, Hello, MAX_ANNOUNCED_MODULES,
+    ModuleInfo, ModuleName, NO_REQUEST, Order, Request, Response, Statistics, Symbol, decode,
+    encode,
 };
 
+use crate::argument::Argument;
 use crate::channel::{Channel, Event, Haste, Side};
 use crate::listener::connect;
 use crate::pending::{Pending, PendingLoad};
 use crate::remote::RemoteFunction;
+use crate::remote_buffer::RemoteBuffer;
 use crate::transport::Connection;
 use crate::{Address, Error, Result, Service, compress};
 
@@ -74,29 +77,6 @@ pub struct RemoteModule {
     pub was_loaded: bool,
     /// Whether its image had to be sent.
     pub was_sent: bool,
-}
-
-/// An argument of a call.
-#[derive(Debug)]
-pub enum Argument<'a> {
-    /// For an integer parameter of up to 64 bits, truncated to its width.
-    Int(u64),
-    /// For a `float` parameter.
-    Float(f32),
-    /// For a `double` parameter.
-    Double(f64),
-    /// For a `ptr` parameter: an address in the executor's process.
-    Pointer(u64),
-    /// For a `ptr` parameter: the address of a copy of these bytes.
-    In(&'a [u8]),
-    /// For a `ptr` parameter: the address of as many zero bytes, which are copied here when the
-    /// function has returned.
-    Out(&'a mut [u8]),
-    /// For a `ptr` parameter: the address of a copy of these bytes, which is copied back here when
-    /// the function has returned.
-    InOut(&'a mut [u8]),
-    /// For a `ptr` parameter: the address of a byte of a buffer that is there.
-    Buffer(&'a RemoteBuffer, u64),
 }
 
 /// An answer, with its body.
@@ -187,7 +167,7 @@ impl Executor {
     ///
     /// When it is not an executor of this protocol version.
     pub fn speak(connection: Connection) -> Result<Self> {
-        let channel = Channel::new(Side::Controller, connection);
+        let channel = Channel::new(Side::Controller(last_word), connection);
         let mut own = Vec::new();
         let hello = Hello {
             software: concat!("farcall ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -243,14 +223,7 @@ impl Executor {
     /// [`Error::Image`] when its CPU can run none, with what it lacks for each, or the one chosen is not an image;
     /// [`Error::Machine`] when it is on a machine that this farcall does not know.
     pub fn choose<'data>(&self, bundle: &Bundle<'data>) -> Result<Image<'data>> {
-        let name = &self.hello().machine;
-        let machine = Machine::from_name(name).ok_or_else(|| Error::Machine {
-            machine: name.clone(),
-        })?;
-        // No CPU has what has no number, whatever it says.
-        let features = CpuFeatures::from_bits(self.hello().features);
-        let features = features.without(CpuFeatures::UNNUMBERED);
-        Ok(bundle.choose(machine, features)?)
+        choose(bundle, &self.hello().machine, self.hello().features)
     }
 
     /// Loads an image, with no name and all modules in scope.
@@ -663,102 +636,6 @@ impl fmt::Debug for Executor {
     }
 }
 
-/// A buffer in an executor, for data that calls use more than once, or that is more than one frame takes. Dropping it frees it.
-///
-/// It is 64-byte aligned, belongs to its connection, and goes with it.
-#[derive(Debug)]
-pub struct RemoteBuffer {
-    executor: Executor,
-    number: u64,
-    address: u64,
-    size: u64,
-}
-
-impl RemoteBuffer {
-    /// How much goes in one frame, so that others of the connection need not wait long.
-    const CHUNK: usize = 1 << 20;
-
-    /// Its address in the executor's process.
-    #[must_use]
-    pub fn address(&self) -> u64 {
-        self.address
-    }
-
-    /// Its size in bytes.
-    #[must_use]
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Writes bytes from `offset` on. Much is sent in pieces, without waiting for each.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Failed`] when the buffer ends before.
-    pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let mut sent = Vec::new();
-        for (piece, offset) in self.pieces(offset, bytes.len()) {
-            let request = Request::Write {
-                buffer: self.number,
-                offset,
-            };
-            sent.push(self.executor.send(&request, &[&bytes[piece]], None)?);
-        }
-        let answered = sent.into_iter().map(|id| {
-            let answer = self.executor.answer(id)?;
-            match answer.response {
-                Response::Done => Ok(()),
-                _ => Err(out_of_place()),
-            }
-        });
-        // All are waited for, also those after one that failed.
-        answered.fold(Ok(()), Result::and)
-    }
-
-    /// Reads bytes from `offset` on.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Failed`] when the buffer ends before.
-    pub fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
-        for (piece, offset) in self.pieces(offset, bytes.len()) {
-            let request = Request::Read {
-                buffer: self.number,
-                offset,
-                size: size(piece.len()),
-            };
-            let read = self.executor.bytes(&request, piece.len())?;
-            bytes[piece].copy_from_slice(&read);
-        }
-        Ok(())
-    }
-
-    /// Ranges of what is to be moved, and where each is in the buffer.
-    fn pieces(
-        &self,
-        offset: u64,
-        n_bytes: usize,
-    ) -> impl Iterator<Item = (std::ops::Range<usize>, u64)> {
-        let limit =
-            usize::try_from(self.executor.shared.channel.peer_limit()).unwrap_or(usize::MAX);
-        // A head of a few bytes goes with each.
-        let chunk = Self::CHUNK.min(limit / 2).max(1);
-        (0..n_bytes).step_by(chunk).map(move |start| {
-            let piece = start..n_bytes.min(start + chunk);
-            (piece, offset.saturating_add(size(start)))
-        })
-    }
-}
-
-impl Drop for RemoteBuffer {
-    fn drop(&mut self) {
-        let request = Request::Free {
-            buffer: self.number,
-        };
-        self.executor.send_and_forget(&request);
-    }
-}
-
 impl Executor {
     /// Sends a request whose answer nobody waits for.
     pub(crate) fn send_and_forget(&self, request: &Request<'_>) {
@@ -769,44 +646,32 @@ impl Executor {
     }
 }
 
-impl Argument<'_> {
-    fn on_the_wire(&self) -> farcall_protocol::Argument {
-        use farcall_protocol::Argument as Wire;
-        match self {
-            Self::Int(value) => Wire::Int(*value),
-            Self::Float(value) => Wire::Float(*value),
-            Self::Double(value) => Wire::Double(*value),
-            Self::Pointer(value) => Wire::Pointer(*value),
-            Self::In(bytes) => Wire::In {
-                size: size(bytes.len()),
-            },
-            Self::Out(bytes) => Wire::Out {
-                size: size(bytes.len()),
-            },
-            Self::InOut(bytes) => Wire::InOut {
-                size: size(bytes.len()),
-            },
-            Self::Buffer(buffer, offset) => Wire::Buffer {
-                buffer: buffer.number,
-                offset: *offset,
-            },
-        }
-    }
-
-    /// The bytes that go with the request.
-    fn sent(&self) -> &[u8] {
-        match self {
-            Self::In(bytes) => bytes,
-            Self::InOut(bytes) => bytes,
-            _ => &[],
-        }
-    }
-}
-
 impl<'a> From<&'a RemoteModule> for ModuleName<'a> {
     fn from(module: &'a RemoteModule) -> Self {
         Self::Digest(module.digest)
     }
+}
+
+fn last_word(payload: &[u8]) -> farcall_protocol::Result<Option<Failure>> {
+    Ok(match decode(payload)?.message {
+        Response::Failed(failure) => Some(failure),
+        _ => None,
+    })
+}
+
+/// The image of a bundle for a CPU, given as an executor's hello says it.
+pub(crate) fn choose<'data>(
+    bundle: &Bundle<'data>,
+    machine: &str,
+    features: u128,
+) -> Result<Image<'data>> {
+    let machine = Machine::from_name(machine).ok_or_else(|| Error::Machine {
+        machine: machine.to_owned(),
+    })?;
+    // No CPU has what has no number, whatever it says.
+    let features = CpuFeatures::from_bits(features);
+    let features = features.without(CpuFeatures::UNNUMBERED);
+    Ok(bundle.choose(machine, features)?)
 }
 
 pub(crate) fn out_of_place() -> Error {
@@ -816,6 +681,6 @@ pub(crate) fn out_of_place() -> Error {
 }
 
 /// Lossless: farcall runs where a size has at most 64 bits.
-fn size(bytes: usize) -> u64 {
+pub(crate) fn size(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }

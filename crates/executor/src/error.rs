@@ -4,7 +4,7 @@ use std::io;
 
 use farcall_protocol::Failure;
 
-use crate::Address;
+use crate::{Address, BareError};
 
 /// The result of serving, or of asking an executor.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -94,6 +94,9 @@ pub enum Error {
     /// The bytes to load are not an image, or a bundle has none for the executor.
     #[error(transparent)]
     Image(#[from] farcall_image::Error),
+    /// A bare executor was not asked, because it could not do it.
+    #[error(transparent)]
+    Bare(#[from] BareError),
     /// The executor could not do it.
     #[error("{0}")]
     Failed(Failure),

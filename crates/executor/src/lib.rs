@@ -24,6 +24,8 @@
 //! ```
 
 mod address;
+mod argument;
+mod bare;
 mod buffers;
 mod channel;
 mod client;
@@ -39,6 +41,7 @@ mod modules;
 mod peer;
 mod pending;
 mod remote;
+mod remote_buffer;
 mod run;
 mod serve;
 mod stdio;
@@ -47,16 +50,19 @@ mod transport;
 mod workers;
 
 pub use address::Address;
-pub use client::{Argument, Executor, LoadOptions, RemoteBuffer, RemoteModule, Traffic};
+pub use argument::Argument;
+pub use bare::{BareError, BareExecutor, PlaceOptions, PlacedModule};
+pub use client::{Executor, LoadOptions, RemoteModule, Traffic};
 pub use error::{Error, Result};
 pub use pending::{Pending, PendingLoad};
 pub use remote::RemoteFunction;
+pub use remote_buffer::RemoteBuffer;
 pub use run::{Listen, run};
 pub use serve::{Options, Service};
 pub use transport::Connection;
 
 pub use farcall_loader::invoke::Value;
 pub use farcall_protocol::{
-    Definition, ErrorKind, Failure, Hello, ModuleInfo, ModuleName, Order, Statistics, Symbol,
-    SymbolKind,
+    BareHello, Definition, ErrorKind, Failure, Hello, ModuleInfo, ModuleName, Order, Statistics,
+    Symbol, SymbolKind,
 };

@@ -4,8 +4,9 @@ use farcall_image::Image;
 use farcall_loader::invoke::Value;
 use farcall_protocol::{Request, Response};
 
-use crate::client::{Answer, Argument, Executor, LoadOptions, RemoteModule, out_of_place};
-use crate::{Error, Result};
+use crate::Result;
+use crate::argument::{Argument, take_buffers};
+use crate::client::{Answer, Executor, LoadOptions, RemoteModule, out_of_place};
 
 /// A call that was sent. Dropping it leaves the call alone, and its result.
 ///
@@ -84,23 +85,10 @@ impl Drop for Pending {
 
 /// The result, with the buffers that come out.
 fn returned(answer: &Answer, arguments: &mut [Argument<'_>]) -> Result<Value> {
-    const BUFFERS: Error = Error::OutOfPlace {
-        what: "an answer with buffers of another size",
-    };
     let Response::Returned { value } = answer.response else {
         return Err(out_of_place());
     };
-    let mut body = answer.body();
-    for argument in arguments {
-        if let Argument::Out(buffer) | Argument::InOut(buffer) = argument {
-            let (bytes, rest) = body.split_at_checked(buffer.len()).ok_or(BUFFERS)?;
-            buffer.copy_from_slice(bytes);
-            body = rest;
-        }
-    }
-    if !body.is_empty() {
-        return Err(BUFFERS);
-    }
+    take_buffers(arguments, answer.body())?;
     Ok(loaders_value(value))
 }
 

@@ -4,7 +4,8 @@ use farcall_loader::invoke::Value;
 use farcall_protocol::{Callee, Order, Request};
 
 use crate::Result;
-use crate::client::{Argument, Executor};
+use crate::argument::Argument;
+use crate::client::Executor;
 use crate::pending::Pending;
 
 /// A function in an executor. Dropping it lets go of its module.

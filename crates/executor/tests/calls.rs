@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::sources::{EVERY_KIND, every_kind};
 use common::{assert_fails, controller, ended, hello, image, int, number, small_service, start};
 use farcall_executor::{Argument, ErrorKind, Executor, Value};
 use farcall_image::Image;
@@ -19,72 +20,14 @@ use farcall_testkit::{require_tools, tools};
 #[test]
 fn arguments_and_results_of_every_kind() {
     require_tools!("clang-22");
-    let bytes = image(
-        "#include <stdint.h>
-         int8_t negate(int8_t x) { return -x; }
-         uint64_t wide(uint64_t x) { return x + 1; }
-         float half(float x) { return x / 2; }
-         double mixed(int a, double b, float c, long d) { return a + b * c - d; }
-         void *same(void *p) { return p; }
-         void nothing(void) {}
-         long sum(const long *p, long n) { long s = 0; while (n--) s += *p++; return s; }
-         void fill(char *p, int n) { for (int i = 0; i < n; i++) p[i] = i; }
-         void twice(unsigned char *p, int n) { while (n--) *p++ *= 2; }
-         int many(int a, int b, int c, int d, int e, int f, int g, int h) { return g * 10 + h; }
-         int copy(const char *from, int unused, char *to, double d, char *both)
-         { for (int i = 0; i < 3; i++) { to[i] = from[i]; both[i] += from[i]; } return (int) d; }",
-    );
+    let bytes = image(EVERY_KIND);
     let executor = controller(&small_service());
     let module = executor.load(&Image::parse(&bytes).unwrap()).unwrap();
-    let call = |function, signature, arguments: &mut [Argument<'_>]| {
+    every_kind(&mut |function, signature, arguments| {
         executor
             .call(&module, function, Some(signature), arguments)
             .unwrap()
-    };
-    use Argument::{Double, Float, In, InOut, Int, Out, Pointer};
-    let signature = "signext i8 (i8 signext)";
-    assert_eq!(call("negate", signature, &mut [Int(5)]), int(8, 0xfb));
-    assert_eq!(call("wide", "i64 (i64)", &mut [Int(u64::MAX)]), int(64, 0));
-    assert_eq!(
-        call("half", "float (float)", &mut [Float(3.0)]),
-        Value::Float(1.5)
-    );
-    let mut arguments = [Int(1), Double(2.0), Float(3.0), Int(4)];
-    let signature = "double (i32, double, float, i64)";
-    assert_eq!(call("mixed", signature, &mut arguments), Value::Double(3.0));
-    let pointer = call("same", "ptr (ptr)", &mut [Pointer(0x1234)]);
-    assert_eq!(pointer, Value::Pointer(0x1234));
-    assert_eq!(call("nothing", "void ()", &mut []), Value::Void);
-    let longs: Vec<u8> = (1..=1000_i64).flat_map(i64::to_le_bytes).collect();
-    let mut arguments = [In(&longs), Int(1000)];
-    assert_eq!(
-        call("sum", "i64 (ptr, i64)", &mut arguments),
-        int(64, 500_500)
-    );
-    let mut out = [9; 4];
-    call("fill", "void (ptr, i32)", &mut [Out(&mut out), Int(3)]);
-    assert_eq!(out, [0, 1, 2, 0]);
-    let mut both = vec![3; 200_000];
-    call(
-        "twice",
-        "void (ptr, i32)",
-        &mut [InOut(&mut both), Int(199_999)],
-    );
-    assert!(both[..199_999].iter().all(|&byte| byte == 6) && both[199_999] == 3);
-    let mut arguments: [Argument<'_>; 8] = std::array::from_fn(|n| Int(n as u64));
-    let signature = "i32 (i32, i32, i32, i32, i32, i32, i32, i32)";
-    assert_eq!(call("many", signature, &mut arguments), int(32, 67));
-    let (mut to, mut both) = ([0; 3], *b"\x01\x01\x01");
-    let mut arguments = [
-        In(b"abc"),
-        Int(0),
-        Out(&mut to),
-        Double(8.5),
-        InOut(&mut both),
-    ];
-    let signature = "i32 (ptr, i32, ptr, double, ptr)";
-    assert_eq!(call("copy", signature, &mut arguments), int(32, 8));
-    assert_eq!((&to, &both), (b"abc", b"bcd"));
+    });
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod common;
 
 use std::thread;
 
+use common::sources::THROWS;
 use common::{
     assert_fails, controller, failure, hello, image, int, number, object, serve, small_service,
 };
@@ -410,18 +411,7 @@ fn a_list_longer_than_a_response_comes_in_parts() {
 fn an_exception_is_a_failure_of_its_call_alone() {
     require_tools!("clang-22");
     let executor = controller(&small_service());
-    let bytes = image(
-        "void *__cxa_allocate_exception(unsigned long);
-         void __cxa_throw(void *, void *, void *);
-         extern void *_ZTIi;
-         int f(int x) {
-             if (x > 0) return x;
-             int *thrown = __cxa_allocate_exception(sizeof *thrown);
-             *thrown = x;
-             __cxa_throw(thrown, &_ZTIi, 0);
-             return 0;
-         }",
-    );
+    let bytes = image(THROWS);
     let module = executor.load(&Image::parse(&bytes).unwrap()).unwrap();
     let signature = Some("i32 (i32)");
     for _ in 0..3 {

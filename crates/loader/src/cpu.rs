@@ -39,6 +39,12 @@ pub fn missing(image: &Image<'_>) -> Missing {
     missing_in(here(image.machine()), image.machine(), image.manifest())
 }
 
+/// All that an image requires and another CPU of its machine lacks, which has `features`.
+#[must_use]
+pub fn missing_from(features: CpuFeatures, image: &Image<'_>) -> Missing {
+    missing_in(features, image.machine(), image.manifest())
+}
+
 /// What a CPU of `machine` that has `features` lacks.
 fn missing_in(features: CpuFeatures, machine: Machine, manifest: &Manifest<'_>) -> Missing {
     let mut missing = Missing::default();

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use farcall_image::{Image, SymbolKind};
 
 use crate::mapping::Callable;
-use crate::sys::{machine, noexcept};
+use crate::sys::{noexcept, resolver_arguments};
 
 /// A word that gets the address of an indirect function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl IndirectFunctions {
         let exports = image.all_exports();
         let exports = exports.filter(|(_, symbol)| symbol.kind == SymbolKind::IndirectFunction);
         let exports = exports.map(|(_, symbol)| symbol.value);
-        let arguments = machine::resolver_arguments();
+        let arguments = resolver_arguments();
         let resolvers = words.iter().map(|word| word.resolver).chain(exports);
         for resolver in resolvers {
             chosen.0.entry(resolver).or_insert_with(|| {

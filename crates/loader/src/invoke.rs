@@ -1,16 +1,15 @@
 //! Calling a function whose type is known only at run time.
 //!
 //! What each register and stack slot holds is worked out here. One call serves all types: it fills all
-//! registers, and a function looks only at those that its own type says (`sys/registers.rs`).
+//! registers, and a function looks only at those that its own type says (`farcall_native::registers`).
 
 use std::ffi::c_void;
 
 use farcall_image::{Parameter, Signature, ValueType};
+use farcall_native::catch::Exception;
+use farcall_native::registers::{Registers, ResultRegister, STACK_SLOTS};
 
 use crate::demangle::demangle_type;
-use crate::sys::catch;
-use crate::sys::machine::calls::{INTEGER_REGISTERS, to_float, to_integer};
-use crate::sys::registers::{FLOAT_REGISTERS, STACK_SLOTS};
 use crate::{Error, Module, Result};
 
 /// The most arguments that a dynamic call passes on the stack, after those in registers.
@@ -122,67 +121,21 @@ impl Module {
             signature: Box::new(signature.clone()),
             source,
         })?;
-        let mut attempt = Attempt {
-            call: &call,
-            function,
-            result: None,
-        };
-        match catch::call(Attempt::make, (&raw mut attempt).cast()) {
-            // A call that returns has left its result.
-            None => Ok(attempt.result.unwrap_or(Value::Void)),
-            Some(exception) => Err(Error::Threw {
-                module: self.name().to_owned(),
-                name: name.to_owned(),
-                exception: exception.type_name().map(|name| demangle_type(&name)),
-            }),
-        }
+        // SAFETY: the caller's contract; the call is one of this signature.
+        let result = unsafe { call.make(function) };
+        result.map_err(|exception| Error::Threw {
+            module: self.name().to_owned(),
+            name: name.to_owned(),
+            exception: exception.type_name().map(|name| demangle_type(&name)),
+        })
     }
 }
 
-/// A call on its way through a frame that stops exceptions.
-struct Attempt<'a> {
-    call: &'a Call<'a>,
-    function: *const c_void,
-    result: Option<Value>,
-}
-
-impl Attempt<'_> {
-    extern "C-unwind" fn make(this: *mut c_void) {
-        // SAFETY: `invoke` passes its own attempt, which outlives the call.
-        let this = unsafe { &mut *this.cast::<Self>() };
-        // SAFETY: the contract of `invoke`; the call is one of this signature.
-        this.result = Some(unsafe { this.call.make(this.function) });
-    }
-}
-
-/// What registers and stack hold at a call.
+/// What registers and stack hold at a call, and what comes back.
 #[derive(Debug)]
 struct Call<'a> {
-    integers: Slots<INTEGER_REGISTERS>,
-    floats: Slots<FLOAT_REGISTERS>,
-    stack: Slots<MAX_STACK_ARGUMENTS>,
+    registers: Registers,
     result: &'a ValueType,
-}
-
-/// Registers or stack slots, filled in order.
-#[derive(Debug)]
-struct Slots<const N: usize> {
-    values: [u64; N],
-    used: usize,
-}
-
-impl<const N: usize> Slots<N> {
-    const EMPTY: Self = Self {
-        values: [0; N],
-        used: 0,
-    };
-
-    /// Fills the next one; `false` when all are used. Counts on.
-    fn push(&mut self, value: u64) -> bool {
-        let slot = self.values.get_mut(self.used);
-        self.used += 1;
-        slot.map(|slot| *slot = value).is_some()
-    }
 }
 
 impl<'a> Call<'a> {
@@ -201,27 +154,21 @@ impl<'a> Call<'a> {
             return Err(CallError::Count { expected, found });
         }
         let mut call = Self {
-            integers: Slots::EMPTY,
-            floats: Slots::EMPTY,
-            stack: Slots::EMPTY,
+            registers: Registers::EMPTY,
             result: &signature.result.value_type,
         };
         for (index, (parameter, argument)) in signature.parameters.iter().zip(arguments).enumerate()
         {
             let (value, in_float_register) = word(index + 1, parameter, argument)?;
-            let in_register = if in_float_register {
-                call.floats.push(value)
+            if in_float_register {
+                call.registers.push_float(value);
             } else {
-                call.integers.push(value)
-            };
-            if !in_register {
-                call.stack.push(value);
+                call.registers.push_integer(value);
             }
         }
-        if call.stack.used > MAX_STACK_ARGUMENTS {
-            return Err(CallError::TooMany {
-                count: call.stack.used,
-            });
+        let count = call.registers.on_stack();
+        if count > MAX_STACK_ARGUMENTS {
+            return Err(CallError::TooMany { count });
         }
         Ok(call)
     }
@@ -229,35 +176,54 @@ impl<'a> Call<'a> {
     /// # Safety
     ///
     /// A function of the call's signature is at `function`, and the arguments are what it wants.
-    unsafe fn make(&self, function: *const c_void) -> Value {
-        let (integers, floats) = (self.integers.values, self.floats.values);
-        let stack = self.stack.values;
-        match *self.result {
-            ValueType::Float | ValueType::Double => {
-                // SAFETY: the caller's contract.
-                let bits = unsafe { to_float(function, integers, floats, stack) };
-                if *self.result == ValueType::Float {
-                    // A `float` is the low half of the register.
-                    let [b0, b1, b2, b3, ..] = bits.to_le_bytes();
-                    return Value::Float(f32::from_le_bytes([b0, b1, b2, b3]));
-                }
-                Value::Double(f64::from_bits(bits))
-            }
-            // `new` has refused all others.
-            ValueType::Void | ValueType::Int(_) | ValueType::Ptr | ValueType::Other(_) => {
-                // SAFETY: the caller's contract.
-                let value = unsafe { to_integer(function, integers, floats, stack) };
-                match *self.result {
-                    // The register holds nothing of meaning.
-                    ValueType::Void => Value::Void,
-                    ValueType::Int(bits) => Value::Int {
-                        bits,
-                        value: value & mask(bits),
-                    },
-                    _ => Value::Pointer(value),
-                }
-            }
+    unsafe fn make(&self, function: *const c_void) -> Result<Value, Exception> {
+        let register = result_register(self.result);
+        // SAFETY: the caller's contract; `new` has counted what goes on the stack.
+        let bits = unsafe { self.registers.call(function, register)? };
+        Ok(value(self.result, bits))
+    }
+}
+
+/// The arguments of a call as registers hold them, in order; for a buffer the word says nothing. For calls that are made
+/// elsewhere.
+///
+/// # Errors
+///
+/// When the arguments are not those of the signature, or a type is not one that dynamic calls pass.
+pub fn words(signature: &Signature, arguments: &mut [Argument<'_>]) -> Result<Vec<u64>, CallError> {
+    Call::new(signature, arguments)?;
+    let pairs = signature.parameters.iter().zip(arguments).enumerate();
+    pairs
+        .map(|(index, (parameter, argument))| Ok(word(index + 1, parameter, argument)?.0))
+        .collect()
+}
+
+/// The kind of register that a result of this type is in.
+#[must_use]
+pub fn result_register(result: &ValueType) -> ResultRegister {
+    match result {
+        ValueType::Float | ValueType::Double => ResultRegister::Float,
+        _ => ResultRegister::Integer,
+    }
+}
+
+/// The result of this type that a register holds; nothing for a type that dynamic calls do not pass.
+#[must_use]
+pub fn value(result: &ValueType, bits: u64) -> Value {
+    match *result {
+        // A `float` is the low half of the register.
+        ValueType::Float => {
+            let [b0, b1, b2, b3, ..] = bits.to_le_bytes();
+            Value::Float(f32::from_le_bytes([b0, b1, b2, b3]))
         }
+        ValueType::Double => Value::Double(f64::from_bits(bits)),
+        ValueType::Int(width @ 1..=64) => Value::Int {
+            bits: width,
+            value: bits & mask(width),
+        },
+        ValueType::Ptr => Value::Pointer(bits),
+        // The register holds nothing of meaning.
+        _ => Value::Void,
     }
 }
 
@@ -337,7 +303,7 @@ mod tests {
         let signature = F::signature();
         let call = Call::new(&signature, arguments).unwrap();
         // SAFETY: the signature is the function's own; the tests' functions have no contract.
-        unsafe { call.make(crate::load::pointer(function.address() as u64)) }
+        unsafe { call.make(crate::load::pointer(function.address() as u64)) }.unwrap()
     }
 
     fn error(signature: &str, arguments: &mut [Argument<'_>]) -> String {
@@ -476,8 +442,7 @@ mod tests {
         let mut arguments: Vec<_> = (0..24_u8).map(|it| Double(f64::from(it))).collect();
         let signature: Signature = signature.parse().unwrap();
         let full = Call::new(&signature, &mut arguments).unwrap();
-        assert_eq!(full.stack.values[0], 8.0_f64.to_bits());
-        assert_eq!(full.stack.values[15], 23.0_f64.to_bits());
+        assert_eq!(full.registers.on_stack(), MAX_STACK_ARGUMENTS);
     }
 
     #[test]
@@ -537,7 +502,8 @@ mod tests {
         ] {
             assert_eq!(error(signature, arguments), expected, "{signature}");
         }
-        let count = INTEGER_REGISTERS + MAX_STACK_ARGUMENTS + 1;
+        let integer_registers = if cfg!(target_arch = "aarch64") { 8 } else { 6 };
+        let count = integer_registers + MAX_STACK_ARGUMENTS + 1;
         let many = format!("void ({})", vec!["i64"; count].join(", "));
         let mut arguments: Vec<_> = (0..count).map(|it| Int(it as u64)).collect();
         assert_eq!(

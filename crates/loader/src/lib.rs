@@ -147,7 +147,7 @@ pub use lazy::LazyScope;
 pub use loader::Loader;
 pub use module::{Export, Module, Symbol, UnloadError};
 pub use nearest::nearest;
-pub use place::{PlaceError, Placed, place};
+pub use place::{PlaceError, Placed, Unresolved, place, place_unresolved};
 pub use redirect::{Redirect, RedirectInUse, Replaced};
 pub use sealed::SealedFile;
 pub use trust::TrustedImage;

@@ -16,7 +16,7 @@ use crate::load::pointer;
 use crate::relocate::SegmentBytes;
 use crate::reservation::{Reservation, SystemError};
 use crate::source::{MappedFile, MemoryFile, Source};
-use crate::sys::machine::code;
+use crate::sys::code;
 use crate::sys::memory::Protection;
 use crate::window::{self, Slot};
 

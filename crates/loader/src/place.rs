@@ -5,11 +5,15 @@
 
 #![deny(unsafe_code)]
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 use farcall_arch::{Expression, Machine};
-use farcall_image::{Binding, Image, PlacedSegment, PlacedSymbol, SymbolKind, executable};
+use farcall_image::{
+    Binding, DynamicRelocation, Image, PlacedSegment, PlacedSymbol, Symbol, SymbolKind, executable,
+};
 
+use crate::indirect::IndirectWord;
 use crate::relocate::{self, RelocationError, SegmentBytes, ThreadLocalValues, Value, Values};
 use crate::sys::tls_descriptor::DescriptorFunctions;
 
@@ -22,6 +26,17 @@ pub struct Placed<'data> {
     segments: Vec<Vec<u8>>,
     /// What the imports are bound to, by index in the symbol table.
     imports: Vec<Value>,
+    /// The functions that indirect ones are, by the address in the image of the code that chose.
+    chosen: HashMap<u64, u64>,
+}
+
+/// An image's bytes for one address, final but for what its own code decides: which functions its indirect ones are.
+#[derive(Debug)]
+pub struct Unresolved<'data> {
+    placed: Placed<'data>,
+    words: Vec<IndirectWord>,
+    /// The addresses in the image of the code that chooses, each once.
+    resolvers: Vec<u64>,
 }
 
 /// Why an image cannot be placed.
@@ -48,6 +63,12 @@ pub enum PlaceError {
     #[error("not defined: {}", names.join(", "))]
     Missing {
         /// All their names.
+        names: Vec<String>,
+    },
+    /// Thread-local variables, in a process whose threads only a loader can give some.
+    #[error("it has thread-local variables ({}), which take a loader there", if names.is_empty() { "of its own".to_owned() } else { names.join(", ") })]
+    ThreadLocal {
+        /// The names of those that have one outside of the image.
         names: Vec<String>,
     },
     /// Something that only a loader can do.
@@ -77,6 +98,50 @@ pub fn place<'data>(
     base: u64,
     define: impl Fn(&[u8]) -> Option<u64>,
 ) -> Result<Placed<'data>, PlaceError> {
+    let unresolved = place_shared(image, base, define)?;
+    if !unresolved.words.is_empty() {
+        return Err(PlaceError::NeedsLoader {
+            what: "indirect functions",
+        });
+    }
+    let mut placed = unresolved.placed;
+    placed.place_thread_locals()?;
+    Ok(placed)
+}
+
+/// As [`place`], for an image that will be where its code can run before all of its bytes are there. It may have indirect
+/// functions, of which [`Unresolved::resolvers`] says whom to ask, and no thread-local variables.
+///
+/// # Errors
+///
+/// As [`place`], and [`PlaceError::ThreadLocal`].
+pub fn place_unresolved<'data>(
+    image: &Image<'data>,
+    base: u64,
+    define: impl Fn(&[u8]) -> Option<u64>,
+) -> Result<Unresolved<'data>, PlaceError> {
+    let mut relocations = image.relocations();
+    if image.tls().is_some() || relocations.any(|it| relocate::is_thread_local(it.expression)) {
+        let imports = relocate::thread_local_imports(image);
+        let imports = imports.iter().filter_map(|&index| image.symbol(index));
+        let exports = image.all_exports().map(|(_, symbol)| symbol);
+        let exports = exports.filter(|symbol| symbol.kind == SymbolKind::Tls);
+        let names = imports.chain(exports);
+        let names = names.map(|symbol| String::from_utf8_lossy(symbol.name).into_owned());
+        let names: BTreeSet<String> = names.collect();
+        return Err(PlaceError::ThreadLocal {
+            names: names.into_iter().collect(),
+        });
+    }
+    place_shared(image, base, define)
+}
+
+/// Places all but thread-local variables.
+fn place_shared<'data>(
+    image: &Image<'data>,
+    base: u64,
+    define: impl Fn(&[u8]) -> Option<u64>,
+) -> Result<Unresolved<'data>, PlaceError> {
     let (align, span) = (image.align(), image.span());
     if !base.is_multiple_of(align) {
         return Err(PlaceError::Misaligned { base, align });
@@ -85,52 +150,35 @@ pub fn place<'data>(
         return Err(PlaceError::TooLarge { base, span });
     }
     let imports = imports(image, define)?;
-    let mut segments: Vec<Vec<u8>> = (image.segments().iter())
-        .map(|segment| {
-            let mut bytes = image.bytes()[segment.file.clone()].to_vec();
-            let size = usize::try_from(segment.memory.end - segment.memory.start);
-            bytes.resize(size.unwrap_or(usize::MAX), 0);
-            bytes
-        })
-        .collect();
-    let values = Values {
-        bias: base,
-        imports: &imports,
-    };
-    let mut memory = SegmentBytes::with_capacity(segments.len());
-    for (segment, bytes) in image.segments().iter().zip(&mut segments) {
-        memory.push(segment.memory.start, bytes);
-    }
-    let indirect = relocate::apply_shared(image, &mut memory, &values).map_err(needs_loader)?;
-    if !indirect.is_empty() {
-        return Err(PlaceError::NeedsLoader {
-            what: "indirect functions",
-        });
-    }
-    if image
-        .relocations()
-        .any(|each| each.expression == Expression::TlsDescriptorPair)
-    {
-        return Err(PlaceError::NeedsLoader {
-            what: "TLS descriptors",
-        });
-    }
-    let thread_local = ThreadLocalValues {
-        own_module: image.tls().map(|_| FIRST_MODULE),
-        static_blocks: &HashMap::from([(FIRST_MODULE, static_block(image))]),
-        functions: || DescriptorFunctions {
-            constant: 0,
-            ours: 0,
-            hosts: 0,
-        },
-    };
-    relocate::apply_thread_local(image, &mut memory, &values, &thread_local)
-        .map_err(needs_loader)?;
-    Ok(Placed {
+    let segments = image.segments().iter().map(|segment| {
+        let file = &image.bytes()[segment.file.clone()];
+        let size = usize::try_from(segment.memory.end - segment.memory.start);
+        // The system gives zeros without touching them, and there may be many at the end.
+        let mut bytes = vec![0; size.unwrap_or(usize::MAX)];
+        bytes[..file.len()].copy_from_slice(file);
+        bytes
+    });
+    let mut placed = Placed {
         image: image.clone(),
         base,
-        segments,
+        segments: segments.collect(),
         imports,
+        chosen: HashMap::new(),
+    };
+    let words = placed.apply(|image, memory, values| {
+        relocate::apply_shared(image, memory, values).map_err(needs_loader)
+    })?;
+    let exports = image.all_exports();
+    let exports = exports.filter(|(_, symbol)| symbol.kind == SymbolKind::IndirectFunction);
+    let exports = exports.map(|(_, symbol)| symbol.value);
+    let mut resolvers: Vec<u64> = words.iter().map(|word| word.resolver).collect();
+    resolvers.extend(exports);
+    resolvers.sort_unstable();
+    resolvers.dedup();
+    Ok(Unresolved {
+        placed,
+        words,
+        resolvers,
     })
 }
 
@@ -178,7 +226,121 @@ fn needs_loader(error: RelocationError) -> PlaceError {
     PlaceError::NeedsLoader { what }
 }
 
-impl Placed<'_> {
+impl<'data> Unresolved<'data> {
+    /// The addresses of the functions to call for the addresses of indirect ones, each once, in the order in which
+    /// [`Unresolved::resolve`] takes what they give. Their code is final, and what it reads, but for the words that hold such
+    /// addresses.
+    pub fn resolvers(&self) -> impl ExactSizeIterator<Item = u64> {
+        let base = self.placed.base;
+        self.resolvers.iter().map(move |resolver| base + resolver)
+    }
+
+    /// The image as it is for now.
+    #[must_use]
+    pub fn placed(&self) -> &Placed<'data> {
+        &self.placed
+    }
+
+    /// The addresses of the words that [`Unresolved::resolve`] writes.
+    pub fn words(&self) -> impl ExactSizeIterator<Item = u64> {
+        let base = self.placed.base;
+        self.words.iter().map(move |word| base + word.place)
+    }
+
+    /// The final bytes, with the functions that the resolvers have chosen; for one that is missing null.
+    #[must_use]
+    pub fn resolve(self, chosen: &[u64]) -> Placed<'data> {
+        let Self {
+            mut placed,
+            words,
+            resolvers,
+        } = self;
+        placed.chosen = resolvers.into_iter().zip(chosen.iter().copied()).collect();
+        for word in words {
+            let function = placed.chosen.get(&word.resolver).copied().unwrap_or(0);
+            let value = function.wrapping_add(word.addend);
+            placed.set_word(word.place, value);
+        }
+        placed
+    }
+}
+
+impl<'data> Placed<'data> {
+    /// Applies relocations to the segments' bytes.
+    fn apply<T>(
+        &mut self,
+        apply: impl FnOnce(&Image<'data>, &mut SegmentBytes<'_>, &Values<'_>) -> Result<T, PlaceError>,
+    ) -> Result<T, PlaceError> {
+        let values = Values {
+            bias: self.base,
+            imports: &self.imports,
+        };
+        let mut memory = SegmentBytes::with_capacity(self.segments.len());
+        for (segment, bytes) in self.image.segments().iter().zip(&mut self.segments) {
+            memory.push(segment.memory.start, bytes);
+        }
+        apply(&self.image, &mut memory, &values)
+    }
+
+    /// Gives thread-local variables their places in a program that is linked statically.
+    fn place_thread_locals(&mut self) -> Result<(), PlaceError> {
+        let is_descriptor =
+            |each: DynamicRelocation| each.expression == Expression::TlsDescriptorPair;
+        if self.image.relocations().any(is_descriptor) {
+            return Err(PlaceError::NeedsLoader {
+                what: "TLS descriptors",
+            });
+        }
+        let own_module = self.image.tls().map(|_| FIRST_MODULE);
+        let static_blocks = HashMap::from([(FIRST_MODULE, static_block(&self.image))]);
+        self.apply(|image, memory, values| {
+            let thread_local = ThreadLocalValues {
+                own_module,
+                static_blocks: &static_blocks,
+                functions: || DescriptorFunctions {
+                    constant: 0,
+                    ours: 0,
+                    hosts: 0,
+                },
+            };
+            let applied = relocate::apply_thread_local(image, memory, values, &thread_local);
+            applied.map(|_| ()).map_err(needs_loader)
+        })
+    }
+
+    fn set_word(&mut self, address: u64, value: u64) {
+        let segments = self.image.segments().iter().zip(&mut self.segments);
+        for (segment, bytes) in segments {
+            if segment.memory.contains(&address) {
+                let start = usize::try_from(address - segment.memory.start);
+                let word = bytes.get_mut(start.unwrap_or(usize::MAX)..);
+                let word = word.and_then(|rest| rest.first_chunk_mut());
+                *word.expect("parsing has found each place to be whole") = value.to_le_bytes();
+            }
+        }
+    }
+
+    /// The address of an export that is no thread-local variable; 0 for an indirect function that nothing has chosen.
+    #[must_use]
+    pub fn address(&self, symbol: &Symbol<'_>) -> u64 {
+        match symbol.kind {
+            SymbolKind::IndirectFunction => self.chosen.get(&symbol.value).copied().unwrap_or(0),
+            _ if symbol.is_absolute => symbol.value,
+            _ => self.base.wrapping_add(symbol.value),
+        }
+    }
+
+    /// The bytes at these addresses of the image, if one segment has them all.
+    #[must_use]
+    pub fn bytes(&self, range: Range<u64>) -> Option<&[u8]> {
+        let mut segments = self.image.segments().iter().zip(&self.segments);
+        segments.find_map(|(segment, bytes)| {
+            let start = usize::try_from(range.start.checked_sub(segment.memory.start)?).ok()?;
+            let end = usize::try_from(range.end.checked_sub(segment.memory.start)?).ok()?;
+            bytes.get(start..end)
+        })
+    }
+
     /// The segments with their final addresses and bytes.
     pub fn segments(&self) -> impl Iterator<Item = PlacedSegment<'_>> {
         let relro = self.image.relro();

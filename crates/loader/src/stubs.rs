@@ -22,7 +22,8 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use farcall_arch::Machine;
 
 use crate::fork;
-use crate::sys::machine::{code, first_call};
+use crate::sys::code;
+use crate::sys::machine::first_call;
 use crate::sys::memory;
 use crate::sys::memory::Protection;
 

@@ -18,6 +18,9 @@ pub enum Error {
     /// The first frame does not start as every version of this protocol does.
     #[error("the peer does not speak farcall's protocol")]
     NotFarcall,
+    /// The peer is an executor without a loader, which speaks with [`BareHello`](crate::BareHello).
+    #[error("the peer is a bare executor: it takes placed images only")]
+    Bare,
     /// The peer speaks another version.
     #[error("the peer speaks version {found} of the protocol, but this farcall version {known}")]
     Version {

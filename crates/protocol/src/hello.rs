@@ -62,8 +62,11 @@ impl Hello {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFarcall`], [`Error::Version`] or [`Error::Malformed`].
+    /// [`Error::NotFarcall`], [`Error::Bare`], [`Error::Version`] or [`Error::Malformed`].
     pub fn decode(payload: &[u8]) -> Result<Self> {
+        if payload.starts_with(crate::BARE_MAGIC) {
+            return Err(Error::Bare);
+        }
         let body = payload.strip_prefix(MAGIC).ok_or(Error::NotFarcall)?;
         let (version, body) = body.split_first_chunk().ok_or(Error::NotFarcall)?;
         let version = u32::from_le_bytes(*version);

@@ -11,12 +11,16 @@
 
 #![forbid(unsafe_code)]
 
+mod bare;
 mod codec;
 mod error;
 mod frame;
 mod hello;
 mod message;
 
+pub use bare::{
+    Access, BARE_MAGIC, BARE_VERSION, BareHello, Outcome, Outcomes, ResultRegister, Step,
+};
 pub use codec::{
     FIRST_CALLBACK, HEAD_LIMIT, NO_REQUEST, Received, decode, decode_cancel, decode_id, encode,
 };

@@ -18,9 +18,23 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("farcall-image", &["farcall-arch"]),
     ("farcall-compiler", &[]),
     ("farcall-linker", &["farcall-arch", "farcall-image"]),
-    ("farcall-loader", &["farcall-arch", "farcall-image"]),
+    ("farcall-native", &["farcall-arch"]),
+    (
+        "farcall-loader",
+        &["farcall-arch", "farcall-image", "farcall-native"],
+    ),
     ("farcall-store", &["farcall-arch", "farcall-image"]),
     ("farcall-protocol", &["farcall-arch", "farcall-image"]),
+    // The last two for its tests alone: what it is built of is the matter of a test of its own.
+    (
+        "farcall-bare",
+        &[
+            "farcall-native",
+            "farcall-protocol",
+            "farcall-executor",
+            "farcall-image",
+        ],
+    ),
     (
         "farcall-executor",
         &[
@@ -84,6 +98,7 @@ const STAGES: &[&str] = &[
 const STAGES_AND_FRONT: &[&str] = &[
     "farcall",
     "farcall-arch",
+    "farcall-bare",
     "farcall-compiler",
     "farcall-executor",
     "farcall-image",
@@ -101,6 +116,11 @@ const TESTKIT: &str = "farcall-testkit";
 const UNSAFE: &[(&str, Unsafe)] = &[
     ("farcall-loader", Unsafe::Anywhere),
     ("farcall-capi", Unsafe::Anywhere),
+    ("farcall-native", Unsafe::Anywhere),
+    (
+        "farcall-bare",
+        Unsafe::In(&["src/call.rs", "src/memory.rs", "src/symbols.rs"]),
+    ),
     ("farcall-executor", Unsafe::In(&["src/exec.rs"])),
     ("farcall-compiler", Unsafe::In(&["src/llvm.rs"])),
     ("farcall-session", Unsafe::In(&["src/trusted.rs"])),
@@ -173,6 +193,18 @@ fn an_executor_is_built_without_compiler_and_linker() {
         .filter(|name| reached.contains(**name))
         .collect();
     assert!(wrong.is_empty(), "farcall-executor depends on {wrong:?}");
+}
+
+#[test]
+fn a_bare_executor_is_built_without_a_loader() {
+    let graph = metadata(&["--filter-platform=x86_64-unknown-linux-gnu"]);
+    let reached = reached_from(&graph, "farcall-bare");
+    assert!(reached.contains("farcall-protocol"), "{reached:?}");
+    let wrong: Vec<_> = (NOT_IN_AN_EXECUTOR.iter())
+        .chain(&["farcall-executor", "farcall-loader"])
+        .filter(|name| reached.contains(**name))
+        .collect();
+    assert!(wrong.is_empty(), "farcall-bare depends on {wrong:?}");
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 #![allow(
     dead_code,
+    unused_imports,
     unreachable_pub,
     clippy::unwrap_used,
     reason = "each test file uses a part; a test that cannot go on is to panic"
 )]
 
-use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -19,7 +19,11 @@ use farcall_executor::{
     Address, Connection, Error, ErrorKind, Executor, Failure, ModuleName, Options, Service, Value,
 };
 use farcall_protocol::{Hello, Response, decode};
-use farcall_testkit::{Linker, tools};
+use farcall_testkit::tools;
+
+pub mod sources;
+
+pub use sources::{image, int, object};
 
 /// The end of a controller and the thread that serves the other one.
 pub struct Served {
@@ -105,27 +109,6 @@ impl Served {
         self.stream.shutdown(Shutdown::Both).unwrap();
         self.thread.join().unwrap()
     }
-}
-
-/// An image of one C source. The test has asked for `clang-22`.
-pub fn image(source: &str) -> Vec<u8> {
-    let object = object(source);
-    Linker::new().add("module.o", &object).link().unwrap()
-}
-
-pub fn object(source: &str) -> Vec<u8> {
-    let folder = tempfile::tempdir().unwrap();
-    let [c, object] = ["module.c", "module.o"].map(|name| folder.path().join(name));
-    fs::write(&c, source).unwrap();
-    let [c_arg, object_arg] = [&c, &object].map(|path| path.to_str().unwrap());
-    let args = ["-O1", "-fPIC", "-c", c_arg, "-o", object_arg];
-    tools::run("clang-22", &[tools::CLANG_TARGET, &args].concat()).unwrap();
-    fs::read(object).unwrap()
-}
-
-/// An integer result.
-pub const fn int(bits: u32, value: u64) -> Value {
-    Value::Int { bits, value }
 }
 
 /// Calls a function without arguments that returns an `int`.

@@ -7,24 +7,21 @@
 //!
 //! To add a machine, write its folder with the same interface; nothing above names a register:
 //!
-//! - `calls`: the frames that [`noexcept`] and [`catch`] call from, and [`registers`]' calls;
-//! - `code`: what makes written bytes code;
 //! - `first_call`: where a stub leads that has not been called yet;
 //! - `tls_descriptor`: the functions that TLS descriptors name, and the thread pointer;
-//! - `STATIC_BLOCK_UNIT`: how static blocks of thread-local variables lie side by side;
-//! - `resolver_arguments`: what the code that chooses an indirect function is given.
+//! - `STATIC_BLOCK_UNIT`: how static blocks of thread-local variables lie side by side.
+//!
+//! What a machine needs beyond that, whoever runs code on it, is in the crate `farcall-native`.
 
-pub(crate) mod catch;
-pub(crate) mod cpu;
 #[cfg(target_env = "musl")]
 mod handlers;
 pub(crate) mod host;
 #[cfg_attr(miri, path = "memory_miri.rs")]
 pub(crate) mod memory;
-pub(crate) mod noexcept;
-pub(crate) mod registers;
 pub(crate) mod runtime;
 pub(crate) mod tls_descriptor;
+
+pub(crate) use farcall_native::{code, cpu, noexcept, resolver_arguments};
 
 #[cfg(target_arch = "aarch64")]
 #[path = "aarch64/mod.rs"]

@@ -17,8 +17,8 @@ use super::state::{self, Extent, Site, State};
 use super::{MAPPED, Request, Slot, TEXT, is_mapped, pointer, to_usize};
 use crate::fork;
 use crate::source::Source;
+use crate::sys::code;
 use crate::sys::host::{HostError, UnwoundSpace};
-use crate::sys::machine::code;
 use crate::sys::memory::{self, Protection};
 
 /// The arenas whose memory is the window's file: the first ones.

@@ -5,7 +5,7 @@
 //! (before version 8.1 where the code is AArch64's, in any version where it is x86-64's). There a place that is
 //! used again would run what was there before. So each new window is asked.
 
-use crate::sys::machine::code::{self, GIVES};
+use crate::sys::code::{self, GIVES};
 use crate::sys::noexcept;
 
 /// Whether code is what was written last.

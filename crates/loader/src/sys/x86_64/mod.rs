@@ -1,7 +1,5 @@
 //! x86-64.
 
-pub(crate) mod calls;
-pub(crate) mod code;
 pub(crate) mod first_call;
 pub(crate) mod tls_descriptor;
 
@@ -11,8 +9,3 @@ pub(crate) mod tls_descriptor;
 /// block's size, not what aligned it, and then the block before only if nothing is between them. It
 /// never aligns to more than this, unless the program does.
 pub(crate) const STATIC_BLOCK_UNIT: u64 = 64;
-
-/// What the code that chooses an indirect function is given: nothing.
-pub(crate) fn resolver_arguments() -> [u64; 3] {
-    [0; 3]
-}

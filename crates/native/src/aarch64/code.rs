@@ -7,13 +7,13 @@ use rustix::io::Errno;
 use rustix::thread::{MembarrierCommand, membarrier};
 
 /// The code of two functions: one that gives 1, one that gives 2.
-pub(crate) const GIVES: [[u8; 8]; 2] = [
+pub const GIVES: [[u8; 8]; 2] = [
     [0x20, 0x00, 0x80, 0x52, 0xc0, 0x03, 0x5f, 0xd6], // mov w0, #1; ret
     [0x40, 0x00, 0x80, 0x52, 0xc0, 0x03, 0x5f, 0xd6], // mov w0, #2; ret
 ];
 
 /// Whether [`publish`] does anything.
-pub(crate) const IS_PUBLISHED: bool = true;
+pub const IS_PUBLISHED: bool = true;
 
 /// Makes all processors see as code what has been written.
 ///
@@ -27,7 +27,7 @@ pub(crate) const IS_PUBLISHED: bool = true;
 /// # Safety
 ///
 /// The bytes are readable at both addresses.
-pub(crate) unsafe fn publish(written: *const u8, executed: *const u8, length: usize) {
+pub unsafe fn publish(written: *const u8, executed: *const u8, length: usize) {
     /// The bits that say that a processor needs no cleaning of data, no invalidation of instructions.
     const IDC: u64 = 1 << 28;
     const DIC: u64 = 1 << 29;

@@ -4,7 +4,8 @@ use farcall_arch::CpuFeatures;
 
 /// What this processor has and the system lets programs use.
 #[cfg(target_arch = "x86_64")]
-pub(crate) fn features() -> CpuFeatures {
+#[must_use]
+pub fn features() -> CpuFeatures {
     use std::arch::x86_64::{__cpuid_count, _xgetbv};
     let cpuid = |leaf, subleaf| {
         let registers = __cpuid_count(leaf, subleaf);
@@ -16,7 +17,8 @@ pub(crate) fn features() -> CpuFeatures {
 
 /// What this processor has and the system lets programs use.
 #[cfg(target_arch = "aarch64")]
-pub(crate) fn features() -> CpuFeatures {
+#[must_use]
+pub fn features() -> CpuFeatures {
     let (hwcap, hwcap2) = rustix::param::linux_hwcap();
     farcall_arch::detect_aarch64(hwcap as u64, hwcap2 as u64)
 }

@@ -8,7 +8,7 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
 
-use super::machine::calls::EXCEPTION_REGISTER;
+use crate::machine::calls::EXCEPTION_REGISTER;
 
 unsafe extern "C-unwind" {
     fn farcall_call_catching(
@@ -26,14 +26,14 @@ unsafe extern "C" {
 
 /// The header of an exception, of which the class says whose it is.
 #[repr(C)]
-pub(super) struct UnwindException {
+pub(crate) struct UnwindException {
     class: u64,
     rest: [usize; 3],
 }
 
 /// An exception that was stopped. Dropping it destroys it.
 #[derive(Debug)]
-pub(crate) struct Exception(NonNull<UnwindException>);
+pub struct Exception(NonNull<UnwindException>);
 
 /// `MOZ\0RUST`: the panics of Rust.
 const RUST: u64 = 0x4d4f_5a00_5255_5354;
@@ -55,7 +55,8 @@ pub(crate) fn call(
 
 impl Exception {
     /// The mangled name of the type that C++ code threw; `None` for other exceptions.
-    pub(crate) fn type_name(&self) -> Option<String> {
+    #[must_use]
+    pub fn type_name(&self) -> Option<String> {
         /// Where `exceptionType` is before the header in `__cxa_exception`: Itanium C++ ABI, "C++
         /// Exception Objects", with libstdc++'s handler fields.
         const TYPE: usize = 80;
@@ -85,7 +86,7 @@ impl Drop for Exception {
 }
 
 /// Decides for the frame above what becomes of an exception that reaches it.
-pub(super) extern "C" fn personality(
+pub(crate) extern "C" fn personality(
     version: c_int,
     actions: c_int,
     class: u64,

@@ -4,8 +4,8 @@
 use std::arch::global_asm;
 use std::ffi::c_int;
 
-use crate::sys::catch::personality;
-use crate::sys::registers::filling_calls;
+use crate::catch::personality;
+use crate::registers::filling_calls;
 
 filling_calls!(rdi rsi rdx rcx r8 r9);
 

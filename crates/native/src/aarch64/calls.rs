@@ -4,8 +4,8 @@
 use std::arch::global_asm;
 use std::ffi::c_int;
 
-use crate::sys::catch::personality;
-use crate::sys::registers::filling_calls;
+use crate::catch::personality;
+use crate::registers::filling_calls;
 
 filling_calls!(x0 x1 x2 x3 x4 x5 x6 x7);
 

@@ -16,7 +16,7 @@ unsafe extern "C" {
 ///
 /// A function is at the address that follows the C calling convention and takes at most these
 /// arguments, and they are what it wants.
-pub(crate) unsafe fn call(function: u64, arguments: [u64; 3]) -> u64 {
+pub unsafe fn call(function: u64, arguments: [u64; 3]) -> u64 {
     let [a, b, c] = arguments;
     // SAFETY: the caller's contract; the code above calls `function` with the arguments moved down.
     unsafe { farcall_call_noexcept(function, a, b, c) }
@@ -24,14 +24,12 @@ pub(crate) unsafe fn call(function: u64, arguments: [u64; 3]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use crate::function::sealed::Pointer as _;
-
     #[test]
     fn arguments_and_result_pass() {
         extern "C" fn digits(a: u64, b: u64, c: u64) -> u64 {
             100 * a + 10 * b + c
         }
-        let address = (digits as extern "C" fn(u64, u64, u64) -> u64).address() as u64;
+        let address = (digits as *const ()).expose_provenance() as u64;
         // SAFETY: the function takes three integers.
         assert_eq!(unsafe { super::call(address, [1, 2, 3]) }, 123);
     }

@@ -1,0 +1,93 @@
+//! The executor that `farcall call --on` calls in: one with a loader, or a bare one.
+
+use farcall::executor::{self, Address, Argument, BareExecutor, Executor, PlaceOptions, Value};
+use farcall::{Bundle, Image, protocol};
+
+use crate::timings::Timings;
+
+/// A connection to an executor of either kind.
+pub(crate) enum Remote {
+    Loading(Executor),
+    Bare(Box<BareExecutor>),
+}
+
+/// Connects to the executor at `address`, of whatever kind it says that it is.
+pub(crate) fn connect(address: &Address, timings: &mut Timings) -> anyhow::Result<Remote> {
+    let connect = || match Executor::connect(address) {
+        Err(executor::Error::Protocol(protocol::Error::Bare)) => {
+            BareExecutor::connect(address).map(|bare| Remote::Bare(Box::new(bare)))
+        }
+        other => other.map(Remote::Loading),
+    };
+    let remote = timings.stage("connect", connect);
+    let remote = remote.map_err(|error| at_address(error, address))?;
+    let executor = match &remote {
+        Remote::Loading(executor) => &executor.hello().software,
+        Remote::Bare(executor) => &executor.hello().software,
+    };
+    tracing::info!(%address, executor, "connected");
+    Ok(remote)
+}
+
+impl Remote {
+    /// The image of a bundle for the executor's CPU, compared with its digest.
+    pub(crate) fn image_of<'data>(
+        &self,
+        name: &str,
+        bytes: &'data [u8],
+    ) -> anyhow::Result<Image<'data>> {
+        let choose = || {
+            let bundle = Bundle::parse(bytes)?;
+            let image = match self {
+                Self::Loading(executor) => executor.choose(&bundle)?,
+                Self::Bare(executor) => executor.choose(&bundle)?,
+            };
+            image.verify_digest()?;
+            Ok(image)
+        };
+        choose()
+            .map_err(|error: executor::Error| anyhow::Error::new(error).context(name.to_owned()))
+    }
+
+    /// Calls a function of an image there. In an executor with a loader the image stays; in a bare one, where nobody else
+    /// could find it, it does not.
+    pub(crate) fn call(
+        &self,
+        image: &Image<'_>,
+        function: &str,
+        signature: &str,
+        arguments: &mut [Argument<'_>],
+        timings: &mut Timings,
+    ) -> Result<Value, executor::Error> {
+        match self {
+            Self::Loading(remote) => {
+                let sent = remote.traffic().sent;
+                let module = timings.stage("ship, load", || remote.load(image))?;
+                timings.bytes(remote.traffic().sent - sent);
+                let call = || remote.call(&module, function, Some(signature), arguments);
+                timings.stage("call", call)
+            }
+            Self::Bare(remote) => {
+                let sent = remote.traffic().sent;
+                let options = PlaceOptions::default();
+                let module = timings.stage("ship, place", || remote.place(image, options))?;
+                timings.bytes(remote.traffic().sent - sent);
+                let call = || remote.call(&module, function, Some(signature), arguments);
+                let value = timings.stage("call", call);
+                let freed = remote.free(module);
+                value.and_then(|value| freed.map(|()| value))
+            }
+        }
+    }
+}
+
+/// The error with the executor's address, which some name already.
+pub(crate) fn at_address(error: executor::Error, address: &Address) -> anyhow::Error {
+    let is_named = matches!(error, executor::Error::Connect { .. });
+    let error = anyhow::Error::new(error);
+    if is_named {
+        error
+    } else {
+        error.context(address.to_string())
+    }
+}
