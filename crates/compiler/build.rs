@@ -10,8 +10,10 @@ fn main() {
         .output()
         .expect("llvm-config runs");
     let include = String::from_utf8(include.stdout).expect("a path in UTF-8");
-    let sources = ["divide", "merge", "outline", "parts", "shim", "split"]
-        .map(|name| format!("src/llvm/{name}.cpp"));
+    let sources = [
+        "divide", "merge", "outline", "parts", "scope", "shim", "split",
+    ]
+    .map(|name| format!("src/llvm/{name}.cpp"));
     println!("cargo::rerun-if-changed=src/llvm/parts.h");
     for source in &sources {
         println!("cargo::rerun-if-changed={source}");

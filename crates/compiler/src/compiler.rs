@@ -29,6 +29,7 @@ pub struct Compiler {
     cpu_given: bool,
     absolute_addresses: bool,
     optimized_ir: bool,
+    pub(crate) shares_scope: bool,
     pub(crate) part_size: usize,
 }
 
@@ -65,6 +66,7 @@ pub struct Builder {
     features: String,
     absolute_addresses: bool,
     optimized_ir: bool,
+    shares_scope: bool,
     part_size: usize,
 }
 
@@ -77,6 +79,7 @@ impl Default for Builder {
             features: String::new(),
             absolute_addresses: false,
             optimized_ir: false,
+            shares_scope: false,
             // Reading what all parts have in common takes a two-hundredth of the time that generating code of SQLite does, for each part.
             part_size: 25_000,
         }
@@ -171,6 +174,29 @@ impl Compiler {
         Ok(input)
     }
 
+    /// Runs the passes over a module, and makes it one for an image.
+    pub(crate) fn optimize(
+        &self,
+        name: &str,
+        module: &mut Module<'_>,
+        diagnostics: &Diagnostics<'_>,
+        backend: &mut Backend,
+    ) -> Result<(), Error> {
+        pic::bind_definitions(module);
+        if self.shares_scope {
+            llvm::share_scope(module);
+        }
+        backend.optimize(module);
+        if let [message, ..] = diagnostics.take_errors().as_slice() {
+            return Err(Error::Optimize {
+                input: name.to_owned(),
+                message: message.clone(),
+            });
+        }
+        pic::unbind_declarations(module);
+        Ok(())
+    }
+
     /// Has a thread with backends do something with IR, while the caller waits.
     pub(crate) fn on_worker<T: Send + 'static>(
         &self,
@@ -194,25 +220,6 @@ pub fn bitcode_of(name: &str, module: &Module<'_>) -> Result<Vec<u8>, Error> {
     // Writing bitcode of an invalid module is not defined.
     input::verify(name, module)?;
     Ok(module.write_bitcode_to_memory().as_slice().to_vec())
-}
-
-/// Runs the passes over a module, and makes it one for an image.
-pub(crate) fn optimize(
-    name: &str,
-    module: &mut Module<'_>,
-    diagnostics: &Diagnostics<'_>,
-    backend: &mut Backend,
-) -> Result<(), Error> {
-    pic::bind_definitions(module);
-    backend.optimize(module);
-    if let [message, ..] = diagnostics.take_errors().as_slice() {
-        return Err(Error::Optimize {
-            input: name.to_owned(),
-            message: message.clone(),
-        });
-    }
-    pic::unbind_declarations(module);
-    Ok(())
 }
 
 pub(crate) fn generate(
@@ -294,6 +301,14 @@ impl Builder {
         self
     }
 
+    /// Has the code be for images that are what objects are to one link: they mean the same by what is weak, whichever of them has it, and see each
+    /// other's hidden names. So code reaches what is weak as it reaches an import. By default an image means its own.
+    /// The linker's option of that name goes with it.
+    pub fn share_scope(mut self, is_wanted: bool) -> Self {
+        self.shares_scope = is_wanted;
+        self
+    }
+
     /// Sets how many instructions of optimized IR a part of a module has at least, by default 25,000: see
     /// [`Compiler::compile_parts`]. The objects depend on it.
     pub fn part_size(mut self, n_instructions: usize) -> Self {
@@ -312,6 +327,7 @@ impl Builder {
             features,
             absolute_addresses,
             optimized_ir,
+            shares_scope,
             part_size,
         } = self;
         let mut arguments = vec![format!("-O{}", *opt_level as u8)];
@@ -325,6 +341,9 @@ impl Builder {
         }
         if *optimized_ir {
             arguments.push("--optimized-ir".to_owned());
+        }
+        if *shares_scope {
+            arguments.push("--share-scope".to_owned());
         }
         arguments.push(format!("--part-size={part_size}"));
         arguments
@@ -362,6 +381,7 @@ impl Builder {
             cpu_given,
             absolute_addresses: self.absolute_addresses,
             optimized_ir: self.optimized_ir,
+            shares_scope: self.shares_scope,
             part_size: self.part_size,
         })
     }

@@ -9,7 +9,7 @@ use inkwell::{context::Context, memory_buffer::MemoryBuffer, module::Module};
 use crate::{
     Compiler, DefinedSymbol, Error, Object,
     backends::Backends,
-    compiler::{failed, generate, optimize},
+    compiler::{failed, generate},
     functions,
     input::Input,
     llvm::{self, BackendOptions, Diagnostics, Division, Global, GlobalKind},
@@ -148,15 +148,20 @@ impl Compiler {
         let groups = groups(&module, group);
         let division = Division::new(&mut module, &groups);
         let globals = llvm::globals(&module);
-        let places = division.parts.iter().zip(&division.exported);
+        let visible = division.exported.iter().zip(&division.hidden);
+        let visible = visible.map(|(exported, hidden)| (*exported, *hidden));
+        let visible: Vec<_> = visible.collect();
+        let places = division.parts.iter().zip(&visible);
         let symbols = globals.iter().zip(places);
-        let symbols = symbols.filter(|(global, _)| {
-            // What is hidden still is its part's alone.
-            types::is_symbol(global) && is_definition(global) && !global.has_hidden_visibility()
-        });
-        let symbols = symbols.filter_map(|(global, (&part, &is_exported))| {
+        let symbols =
+            symbols.filter(|(global, _)| types::is_symbol(global) && is_definition(global));
+        let symbols = symbols.filter_map(|(global, (&part, &visible))| {
+            let (is_exported, is_hidden) = visible;
             Some(PartSymbol {
-                symbol: DefinedSymbol::of(global)?,
+                symbol: DefinedSymbol {
+                    is_hidden,
+                    ..DefinedSymbol::of(global)?
+                },
                 part,
                 is_exported,
             })
@@ -245,7 +250,7 @@ impl Compiler {
             triple: options.triple.clone(),
             message,
         })?;
-        optimize(name, &mut module, &diagnostics, &mut backend)?;
+        self.optimize(name, &mut module, &diagnostics, &mut backend)?;
         let target = types::target(&module, self.machine, &self.cpu, &backend);
         let object = generate(name, module, &target, &diagnostics, &mut backend)?;
         if backend.is_usable() {

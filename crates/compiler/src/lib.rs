@@ -51,7 +51,7 @@ pub use compiler::{Builder, Compiler, Object, OptLevel, bitcode_of};
 pub use divide::{ADDRESS_SUFFIX, Divided, PartSymbol};
 pub use error::Error;
 pub use outline::{DefinedKind, DefinedSymbol, Outline};
-pub use types::{TARGET_SECTION, TYPES_SECTION};
+pub use types::{HIDDEN_SECTION, TARGET_SECTION, TYPES_SECTION};
 
 /// The LLVM binding that in-memory modules are made with.
 pub use inkwell;

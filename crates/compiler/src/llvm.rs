@@ -18,6 +18,7 @@ mod global;
 mod merge;
 mod outline;
 mod redeclare;
+mod scope;
 mod split;
 
 use std::{
@@ -47,6 +48,7 @@ pub(crate) use global::{AttributeKind, Global, GlobalKind, Place, Shape, Type, g
 pub(crate) use merge::merge;
 pub(crate) use outline::{assembly_symbols, has_assembly};
 pub(crate) use redeclare::redeclare;
+pub(crate) use scope::share_scope;
 pub(crate) use split::Split;
 
 /// Makes LLVM ready, once a process: its targets, and what happens when it cannot go on.

@@ -13,7 +13,7 @@ use crate::{
 /// What a module of IR defines: see [`Compiler::outline`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outline {
-    /// The symbols that its object would define for others. One that is weak may be missing there, if nothing in the module
+    /// The symbols that its object would define for others, hidden ones too. One that is weak may be missing there, if nothing in the module
     /// uses it (`linkonce`).
     pub definitions: Vec<DefinedSymbol>,
     /// The module, to be compiled instead of what it was read from: text is read once then.
@@ -29,6 +29,8 @@ pub struct DefinedSymbol {
     pub kind: DefinedKind,
     /// Whether others may define it too: `weak`, `linkonce`, `common`.
     pub is_weak: bool,
+    /// Whether it is hidden: others see it only if their image shares a scope with this one ([`Builder::share_scope`](crate::Builder::share_scope)).
+    pub is_hidden: bool,
     /// Its type as the object says it ([`TYPES_SECTION`](crate::TYPES_SECTION)). Empty for what assembly defines.
     pub value_type: String,
 }
@@ -71,7 +73,6 @@ impl Compiler {
         let mut definitions: Vec<_> = llvm::globals(&input.module)
             .iter()
             .filter(|global| types::is_symbol(global) && is_definition(global))
-            .filter(|global| !global.has_hidden_visibility())
             .filter_map(DefinedSymbol::of)
             .collect();
         definitions.extend(DefinedSymbol::of_assembly(&input.module));
@@ -97,6 +98,7 @@ impl DefinedSymbol {
             name,
             kind: DefinedKind::Assembly,
             is_weak,
+            is_hidden: false,
             value_type: String::new(),
         })
     }
@@ -114,6 +116,7 @@ impl DefinedSymbol {
                 GlobalKind::Alias | GlobalKind::Variable => DefinedKind::Variable,
             },
             is_weak: !matches!(global.linkage(), Linkage::LLVMExternalLinkage),
+            is_hidden: global.has_hidden_visibility(),
             value_type: types::notation(global),
         })
     }

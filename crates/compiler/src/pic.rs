@@ -12,6 +12,9 @@
 //! | `extern_weak`, of any visibility | not `dso_local`: only a GOT entry can hold null |
 //! | ifunc | not `dso_local`: its address is known when the resolver has run, and only the GOT can hold it |
 //!
+//! Images may also share a scope, as those of a session's library do. There weak definitions, and what is hidden and declared, are reached
+//! through GOT and PLT too, and what is weak and hidden is made visible and marked: `llvm/scope.cpp`.
+//!
 //! Definitions are marked before the passes, which may use it, declarations after them, when those that passes make and those
 //! that `available_externally` bodies leave behind are there too. Thread-local models that the IR spells out stay.
 

@@ -26,6 +26,10 @@ pub const TYPES_SECTION: &str = ".farcall.types";
 /// make an instruction unknown to a processor are not recorded.
 pub const TARGET_SECTION: &str = ".farcall.target";
 
+/// Name of the section that names, `symbol NUL`, the weak definitions that are hidden from all but images of their scope, although the
+/// symbols say otherwise ([`Builder::share_scope`](crate::Builder::share_scope)).
+pub const HIDDEN_SECTION: &str = ".farcall.hidden";
+
 /// Attributes that change how a call is made.
 static ABI_ATTRIBUTES: LazyLock<Vec<AttributeKind>> = LazyLock::new(|| {
     let names = [
@@ -46,9 +50,10 @@ static ABI_ATTRIBUTES: LazyLock<Vec<AttributeKind>> = LazyLock::new(|| {
     names.into_iter().filter_map(AttributeKind::named).collect()
 });
 
-/// Adds both sections, that of the target with what [`target`] has said. No pass may run after it.
+/// Adds the sections, that of the target with what [`target`] has said. No pass may run after it.
 pub(crate) fn add_sections(module: &Module<'_>, target: &str) {
     let mut records = Vec::new();
+    let mut hidden = Vec::new();
     for global in llvm::globals(module)
         .iter()
         .filter(|global| is_symbol(global))
@@ -58,11 +63,18 @@ pub(crate) fn add_sections(module: &Module<'_>, target: &str) {
         };
         records.extend_from_slice(symbol);
         records.push(0);
+        if global.is_hidden_in_scope() {
+            hidden.extend_from_slice(symbol);
+            hidden.push(0);
+        }
         records.extend_from_slice(notation(global).as_bytes());
         records.push(0);
     }
     if !records.is_empty() {
         llvm::add_excluded_section(module, c".farcall.types", &records);
+    }
+    if !hidden.is_empty() {
+        llvm::add_excluded_section(module, c".farcall.hidden", &hidden);
     }
     llvm::add_excluded_section(module, c".farcall.target", target.as_bytes());
 }

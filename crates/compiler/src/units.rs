@@ -10,7 +10,7 @@ use inkwell::{context::Context, module::Module};
 use crate::{
     Compiler, Error, Object,
     backends::Backends,
-    compiler::{failed, generate, optimize},
+    compiler::{failed, generate},
     functions,
     input::Input,
     llvm::{self, BackendOptions, Diagnostics, Split},
@@ -167,7 +167,7 @@ impl Compiler {
             mut backend,
         } = self.read(&context, name, ir, backends)?;
         functions::drop_unknown(&context, &module, self.machine);
-        optimize(name, &mut module, &diagnostics, &mut backend)?;
+        self.optimize(name, &mut module, &diagnostics, &mut backend)?;
         let target = types::target(&module, self.machine, &self.cpu, &backend);
         if let Some(split) = part_size.and_then(|size| Split::new(&mut module, size, MOST_PARTS)) {
             backends.give_back(options.clone(), backend);
@@ -225,7 +225,10 @@ impl Compiler {
         let Ok(mut backend) = backends.take(&options) else {
             return Ok(None);
         };
-        if optimize(&name, &mut module, &diagnostics, &mut backend).is_err() {
+        if self
+            .optimize(&name, &mut module, &diagnostics, &mut backend)
+            .is_err()
+        {
             return Ok(None);
         }
         let target = types::target(&module, self.machine, &self.cpu, &backend);

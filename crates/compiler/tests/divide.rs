@@ -96,10 +96,14 @@ fn parts_define_what_is_said_of_them_and_want_what_others_define() {
             ("first", DefinedKind::Function, 1, true),
             ("second", DefinedKind::Function, 2, true),
             ("helper.local", DefinedKind::Function, 3, false),
+            ("hidden", DefinedKind::Function, 4, true),
             ("counter.local", DefinedKind::Variable, 0, false),
             ("table", DefinedKind::Variable, 0, true),
         ]
     );
+    let hidden = divided.symbols().iter().filter(|it| it.symbol.is_hidden);
+    let hidden: Vec<_> = hidden.map(|it| &*it.symbol.name).collect();
+    assert_eq!(hidden, ["hidden"]);
     let parts: Vec<_> = (0..6).map(|part| divided.part_name(part)).collect();
     let expected = [
         "",
@@ -142,7 +146,10 @@ fn what_has_one_part_and_what_has_nothing() {
     let divided = divide(&format!("{in_assembly}\n{IR}"));
     assert_eq!((divided.n_parts(), divided.has_data()), (1, true));
     let [defined, undefined] = symbols(&parts(&divided, OptLevel::O2)[0]);
-    assert_eq!(defined, names(["first", "second", "table", "there"]));
+    assert_eq!(
+        defined,
+        names(["first", "hidden", "second", "table", "there"])
+    );
     assert_eq!(undefined, names(["first.address"]));
     let there = divided.symbols().last().unwrap();
     assert_eq!(

@@ -39,16 +39,18 @@ fn outline(ir: &str) -> Outline {
     compiler.outline("m.ll", ir.as_bytes()).unwrap()
 }
 
-/// What an object defines for others: whether each symbol is a function, and whether it is weak.
-fn defined(object: &[u8]) -> BTreeMap<String, (bool, bool)> {
+/// What an object defines for others: whether each symbol is a function, whether it is weak, and whether it is hidden.
+fn defined(object: &[u8]) -> BTreeMap<String, (bool, bool, bool)> {
     let file = object::File::parse(object).unwrap();
     let symbols = file.symbols().filter(|symbol| !symbol.is_undefined());
-    let visible = symbols.filter(|symbol| symbol.scope() == SymbolScope::Dynamic);
+    let visible = symbols.filter(|symbol| symbol.scope() != SymbolScope::Compilation);
     let defined = visible.map(|symbol| {
         // STT_GNU_IFUNC is one of those without a name of their own.
         let is_variable = matches!(symbol.kind(), SymbolKind::Data | SymbolKind::Tls);
         let name = symbol.name().unwrap().to_owned();
-        (name, (!is_variable, symbol.is_weak() || symbol.is_common()))
+        let is_weak = symbol.is_weak() || symbol.is_common();
+        let is_hidden = symbol.scope() == SymbolScope::Linkage;
+        (name, (!is_variable, is_weak, is_hidden))
     });
     defined.collect()
 }
@@ -61,7 +63,8 @@ fn an_outline_is_what_the_object_defines() {
     let object = compiler.compile_ir("m.ll", IR.as_bytes()).unwrap();
     let outlined = outline.definitions.iter().map(|symbol| {
         let is_function = symbol.kind != DefinedKind::Variable;
-        (symbol.name.clone(), (is_function, symbol.is_weak))
+        let facts = (is_function, symbol.is_weak, symbol.is_hidden);
+        (symbol.name.clone(), facts)
     });
     assert_eq!(outlined.collect::<BTreeMap<_, _>>(), defined(&object.bytes));
 

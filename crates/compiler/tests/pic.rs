@@ -22,6 +22,40 @@ fn each_kind_of_global_is_reached_as_in_an_image() {
 }
 
 #[test]
+fn what_a_scope_shares_is_reached_as_what_is_elsewhere() {
+    let ir = std::fs::read_to_string(tools::fixture("ir/binding.ll")).unwrap();
+    let hidden = "@listed = linkonce_odr hidden global i32 1
+        define ptr @address() { ret ptr @listed }";
+    for level in [OptLevel::O0, OptLevel::O2] {
+        let compiler = Compiler::builder().opt_level(level).share_scope(true);
+        let compiler = compiler.build().unwrap();
+        let object = compiler.compile_ir("binding.ll", ir.as_bytes()).unwrap();
+        let expected = tools::directives(&ir, "Reaches").into_iter().map(|line| {
+            let shared = [
+                "weak_own ",
+                "weak_own_function ",
+                "linkonce_own ",
+                "hidden_import ",
+            ];
+            match shared.iter().any(|name| line.starts_with(name)) {
+                true => line.replace(" PC32", " REX_GOTPCRELX"),
+                false => line,
+            }
+        });
+        // As sorted as the relocations are.
+        let expected: std::collections::BTreeSet<_> = expected.collect();
+        let found = tools::text_relocations(&object.bytes);
+        assert_eq!(found, Vec::from_iter(expected), "{level:?}");
+
+        let object = compiler.compile_ir("hidden.ll", hidden.as_bytes()).unwrap();
+        let listed = tools::strings(&object.bytes, farcall_compiler::HIDDEN_SECTION);
+        assert_eq!(listed, ["listed"]);
+        let found = tools::text_relocations(&object.bytes);
+        assert_eq!(found, ["listed REX_GOTPCRELX"], "{level:?}");
+    }
+}
+
+#[test]
 fn clang_for_any_way_of_linking() {
     for source in tools::fixtures("c") {
         for (level, flags) in [

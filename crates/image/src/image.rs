@@ -88,6 +88,8 @@ pub struct Symbol<'data> {
     pub kind: SymbolKind,
     /// Whether it must be found (imports).
     pub binding: Binding,
+    /// Whether it is for images of its scope only (`STV_HIDDEN`).
+    pub is_hidden: bool,
     /// Whether it is an import.
     pub is_import: bool,
     /// Whether `value` is a number, not an address that moves with the image (`SHN_ABS`).
@@ -404,6 +406,7 @@ impl<'data> Symbol<'data> {
             size: entry.st_size.get(LE),
             kind,
             binding,
+            is_hidden: entry.st_visibility() == elf::STV_HIDDEN,
             is_import: entry.st_shndx.get(LE) == elf::SHN_UNDEF,
             is_absolute: entry.st_shndx.get(LE) == elf::SHN_ABS,
         }

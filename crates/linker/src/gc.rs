@@ -50,7 +50,7 @@ impl Marker<'_, '_> {
     fn mark_roots(&mut self) {
         let resolved = self.resolved;
         for id in (0..resolved.globals.len()).filter(|&id| resolved.is_export(id)) {
-            self.mark(resolved.global_target(id));
+            self.mark(resolved.defined_target(id));
         }
         // Names that someone mentions as `__start_NAME` mean all sections of that name.
         let bounded: Vec<&[u8]> = resolved

@@ -3,7 +3,7 @@
 //! Phases, one file each, every phase borrowing what the one before gave and returning a type of
 //! its own: `input` reads objects, `resolve` decides which definition each name means, `gc` leaves
 //! out what nothing needs if that is asked, `merge` leaves one copy of equal constants, `local_exec`
-//! takes code that was made for executables out of line, `scan` collects what relocations need (GOT, PLT, dynamic relocations), `collect` sorts the inputs'
+//! takes code that was made for executables out of line, `share` decides what other images of a scope may define instead, `scan` collects what relocations need (GOT, PLT, dynamic relocations), `collect` sorts the inputs'
 //! sections into the image's, `layout` gives every piece its address, `write` writes the bytes and
 //! applies the relocations.
 //!
@@ -36,6 +36,7 @@ mod refuse;
 mod relax;
 mod resolve;
 mod scan;
+mod share;
 mod synthetic;
 mod types;
 mod write;
@@ -57,6 +58,7 @@ pub struct Linker<'data> {
     export_list: ExportList,
     gc_sections: bool,
     cpu_dispatch: bool,
+    shares_scope: bool,
     debug_info: DebugInfo,
 }
 
@@ -177,6 +179,19 @@ impl<'data> Linker<'data> {
         self
     }
 
+    /// Whether the image is for a scope in which images are what objects are to one link: of a weak definition one is meant by
+    /// all of them, whichever image has it, and hidden names are found in all. Unless this says so, an image means what it defines itself, and
+    /// hides what is hidden.
+    ///
+    /// Then code reaches a weak definition as if it were an import, and it is one, of the name that the image exports too: who
+    /// loads the image says which is meant. That goes for what is weak or unique (`STB_GNU_UNIQUE`) unless a relocation needs it here, as
+    /// code has that was made for executables; of a group all or none. Hidden definitions are exports that are marked so,
+    /// hidden names without one are imports. What comes from [a runtime](Linker::library) stays the image's own.
+    pub fn share_scope(&mut self, is_wanted: bool) -> &mut Self {
+        self.shares_scope = is_wanted;
+        self
+    }
+
     /// What becomes of the inputs' debug information: it is dropped unless this says otherwise.
     pub fn debug_info(&mut self, debug_info: DebugInfo) -> &mut Self {
         self.debug_info = debug_info;
@@ -247,12 +262,16 @@ impl<'data> Linker<'data> {
             &archives,
             &self.exports,
             &self.export_list,
+            self.shares_scope,
         )?;
         if self.gc_sections {
             gc::collect_garbage(&mut resolved)?;
         }
         local_exec::move_out_of_line(&mut resolved);
         merge::merge_sections(&mut resolved)?;
+        if self.shares_scope {
+            share::share(&mut resolved);
+        }
         let scanned = scan::scan(&resolved)?;
         let cpus = cpu::cpus(machine, &resolved.objects, self.cpu_dispatch);
         let layout = layout::layout(&resolved, &scanned, &cpus)?;

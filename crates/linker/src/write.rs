@@ -11,7 +11,7 @@ use crate::apply::{Context, Run};
 use crate::debug::Unloaded;
 use crate::error::{Error, Errors, Result};
 use crate::headers;
-use crate::input::{Binding, PC_BEGIN, SymbolType, Visibility};
+use crate::input::{PC_BEGIN, SymbolType, Visibility};
 use crate::layout::{Layout, NOTE_HEADER_SIZE, OutputSegment, encode_relr, relative_words};
 use crate::output::{Content, OutputSection, Piece, SegmentKind, Synthetic};
 use crate::properties::property_note;
@@ -250,15 +250,17 @@ impl Writer<'_, '_> {
         let mut bytes = Vec::with_capacity(size_of::<Sym64<LE>>() * symbols.len());
         bytes.extend_from_slice(bytes_of(&Sym64::<LE>::default()));
         let indices = self.layout.header_indices();
-        for (&id, &name) in symbols.order.iter().zip(&symbols.names) {
+        let is_export = (0..symbols.order.len()).map(|at| at >= symbols.imports().len());
+        for ((&id, &name), is_export) in symbols.order.iter().zip(&symbols.names).zip(is_export) {
             let global = &self.resolved.globals[id];
             let mut symbol = Sym64::<LE> {
                 st_name: U32::new(LE, name),
                 st_other: elf::SymbolOther(global.marks),
                 ..Sym64::default()
             };
-            if let Some(definition) = self.resolved.defining_symbol(id) {
-                let target = self.resolved.global_target(id);
+            let definition = self.resolved.defining_symbol(id);
+            if let Some(definition) = definition.filter(|_| is_export) {
+                let target = self.resolved.defined_target(id);
                 let slots = self.scanned.global_slots(id);
                 // To others an indirect function is where the image's own code sees it.
                 let at_plt = slots.plt.filter(|_| slots.is_plt_address);
@@ -295,18 +297,20 @@ impl Writer<'_, '_> {
                 symbol.st_shndx = U16::new(LE, section);
                 symbol.st_value = U64::new(LE, address);
                 symbol.st_size = U64::new(LE, size);
-                let is_weak = definition.binding == Binding::Weak;
-                let binding = if is_weak {
+                let binding = if self.resolved.is_weak(id) {
                     elf::STB_WEAK
                 } else {
                     elf::STB_GLOBAL
                 };
                 symbol.set_st_info(binding, elf_type(symbol_type));
-                if global.visibility == Visibility::Protected {
-                    symbol.st_other = symbol.st_other.with_visibility(elf::STV_PROTECTED);
-                }
+                let visibility = match global.visibility {
+                    Visibility::Default => elf::STV_DEFAULT,
+                    Visibility::Protected => elf::STV_PROTECTED,
+                    _ => elf::STV_HIDDEN,
+                };
+                symbol.st_other = symbol.st_other.with_visibility(visibility);
             } else {
-                let binding = if global.is_needed {
+                let binding = if global.is_needed || self.resolved.is_shared(id) {
                     elf::STB_GLOBAL
                 } else {
                     elf::STB_WEAK

@@ -24,6 +24,7 @@
 //! | `Whole: lib.a` | all members of this archive are linked |
 //! | `DebugInfo: keep` | debug information is linked too |
 //! | `CpuDispatch: yes` | the code asks the CPU before it calls inputs that need more than others |
+//! | `ShareScope: yes` | the image shares weak definitions and hidden names with others |
 //! | `ExpectError: text` | the link fails, and its next error has this text; there are no other errors |
 //! | `ExpectSymbol: f section=.text type=FUNC binding=WEAK visibility=PROTECTED other=0x3 size=8` | an export; what is not said is not checked |
 //! | `ExpectNoSymbol: f` | neither an export nor an import |
@@ -131,6 +132,7 @@ fn check_variant(fixture: &Fixture, args: &[String]) -> Result<(), String> {
                 "Whole" => &mut linker,
                 "GcSections" => linker.gc_sections(true),
                 "CpuDispatch" => linker.cpu_dispatch(true),
+                "ShareScope" => linker.share_scope(true),
                 "DebugInfo" => linker.debug_info(DebugInfo::Keep),
                 _ => linker.export_list(ExportList::parse_version_script(value).unwrap()),
             };

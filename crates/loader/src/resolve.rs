@@ -181,6 +181,7 @@ pub(crate) fn resolve_late(
             size: 0,
             kind: SymbolKind::Function,
             binding: Binding::Global,
+            is_hidden: false,
             is_import: true,
             is_absolute: false,
         },

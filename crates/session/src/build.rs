@@ -209,6 +209,7 @@ pub(crate) fn linker(session: &Shared) -> Linker<'_> {
     for (name, bytes) in &session.runtime_archives {
         linker.library(name, bytes);
     }
+    linker.share_scope(true);
     linker
 }
 
@@ -224,9 +225,13 @@ pub(crate) fn link(session: &Shared, unit: &str, objects: &[Object]) -> Result<V
 /// An image, with what is asked of it before it is loaded.
 pub(crate) fn compiled(unit: &str, image: Arc<[u8]>) -> Result<Compiled> {
     let parsed = Image::parse(&image).map_err(|error| Error::image(unit, error))?;
+    let exports = parsed.exports();
     let imports = parsed.imports().map(|(_, symbol)| Name::from(symbol.name));
+    let imports: Arc<[Name]> = imports.collect();
+    let shared = imports.iter().filter(|name| exports.lookup(name).is_some());
     Ok(Compiled {
-        imports: imports.collect(),
+        shared: Arc::new(shared.cloned().collect()),
+        imports,
         image,
     })
 }
@@ -240,7 +245,7 @@ impl Shared {
             Source::Divided { tier, .. } => tier,
             _ => Tier::Last,
         };
-        let mut key = KeyBuilder::new("farcall session image 2")
+        let mut key = KeyBuilder::new("farcall session image 3")
             .field("build", build)
             .field("name", job.name.as_bytes());
         // As they are written, so that a hit sets no compiler up.

@@ -1,6 +1,6 @@
 //! Units whose functions are compiled apart from their variables, and each when it is called, or more than once.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -35,6 +35,8 @@ pub(crate) fn add(library: &Library, name: &str, ir: &[u8], options: &Options) -
         let number = *part as usize;
         let part = ids[number];
         let name = Name::from(symbol.name.as_bytes());
+        // By these names the library's are meant.
+        let is_shared = symbol.is_weak && *is_exported;
         if symbol.kind == DefinedKind::Function {
             let redirect = draft.add_stub(part, &name, Some(&symbol.value_type), None)?;
             let address = format!("{}{ADDRESS_SUFFIX}", symbol.name).into_bytes();
@@ -43,15 +45,20 @@ pub(crate) fn add(library: &Library, name: &str, ir: &[u8], options: &Options) -
                 .state
                 .code
                 .set_redirects([(address.clone(), redirect)]);
-            draft.state.private.insert(address, part);
+            if !is_shared {
+                draft.state.private.insert(address, part);
+            }
             stubs[number].push(name.clone());
         }
-        draft.state.private.insert(name.clone(), part);
+        if !is_shared {
+            draft.state.private.insert(name.clone(), part);
+        }
         if *is_exported {
             draft.state.exports.push(Export {
                 name,
                 part,
                 is_weak: symbol.is_weak,
+                is_hidden: symbol.is_hidden,
             });
         }
     }
@@ -74,7 +81,8 @@ pub(crate) fn add(library: &Library, name: &str, ir: &[u8], options: &Options) -
             phase: Phase::Added,
             after: (part != 0 && divided.has_data()).then(|| ids[0]),
             stubs: stubs.into(),
-            uses: HashSet::new(),
+            uses: HashMap::new(),
+            is_loading: false,
             failure: None,
         };
         (id, part)

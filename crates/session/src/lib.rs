@@ -43,6 +43,7 @@ mod error;
 mod function;
 mod library;
 mod materialize;
+mod names;
 mod options;
 mod replace;
 mod session;

@@ -1,6 +1,6 @@
 //! Libraries: scopes of names, and how units get into them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ffi::c_void;
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -23,8 +23,8 @@ use crate::{Error, Function, Options, Result, When};
 /// A scope of names: what is added to it defines names, each once, and its units' imports are looked for in it first, then in
 /// the libraries of its link order, then where the session's loader looks.
 ///
-/// Weak definitions (C++'s inline functions, templates) may be there many times: the first is the one that others mean.
-/// As with shared libraries a unit means its own definitions by their names.
+/// Its units are to each other what the objects of a program are. Weak definitions (C++'s inline functions and variables, templates) may be
+/// there many times, and all units mean the same one: the first that is loaded. Hidden names are found by its units alone.
 #[derive(Clone)]
 pub struct Library {
     pub(crate) shared: Arc<Owner>,
@@ -86,8 +86,7 @@ impl Library {
     }
 
     /// Adds modules of IR that belong together, as one unit: they are compiled on all cores and linked to one image, in their order,
-    /// as a program's objects are. So they may need each other, names that are hidden are theirs alone, what is inline in C++
-    /// exists once, and constructors run in their order.
+    /// as a program's objects are. So they may need each other, what they have in common is there once, and constructors run in their order.
     ///
     /// [`When::OnFirstCall`] and [tiers](Options::tier_up) are for single modules: here the first stands for [`When::OnLookup`], and
     /// the second does nothing.
@@ -346,6 +345,7 @@ pub(crate) struct Image {
 pub(crate) struct Symbol {
     pub(crate) name: Name,
     pub(crate) is_weak: bool,
+    pub(crate) is_hidden: bool,
     /// Of a function its type, if it is known.
     pub(crate) function_type: Option<Option<String>>,
 }
@@ -356,6 +356,7 @@ impl From<DefinedSymbol> for Symbol {
         Self {
             name: symbol.name.into_bytes().into(),
             is_weak: symbol.is_weak,
+            is_hidden: symbol.is_hidden,
             function_type: is_function.then_some(Some(symbol.value_type)),
         }
     }
@@ -369,6 +370,7 @@ impl Image {
         let symbols = parsed.all_exports().map(|(index, symbol)| Symbol {
             name: symbol.name.into(),
             is_weak: symbol.binding == image::Binding::Weak,
+            is_hidden: symbol.is_hidden,
             function_type: (symbol.kind == SymbolKind::Function)
                 .then(|| manifest.symbol_type(index).map(str::to_owned)),
         });
@@ -400,10 +402,13 @@ impl Draft {
                 when: options.when,
                 parts: Vec::new(),
                 exports: Vec::new(),
+                weak: HashMap::new(),
                 private: HashMap::new(),
                 code: Arc::default(),
-                users: HashSet::new(),
+                users: HashMap::new(),
                 changing: None,
+                has_claimed: false,
+                is_removed: false,
             },
             shared: Arc::downgrade(shared),
             has_stubs: options.has_stubs(),
@@ -438,6 +443,7 @@ impl Draft {
                 name: symbol.name,
                 part: id,
                 is_weak: symbol.is_weak,
+                is_hidden: symbol.is_hidden,
             });
         }
         let part = Part {
@@ -448,7 +454,8 @@ impl Draft {
             phase,
             after: None,
             stubs: stubs.into(),
-            uses: HashSet::new(),
+            uses: HashMap::new(),
+            is_loading: false,
             failure: None,
         };
         self.state.parts.push(id);

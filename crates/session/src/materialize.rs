@@ -15,7 +15,7 @@ use farcall_loader::{Definition, ImportBinding, Module, Replaced};
 use crate::build::{Job, build_all};
 use crate::code::{Code, lock};
 use crate::session::Shared;
-use crate::state::{Compiled, Found, Name, PartId, Phase, State, UnitId};
+use crate::state::{Bond, Compiled, Found, Name, PartId, Phase, State, UnitId};
 use crate::{Error, Result, trusted};
 
 /// Compiles, loads and starts parts and what they need. What is there is left as it is.
@@ -56,7 +56,9 @@ impl Reached {
                     reached.compiled.push((id, compiled.clone()));
                     let imports = compiled.imports.iter();
                     let found = imports.filter_map(|name| state.find_for(id, name));
-                    pending.extend(found.filter_map(|found| found.needs()));
+                    pending.extend(found.filter_map(|(found, _)| {
+                        found.needs().or_else(|| state.starts_before(id, &found))
+                    }));
                 }
                 &Phase::Starting(thread) => reached.starting.push((id, thread)),
                 Phase::Ready => {}
@@ -115,9 +117,18 @@ struct Claim<'a> {
 
 impl Claim<'_> {
     fn finish(self, results: Vec<Result<Compiled>>) -> Result<()> {
+        // Not under the lock: it reads all of an image's tables.
+        let images: Vec<_> = (results.iter())
+            .map(|result| result.as_ref().ok().map(|it| Arc::clone(&it.image)))
+            .collect();
+        let images = images.iter().map(|it| Image::parse(it.as_ref()?).ok());
+        let images: Vec<_> = images.collect();
         let mut state = self.shared.state();
         let mut first = Ok(());
-        for (id, result) in self.parts.iter().zip(results) {
+        for ((id, result), image) in self.parts.iter().zip(results).zip(&images) {
+            if let Some(image) = image {
+                state.keep_defined(*id, |name| image.exports().lookup(name).is_some());
+            }
             let phase = match result {
                 Ok(compiled) => Phase::Compiled(compiled),
                 Err(error) => {
@@ -157,8 +168,8 @@ impl Drop for Claim<'_> {
 #[derive(Debug)]
 enum Bound {
     To(Definition),
-    /// A part that is loaded with it, by position.
-    Fellow(usize),
+    /// A part that is loaded with it, by position, and the name that it has there.
+    Fellow(usize, Name),
 }
 
 /// A part that is about to be loaded.
@@ -169,7 +180,7 @@ struct Member {
     compiled: Compiled,
     stubs: Arc<[Name]>,
     bindings: HashMap<Name, Bound>,
-    uses: HashSet<UnitId>,
+    uses: HashMap<UnitId, Bond>,
     keeps: Vec<Arc<Code>>,
 }
 
@@ -185,7 +196,11 @@ fn load(shared: &Arc<Shared>, roots: &[PartId]) -> Result<bool> {
         if reached.compiled.is_empty() {
             return Ok(true);
         }
-        let members = members(&state, &reached.compiled)?;
+        let parts = reached.compiled.iter().map(|(part, _)| *part);
+        state.claim(parts.clone());
+        let members = members(&state, &reached.compiled).inspect_err(|_| {
+            parts.for_each(|part| state.loaded(part, false));
+        })?;
         // From now on: what they are bound to is not removed while they are loaded, or by their constructors.
         for member in &members {
             state.set_uses(member.id, member.uses.clone());
@@ -197,6 +212,7 @@ fn load(shared: &Arc<Shared>, roots: &[PartId]) -> Result<bool> {
     let mut unused = Vec::new();
     let mut first_tier = Vec::new();
     for member in &members {
+        state.loaded(member.id, started.is_ok());
         let Some(part) = state.parts.get_mut(&member.id) else {
             continue;
         };
@@ -244,16 +260,25 @@ fn members(state: &State, compiled: &[(PartId, Compiled)]) -> Result<Vec<Member>
             compiled: compiled.clone(),
             stubs: Arc::clone(&part.stubs),
             bindings: HashMap::with_capacity(compiled.imports.len()),
-            uses: HashSet::new(),
+            uses: HashMap::new(),
             keeps: Vec::new(),
         };
         for name in compiled.imports.iter() {
-            let Some(found) = state.find_for(*id, name) else {
+            let Some((found, there)) = state.find_for(*id, name) else {
                 continue;
             };
             let other = found.part().map(|part| &state.parts[&part]);
-            let other = other.map(|other| other.unit);
-            member.uses.extend(other.filter(|&unit| unit != part.unit));
+            if let Some(other) = other.map(|other| other.unit)
+                && other != part.unit
+            {
+                let weak = &state.units[&part.unit].weak;
+                let bond = match compiled.shared.contains(name) || weak.contains_key(there) {
+                    true => Bond::Shares,
+                    false => Bond::Needs,
+                };
+                let known = member.uses.entry(other).or_insert(bond);
+                *known = bond.max(*known);
+            }
             let bound = match found {
                 Found::Definition(definition) => Bound::To(definition),
                 Found::Stub { redirect, .. } => Bound::To(redirect.definition()),
@@ -263,9 +288,9 @@ fn members(state: &State, compiled: &[(PartId, Compiled)]) -> Result<Vec<Member>
                         member.keeps.push(Arc::clone(&other.code));
                     }
                     match positions.get(&exporter) {
-                        Some(&position) => Bound::Fellow(position),
+                        Some(&position) => Bound::Fellow(position, there.into()),
                         None => {
-                            let name = String::from_utf8_lossy(name);
+                            let name = String::from_utf8_lossy(there);
                             match other.code.definition(exporter, &name) {
                                 Some(definition) => Bound::To(definition?),
                                 None => continue,
@@ -293,9 +318,9 @@ fn start(shared: &Arc<Shared>, members: &[Member], loading: Loading<'_>) -> Resu
     let bind = |position: usize, name: &[u8]| {
         Some(match members[position].bindings.get(name)? {
             Bound::To(definition) => ImportBinding::To(definition.clone()),
-            &Bound::Fellow(position) => ImportBinding::Image {
-                position,
-                name: name.into(),
+            Bound::Fellow(position, name) => ImportBinding::Image {
+                position: *position,
+                name: name.to_vec().into(),
             },
         })
     };

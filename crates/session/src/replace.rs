@@ -71,10 +71,16 @@ impl Drop for Changing<'_> {
 fn prepare(shared: &Arc<Shared>, unit: &Unit, image: Image) -> Result<(Draft, PartId)> {
     let symbols = image.symbols()?;
     let mut state = shared.wait_while_busy(shared.state(), &[unit])?;
-    let old = state.units.get(&unit.id).ok_or_else(|| unit.removed())?;
+    let old = state.unit(unit.id).ok_or_else(|| unit.removed())?;
     let (library, old_code) = (old.library, Arc::clone(&old.code));
-    let names = missing(old.exports.iter().map(|export| &*export.name), &symbols);
-    let users = state.users(&[unit.id]);
+    // What is bound to its code stays with that, but for what has not been compiled. What is hidden may be LLVM's own.
+    let is_lazy = old.when == When::OnFirstCall;
+    let exports = old.exports.iter().filter(|it| is_lazy || !it.is_hidden);
+    let names = missing(exports.map(|export| &*export.name), &symbols);
+    let users = match is_lazy {
+        true => state.names_of(old.users.keys()),
+        false => state.users(&[unit.id], &HashSet::new()),
+    };
     if !names.is_empty() && !users.is_empty() {
         return Err(Error::Incomplete {
             unit: image.name.to_string(),

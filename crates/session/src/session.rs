@@ -306,22 +306,17 @@ impl Shared {
         mut state: MutexGuard<'a, State>,
         units: &[&Unit],
     ) -> Result<MutexGuard<'a, State>> {
-        let me = thread::current().id();
         'again: loop {
             for unit in units {
-                let known = state.units.get(&unit.id).ok_or_else(|| unit.removed())?;
+                let known = state.unit(unit.id).ok_or_else(|| unit.removed())?;
                 match state.busy(known) {
                     None => continue,
                     Some(Busy::ForMe) => {
                         let unit = unit.name().to_owned();
                         return Err(Error::Busy { unit });
                     }
-                    Some(Busy::With(thread)) => drop(state.waiting.insert(me, thread)),
-                    Some(Busy::Compiling) => {}
+                    Some(busy) => state = self.wait_for(state, busy),
                 }
-                let woken = self.changed.wait(state);
-                state = woken.unwrap_or_else(PoisonError::into_inner);
-                state.waiting.remove(&me);
                 // Meanwhile another one may have become so.
                 continue 'again;
             }
@@ -329,9 +324,25 @@ impl Shared {
         }
     }
 
+    /// Waits for who has a unit as it is, until something has changed.
+    pub(crate) fn wait_for<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        busy: Busy,
+    ) -> MutexGuard<'a, State> {
+        let me = thread::current().id();
+        if let Busy::With(thread) = busy {
+            state.waiting.insert(me, thread);
+        }
+        let woken = self.changed.wait(state);
+        let mut state = woken.unwrap_or_else(PoisonError::into_inner);
+        state.waiting.remove(&me);
+        state
+    }
+
     /// The compiler's options.
     pub(crate) fn compiler_options(&self, tier: Tier) -> farcall_compiler::Builder {
-        let options = self.options.clone();
+        let options = self.options.clone().share_scope(true);
         match tier {
             Tier::First => options.opt_level(OptLevel::O0),
             Tier::Last => options,

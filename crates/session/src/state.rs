@@ -7,10 +7,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
 
+use farcall_compiler::ADDRESS_SUFFIX;
 use farcall_loader::{Definition, Redirect};
 
 use crate::build::Source;
 use crate::code::Code;
+use crate::names::{Definer, Entry, Names};
 use crate::{Error, Result, When};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,7 +25,7 @@ pub(crate) struct PartId(u64);
 pub(crate) struct LibraryId(usize);
 
 /// A symbol's name.
-pub(crate) type Name = Box<[u8]>;
+pub(crate) type Name = Arc<[u8]>;
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -40,19 +42,7 @@ pub(crate) struct LibraryState {
     pub(crate) name: Arc<str>,
     /// Where its units' imports are looked for after itself.
     pub(crate) order: Vec<LibraryId>,
-    names: HashMap<Name, Entry>,
-}
-
-/// What a name of a library means.
-#[derive(Debug)]
-enum Entry {
-    Definition(Definition),
-    Part {
-        part: PartId,
-        is_weak: bool,
-        /// Others that define it, all weak: they are meant when this one goes, the first before the rest.
-        shadowed: Vec<PartId>,
-    },
+    names: Names,
 }
 
 #[derive(Debug)]
@@ -62,13 +52,27 @@ pub(crate) struct UnitState {
     pub(crate) when: When,
     pub(crate) parts: Vec<PartId>,
     pub(crate) exports: Vec<Export>,
-    /// Names that only its own parts see, and before all others.
+    /// Those of the exports that are weak, which others may have instead.
+    pub(crate) weak: HashMap<Name, PartId>,
+    /// Names that its own parts see before all others.
     pub(crate) private: HashMap<Name, PartId>,
     pub(crate) code: Arc<Code>,
     /// The units that are bound to its parts.
-    pub(crate) users: HashSet<UnitId>,
+    pub(crate) users: HashMap<UnitId, Bond>,
     /// The thread that replaces or removes it.
     pub(crate) changing: Option<ThreadId>,
+    /// Whether its weak names have been claimed for what is loaded of it.
+    pub(crate) has_claimed: bool,
+    /// Whether it was removed, and is there because others share weak definitions of it.
+    pub(crate) is_removed: bool,
+}
+
+/// How one unit is bound to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Bond {
+    /// It defines itself, weakly, what it is bound to.
+    Shares,
+    Needs,
 }
 
 /// A name that a unit gives its library.
@@ -77,6 +81,8 @@ pub(crate) struct Export {
     pub(crate) name: Name,
     pub(crate) part: PartId,
     pub(crate) is_weak: bool,
+    /// Whether only the library's units see it.
+    pub(crate) is_hidden: bool,
 }
 
 /// What becomes one image.
@@ -94,7 +100,9 @@ pub(crate) struct Part {
     /// Functions of it that are called through stubs.
     pub(crate) stubs: Arc<[Name]>,
     /// The units that it is bound to.
-    pub(crate) uses: HashSet<UnitId>,
+    pub(crate) uses: HashMap<UnitId, Bond>,
+    /// Whether a thread loads it: others will be bound to it.
+    pub(crate) is_loading: bool,
     /// What the last try to load it failed with.
     pub(crate) failure: Option<Error>,
 }
@@ -116,6 +124,8 @@ pub(crate) enum Phase {
 pub(crate) struct Compiled {
     pub(crate) image: Arc<[u8]>,
     pub(crate) imports: Arc<[Name]>,
+    /// The imports that it defines itself too.
+    pub(crate) shared: Arc<HashSet<Name>>,
 }
 
 /// What a name means to who imports it or looks it up.
@@ -175,7 +185,7 @@ impl State {
             self.libraries.push(LibraryState {
                 name: name.into(),
                 order: Vec::new(),
-                names: HashMap::new(),
+                names: Names::default(),
             });
             self.libraries.len() - 1
         }))
@@ -195,21 +205,71 @@ impl State {
         std::iter::once(own).chain(own.order.iter().map(|&id| self.library(id)))
     }
 
-    /// What a name means in a library.
+    /// What a name means to who looks it up in a library.
     pub(crate) fn find(&self, library: LibraryId, name: &[u8]) -> Option<Found> {
-        let entry = self.scope(library).find_map(|it| it.names.get(name))?;
-        match entry {
+        let mut entries = self.scope(library).filter_map(|it| it.names.get(name));
+        match entries.find(|entry| !entry.is_hidden())? {
             Entry::Definition(definition) => Some(Found::Definition(definition.clone())),
-            Entry::Part { part, .. } => self.found(*part, name),
+            Entry::Part { meant, .. } => self.found(meant.part, name),
         }
     }
 
-    /// What a name means to a part that imports it.
-    pub(crate) fn find_for(&self, part: PartId, name: &[u8]) -> Option<Found> {
+    /// What a name means to a part that imports it, and the name that this has there.
+    pub(crate) fn find_for<'n>(&self, part: PartId, name: &'n [u8]) -> Option<(Found, &'n [u8])> {
         let unit = self.unit_of(part)?;
-        let own = unit.private.get(name);
-        own.and_then(|&part| self.found(part, name))
-            .or_else(|| self.find(unit.library, name))
+        // The address of a weak function is that of the one that is meant.
+        let function = name.strip_suffix(ADDRESS_SUFFIX.as_bytes());
+        let name = function
+            .filter(|function| unit.weak.contains_key(*function))
+            .unwrap_or(name);
+        if let Some(&own) = unit.private.get(name) {
+            return Some((self.found(own, name)?, name));
+        }
+        let found = match self.library(unit.library).names.get(name) {
+            Some(Entry::Part { meant, .. }) => self.found_for(part, meant, name),
+            // In other libraries what is hidden is not meant.
+            _ => self.find(unit.library, name),
+        };
+        Some((found?, name))
+    }
+
+    /// What a name that means a part of its library is to another part there.
+    fn found_for(&self, part: PartId, meant: &Definer, name: &[u8]) -> Option<Found> {
+        let unit = self.unit_of(part)?;
+        let own = unit.weak.get(name).filter(|_| meant.is_weak);
+        let own = own.filter(|_| !self.may_be_bound(meant.part, name));
+        let chosen = *own.unwrap_or(&meant.part);
+        // A new version is not what its unit is yet.
+        let is_new = self.parts[&part].code.borrows_redirects()
+            && self.parts[&chosen].unit == self.parts[&part].unit;
+        match &self.parts[&part].phase {
+            Phase::Compiled(compiled) if is_new && compiled.shared.contains(name) => {
+                Some(Found::Part(part))
+            }
+            _ => self.found(chosen, name),
+        }
+    }
+
+    /// Whether somebody may be bound to what a part defines by a name.
+    fn may_be_bound(&self, part: PartId, name: &[u8]) -> bool {
+        let Some(unit) = self.unit_of(part) else {
+            return false;
+        };
+        let part = &self.parts[&part];
+        part.is_loading
+            || part.phase.is_started()
+            || unit.when == When::OnFirstCall && part.code.redirect(name).is_some()
+    }
+
+    /// The part whose constructors have to have run before those of a part that may call a function of its unit. Both may have the
+    /// same inline variable: who initializes that holds its guard, and cannot wait for the other one to look at it.
+    pub(crate) fn starts_before(&self, part: PartId, callee: &Found) -> Option<PartId> {
+        let (own, other) = (self.unit_of(part)?, self.unit_of(callee.part()?)?);
+        let is_both = !own.weak.is_empty() && !other.weak.is_empty();
+        let is_other = self.parts[&part].unit != self.parts[&callee.part()?].unit;
+        self.parts[&callee.part()?]
+            .after
+            .filter(|_| is_both && is_other)
     }
 
     fn found(&self, part: PartId, name: &[u8]) -> Option<Found> {
@@ -224,6 +284,68 @@ impl State {
         })
     }
 
+    /// Says that parts are about to be loaded: the weak names of their units mean them, unless somebody may be bound to
+    /// others by now.
+    pub(crate) fn claim(&mut self, parts: impl IntoIterator<Item = PartId>) {
+        let mut parts: Vec<_> = parts.into_iter().collect();
+        parts.sort_unstable();
+        for part in parts {
+            let Some(state) = self.parts.get_mut(&part) else {
+                continue;
+            };
+            state.is_loading = true;
+            let unit = state.unit;
+            if let Some(unit) = self.units.get_mut(&unit)
+                && !std::mem::replace(&mut unit.has_claimed, true)
+            {
+                self.claim_names(self.parts[&part].unit);
+            }
+        }
+    }
+
+    fn claim_names(&mut self, id: UnitId) {
+        let unit = &self.units[&id];
+        let library = unit.library.0;
+        let mut names = std::mem::take(&mut self.libraries[library].names);
+        for export in unit.exports.iter().filter(|export| export.is_weak) {
+            let is_own = |part| self.parts.get(&part).is_some_and(|part| part.unit == id);
+            names.claim(export, |part| {
+                is_own(part) || self.may_be_bound(part, &export.name)
+            });
+        }
+        self.libraries[library].names = names;
+    }
+
+    /// Says that a part is loaded, or was not after all.
+    pub(crate) fn loaded(&mut self, part: PartId, is_loaded: bool) {
+        let Some(part) = self.parts.get_mut(&part) else {
+            return;
+        };
+        part.is_loading = false;
+        if !is_loaded && let Some(unit) = self.units.get_mut(&part.unit) {
+            unit.has_claimed = false;
+        }
+    }
+
+    /// Takes weak names out that a unit was said to define in a part and that the part, now compiled, does not have: LLVM leaves out
+    /// what is inlined everywhere.
+    pub(crate) fn keep_defined(&mut self, part: PartId, is_defined: impl Fn(&[u8]) -> bool) {
+        let Some(unit) = self.parts.get(&part).map(|part| part.unit) else {
+            return;
+        };
+        let Some(unit) = self.units.get_mut(&unit) else {
+            return;
+        };
+        let names = &mut self.libraries[unit.library.0].names;
+        let is_missing = |export: &mut Export| {
+            export.is_weak && export.part == part && !is_defined(&export.name)
+        };
+        for export in unit.exports.extract_if(.., is_missing) {
+            names.withdraw(&export);
+            unit.weak.remove(&export.name);
+        }
+    }
+
     pub(crate) fn unit_of(&self, part: PartId) -> Option<&UnitState> {
         self.units.get(&self.parts.get(&part)?.unit)
     }
@@ -231,12 +353,12 @@ impl State {
     /// The error for a name that is not found in a library.
     pub(crate) fn not_found(&self, library: LibraryId, name: &str) -> Error {
         let searched = self.scope(library).map(|it| format!("library {}", it.name));
-        let names = self.scope(library).flat_map(|it| it.names.keys());
-        Error::not_found(name, searched.collect(), names.map(|name| &**name))
+        let names = self.scope(library).flat_map(|it| it.names.visible());
+        Error::not_found(name, searched.collect(), names)
     }
 
     /// Adds a unit with its parts and gives its library their names. A name that is there and weak gives way to one
-    /// that is not; of two weak ones the first stays. A unit that could not be loaded gives way whole.
+    /// that is not, for who is bound from now on; of weak ones one is meant ([`Names`]). A unit that could not be loaded gives way whole.
     ///
     /// # Errors
     /// [`Error::Duplicate`]; nothing is added then.
@@ -249,8 +371,7 @@ impl State {
         let failed = self.check_names(id, &unit)?;
         let removed = failed.into_iter().filter_map(|id| self.take(id)).collect();
         self.parts.extend(parts);
-        self.enter(unit.library, &unit.exports);
-        self.units.insert(id, unit);
+        self.insert(id, unit);
         Ok(removed)
     }
 
@@ -260,10 +381,11 @@ impl State {
         let mut failed = HashSet::new();
         for export in unit.exports.iter().filter(|it| !it.is_weak) {
             let other = match library.names.get(&export.name) {
-                None | Some(Entry::Part { is_weak: true, .. }) => continue,
+                None => continue,
+                Some(Entry::Part { meant, .. }) if meant.is_weak => continue,
                 Some(Entry::Definition(_)) => "a definition".to_owned(),
-                Some(Entry::Part { part, .. }) => {
-                    let other = &self.parts[part];
+                Some(Entry::Part { meant, .. }) => {
+                    let other = &self.parts[&meant.part];
                     if other.unit == id {
                         continue;
                     }
@@ -292,38 +414,15 @@ impl State {
         state.changing.is_none()
             && !phases.any(Phase::is_started)
             && parts.any(|part| self.parts[part].failure.is_some())
-            && self.users(&[unit]).is_empty()
+            && state.users.is_empty()
     }
 
-    fn enter(&mut self, library: LibraryId, exports: &[Export]) {
-        let names = &mut self.libraries[library.0].names;
-        for export in exports {
-            let &Export { part, is_weak, .. } = export;
-            match names.get_mut(&export.name) {
-                Some(Entry::Definition(_)) => {}
-                // It has taken the place of one that it replaces.
-                Some(Entry::Part { part: known, .. }) if *known == part => {}
-                Some(Entry::Part { shadowed, .. }) if is_weak => shadowed.push(part),
-                Some(Entry::Part {
-                    part: known,
-                    is_weak,
-                    shadowed,
-                }) => {
-                    // One that is not weak was refused before.
-                    shadowed.insert(0, std::mem::replace(known, part));
-                    *is_weak = false;
-                }
-                None => {
-                    let shadowed = Vec::new();
-                    let entry = Entry::Part {
-                        part,
-                        is_weak,
-                        shadowed,
-                    };
-                    names.insert(export.name.clone(), entry);
-                }
-            }
-        }
+    /// Adds a unit whose parts are there, with its names.
+    fn insert(&mut self, id: UnitId, mut unit: UnitState) {
+        self.library_mut(unit.library).names.enter(&unit.exports);
+        let weak = unit.exports.iter().filter(|export| export.is_weak);
+        unit.weak = weak.map(|it| (it.name.clone(), it.part)).collect();
+        self.units.insert(id, unit);
     }
 
     /// Says what a name of a library means.
@@ -337,23 +436,20 @@ impl State {
         definition: Definition,
     ) -> Result<Option<Definition>> {
         let state = self.library(library);
-        if let Some(Entry::Part { part, is_weak, .. }) = state.names.get(name.as_bytes())
-            && !is_weak
+        if let Some(Entry::Part { meant, .. }) = state.names.get(name.as_bytes())
+            && !meant.is_weak
         {
             return Err(Error::Duplicate {
                 unit: "a definition".to_owned(),
                 name: name.to_owned(),
                 other: self
-                    .unit_of(*part)
+                    .unit_of(meant.part)
                     .map_or_else(String::new, |it| it.name.to_string()),
                 library: state.name.to_string(),
             });
         }
         let names = &mut self.library_mut(library).names;
-        match names.insert(name.as_bytes().into(), Entry::Definition(definition)) {
-            Some(Entry::Definition(old)) => Ok(Some(old)),
-            _ => Ok(None),
-        }
+        Ok(names.define(name, definition))
     }
 
     /// Takes a unit out, with its names and parts, if it is there.
@@ -362,7 +458,7 @@ impl State {
         let unit = self.units.remove(&id)?;
         for part in &unit.parts {
             let uses = self.parts.remove(part).map(|part| part.uses);
-            for used in uses.iter().flatten() {
+            for used in uses.iter().flat_map(HashMap::keys) {
                 if let Some(used) = self.units.get_mut(used) {
                     used.users.remove(&id);
                 }
@@ -377,17 +473,14 @@ impl State {
         // What names mean the old one mean the new one, whatever is shadowed.
         let names = &mut self.libraries[new.library.0].names;
         for export in &new.exports {
-            if let Some(Entry::Part { part, is_weak, .. }) = names.get_mut(&export.name)
-                && old.parts.contains(part)
-            {
-                (*part, *is_weak) = (export.part, export.is_weak);
-            }
+            names.replace(&old.parts, export);
         }
         let old = self.take(id)?;
         new.users.clone_from(&old.users);
-        self.enter(new.library, &new.exports);
+        // What its weak names mean was decided when it was loaded.
+        new.has_claimed = true;
         let parts = new.parts.clone();
-        self.units.insert(id, new);
+        self.insert(id, new);
         for part in parts {
             let uses = self.parts.get(&part).map(|part| part.uses.clone());
             self.set_uses(part, uses.unwrap_or_default());
@@ -404,13 +497,14 @@ impl State {
     }
 
     /// Says which units a part is bound to.
-    pub(crate) fn set_uses(&mut self, part: PartId, uses: HashSet<UnitId>) {
+    pub(crate) fn set_uses(&mut self, part: PartId, uses: HashMap<UnitId, Bond>) {
         let Some(part) = self.parts.get_mut(&part) else {
             return;
         };
-        for used in &uses {
+        for (used, &bond) in &uses {
             if let Some(used) = self.units.get_mut(used) {
-                used.users.insert(part.unit);
+                let known = used.users.entry(part.unit).or_insert(bond);
+                *known = bond.max(*known);
             }
         }
         part.uses = uses;
@@ -424,51 +518,90 @@ impl State {
         let (user, uses) = (failed.unit, std::mem::take(&mut failed.uses));
         let parts = self.units.get(&user).map_or(&[][..], |unit| &unit.parts);
         let others = parts.iter().filter_map(|id| self.parts.get(id));
-        let kept: HashSet<_> = others.flat_map(|it| &it.uses).copied().collect();
-        for used in uses.difference(&kept) {
-            if let Some(used) = self.units.get_mut(used) {
-                used.users.remove(&user);
+        let mut kept = HashMap::new();
+        for (&used, &bond) in others.flat_map(|it| &it.uses) {
+            let known = kept.entry(used).or_insert(bond);
+            *known = bond.max(*known);
+        }
+        for used in uses.keys() {
+            if let Some(unit) = self.units.get_mut(used) {
+                match kept.get(used) {
+                    Some(&bond) => unit.users.insert(user, bond),
+                    None => unit.users.remove(&user),
+                };
             }
         }
     }
 
     /// Takes the names of a unit out of its library.
     pub(crate) fn withdraw(&mut self, id: UnitId) {
-        let Some(unit) = self.units.get_mut(&id) else {
-            return;
-        };
-        let exports = std::mem::take(&mut unit.exports);
-        let names = &mut self.libraries[unit.library.0].names;
-        for export in exports {
-            let Some(Entry::Part {
-                part,
-                is_weak,
-                shadowed,
-            }) = names.get_mut(&export.name)
-            else {
-                continue;
-            };
-            if *part != export.part {
-                shadowed.retain(|other| *other != export.part);
-            } else if shadowed.is_empty() {
-                names.remove(&export.name);
-            } else {
-                *part = shadowed.remove(0);
-                *is_weak = true;
+        if let Some(unit) = self.units.get_mut(&id) {
+            let names = &mut self.libraries[unit.library.0].names;
+            for export in std::mem::take(&mut unit.exports) {
+                names.withdraw(&export);
             }
         }
     }
 
-    /// The names of the units that use one of `units`, but for those.
-    pub(crate) fn users(&self, units: &[UnitId]) -> Vec<String> {
+    /// Removes a unit that others share definitions with: what they define too goes on meaning it, weakly, all other names are free.
+    pub(crate) fn retire(&mut self, id: UnitId) {
+        if let Some(unit) = self.units.get_mut(&id) {
+            unit.is_removed = true;
+            let names = &mut self.libraries[unit.library.0].names;
+            for export in std::mem::take(&mut unit.exports) {
+                let is_meant = names.means(&export);
+                if !names.retire(&export) {
+                    unit.exports.push(export);
+                } else if is_meant {
+                    // Its own code, what is not compiled yet too, means it still.
+                    unit.private.entry(export.name).or_insert(export.part);
+                }
+            }
+        }
+    }
+
+    /// The unit, if it has not been removed.
+    pub(crate) fn unit(&self, id: UnitId) -> Option<&UnitState> {
+        self.units.get(&id).filter(|unit| !unit.is_removed)
+    }
+
+    /// What goes when `units` are removed: those that no others are bound to, with what was removed before and only they shared.
+    pub(crate) fn going(&self, units: &[UnitId]) -> HashSet<UnitId> {
+        let removed = self.units.iter().filter(|(_, unit)| unit.is_removed);
+        // One that this thread is in the middle of goes with the next.
+        let removed = removed.filter(|(_, unit)| !matches!(self.busy(unit), Some(Busy::ForMe)));
+        let mut going: HashSet<_> = removed.map(|(id, _)| *id).collect();
+        going.extend(units);
+        loop {
+            let is_used = |id: &&UnitId| {
+                let unit = self.units.get(id);
+                unit.is_some_and(|it| it.users.keys().any(|user| !going.contains(user)))
+            };
+            let used: Vec<_> = going.iter().filter(is_used).copied().collect();
+            if used.is_empty() {
+                return going;
+            }
+            for id in used {
+                going.remove(&id);
+            }
+        }
+    }
+
+    /// The names of the units that need one of `units`, but for those that are `going`.
+    pub(crate) fn users(&self, units: &[UnitId], going: &HashSet<UnitId>) -> Vec<String> {
         let known = units.iter().filter_map(|unit| self.units.get(unit));
         let users = known.flat_map(|unit| &unit.users);
-        let others = users.filter(|user| !units.contains(user));
-        let names = others.filter_map(|user| Some(self.units.get(user)?.name.to_string()));
-        let mut users: Vec<_> = names.collect();
-        users.sort_unstable();
-        users.dedup();
-        users
+        let users = users.filter(|(user, bond)| **bond == Bond::Needs && !going.contains(*user));
+        self.names_of(users.map(|(user, _)| user))
+    }
+
+    /// The names of units, each once.
+    pub(crate) fn names_of<'a>(&self, units: impl Iterator<Item = &'a UnitId>) -> Vec<String> {
+        let names = units.filter_map(|unit| Some(self.units.get(unit)?.name.to_string()));
+        let mut names: Vec<_> = names.collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// Who has the unit as it is for now, if somebody does.

@@ -105,6 +105,7 @@ fn improve(shared: &Arc<Shared>, first: PartId) {
             after: first.after,
             stubs: Arc::clone(&first.stubs),
             uses: Default::default(),
+            is_loading: false,
             failure: None,
         };
         state.parts.insert(part, better);

@@ -38,7 +38,7 @@ impl Unit {
     pub fn materialize(&self) -> Result<()> {
         let parts = {
             let state = self.shared.state();
-            let unit = state.units.get(&self.id).ok_or_else(|| self.removed())?;
+            let unit = state.unit(self.id).ok_or_else(|| self.removed())?;
             unit.parts.clone()
         };
         materialize(&self.shared, &parts)
@@ -48,20 +48,20 @@ impl Unit {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let state = self.shared.state();
-        state.units.get(&self.id).is_some_and(|unit| {
+        state.unit(self.id).is_some_and(|unit| {
             let mut phases = unit.parts.iter().map(|part| &state.parts[part].phase);
             phases.all(|phase| matches!(phase, Phase::Ready))
         })
     }
 
     /// Takes it out of its library. Its names are free again when this returns; its code goes, after its destructors, when no
-    /// function of it that was looked up is left.
+    /// function of it that was looked up is left, and no unit that shares weak definitions with it: these mean the same as before as long.
     ///
     /// That no thread is in its code then is the caller's to see to, as with `dlclose`. It waits while another thread compiles or
     /// starts a part of it.
     ///
     /// # Errors
-    /// [`Error::InUse`] while another unit is bound to it, [`Error::Busy`] when this thread, or one that waits for it, is
+    /// [`Error::InUse`] while another unit is bound to what it alone defines, [`Error::Busy`] when this thread, or one that waits for it, is
     /// starting or replacing it, [`Error::Removed`] when it was removed before.
     pub fn remove(&self) -> Result<()> {
         Self::remove_all(&[self])
@@ -83,13 +83,28 @@ impl Unit {
         let mut ids: Vec<_> = units.iter().map(|unit| unit.id).collect();
         ids.sort_unstable();
         ids.dedup();
-        let mut state = first.shared.wait_while_busy(first.shared.state(), units)?;
-        let users = state.users(&ids);
+        let mut state = first.shared.state();
+        let mut going = loop {
+            state = first.shared.wait_while_busy(state, units)?;
+            let going = state.going(&ids);
+            // What was removed before may be compiled once more in the background.
+            let mut busy = going.iter().filter_map(|id| state.busy(&state.units[id]));
+            match busy.next() {
+                None => break going,
+                Some(busy) => state = first.shared.wait_for(state, busy),
+            }
+        };
+        let users = state.users(&ids, &going);
         if !users.is_empty() {
             let names: Vec<_> = units.iter().map(|unit| &*unit.name).collect();
             let unit = names.join(", ");
             return Err(Error::InUse { unit, users });
         }
+        for &id in ids.iter().filter(|id| !going.contains(id)) {
+            state.retire(id);
+        }
+        let mut ids: Vec<_> = going.drain().collect();
+        ids.sort_unstable();
         let codes: Vec<Arc<Code>> = ids
             .iter()
             .map(|id| Arc::clone(&state.units[id].code))
@@ -127,7 +142,7 @@ impl Unit {
     /// [replaceable](crate::Options::replaceable). Calls that have begun go on in the old version, as do those by who
     /// is bound to a unit that is not replaceable, and by functions of such a unit that were looked up before. What goes on in the old
     /// version and calls a function that the new one lacks, and that was never called before, finds it removed. The new
-    /// version has variables of its own; who is bound to a variable stays with the old one.
+    /// version has variables of its own, but for weak ones that mean another unit's; who is bound to a variable stays with the old one.
     ///
     /// The old version is kept by what this gives: drop that when no thread is in its code any more.
     ///

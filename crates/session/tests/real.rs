@@ -105,8 +105,9 @@ fn compare(program: &Program, bitcode: &[PathBuf], arguments: &str, ways: &[&str
             "{way}: {}",
             String::from_utf8_lossy(stderr)
         );
-        // Each part of a unit has exit handlers of its own.
-        let is_in_parts = way.starts_with("first") || *way == "tiers";
+        // Each unit, and each part of one, has exit handlers of its own.
+        let is_in_parts =
+            way.starts_with("first") || *way == "tiers" || *way == "lookup" && files.len() > 1;
         let lines = |output| {
             let mut lines = printed(output);
             if is_in_parts {
@@ -133,8 +134,9 @@ fn lua_prints_what_it_prints_natively() {
     let program = real::lua().unwrap();
     let script = program_source("script.lua");
     let bitcode = program.bitcode(Level::O1).unwrap();
-    // Its files have names that only they see.
-    compare(&program, &bitcode, script.to_str().unwrap(), TOGETHER);
+    // Its files have hidden names.
+    let ways = [TOGETHER, &["lookup", "first-some"]].concat();
+    compare(&program, &bitcode, script.to_str().unwrap(), &ways);
 }
 
 #[test]
@@ -153,17 +155,17 @@ fn sqlite_prints_what_it_prints_natively() {
 }
 
 #[test]
-fn cxx_is_one_program_when_it_is_added_together() {
+fn cxx_is_one_program_whether_it_is_added_together_or_apart() {
     require_tools!("clang-22", "clang++-22");
     let program = real::inventory();
-    compare(&program, &program.bitcode(Level::O1).unwrap(), "", TOGETHER);
+    compare(&program, &program.bitcode(Level::O1).unwrap(), "", ALL);
 }
 
 #[test]
 fn cxx_throws_through_parts() {
     require_tools!("clang-22", "clang++-22");
     let folder = tempfile::tempdir().unwrap();
-    // What is inline in C++ is each unit's own, so that this is one.
+    // In one unit parts see each other's local names.
     let source = folder.path().join("whole.cpp");
     let [library, main] = ["inventory.cpp", "inventory_main.cpp"].map(program_source);
     // Both have a type of that name.

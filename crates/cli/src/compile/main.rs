@@ -53,6 +53,9 @@ struct Arguments {
     /// Allow numbers that are used as addresses
     #[arg(long)]
     allow_absolute_addresses: bool,
+    /// Make code for images that share what is weak and hidden
+    #[arg(long)]
+    share_scope: bool,
     /// How many instructions a part of a large file has at least that becomes an object of its own
     #[arg(long)]
     part_size: Option<usize>,
@@ -103,6 +106,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut builder = Compiler::builder()
         .opt_level(level)
         .optimized_ir(arguments.optimized_ir)
+        .share_scope(arguments.share_scope)
         .absolute_addresses(arguments.allow_absolute_addresses);
     if let Some(target) = &arguments.target {
         builder = builder.target(target);

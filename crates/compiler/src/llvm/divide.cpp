@@ -156,9 +156,9 @@ void place_sections(Module &module, function_ref<void(GlobalValue &)> place_in_d
 
 // Divides a module: `groups` has a number from 1 for each of its functions, in their order, and functions of one number are to be
 // one part. Writes for each global, in the module's order, functions, variables, aliases and indirect functions, the
-// number of its part, and whether others than the module's own parts see it. All that is left of the module's names is visible to its
+// number of its part, whether others than the module's own parts see it, and whether it is hidden from all that are not of their scope. All that is left of the module's names is visible to its
 // parts, and nothing is dropped because nobody uses it.
-extern "C" void farcall_divide(LLVMModuleRef raw, const uint32_t *groups, uint32_t *parts, bool *exported) {
+extern "C" void farcall_divide(LLVMModuleRef raw, const uint32_t *groups, uint32_t *parts, bool *exported, bool *hidden) {
   Module &module = *unwrap(raw);
   bool is_divided = is_divisible(module);
   if (is_divided)
@@ -195,8 +195,9 @@ extern "C" void farcall_divide(LLVMModuleRef raw, const uint32_t *groups, uint32
 
   for (GlobalValue &global : module.global_values()) {
     *parts++ = part(global);
-    bool is_visible = !global.hasLocalLinkage() && !global.hasHiddenVisibility() && global.hasName();
+    bool is_visible = !global.hasLocalLinkage() && global.hasName();
     *exported++ = is_visible;
+    *hidden++ = global.hasHiddenVisibility();
     if (!has_body(global) || is_intrinsic(global))
       continue;
     if (global.hasLinkOnceLinkage())
@@ -206,7 +207,7 @@ extern "C" void farcall_divide(LLVMModuleRef raw, const uint32_t *groups, uint32
       for_each_user(global, [&](GlobalValue &user) { is_shared |= part(user) != part(global) || is_copied(user); });
     if (!is_shared)
       continue;
-    if (!is_visible && !global.hasHiddenVisibility()) {
+    if (!is_visible) {
       // Not by its own name: LLVM knows what functions of some names do.
       global.setName(global.getName() + ".local");
       global.setLinkage(GlobalValue::ExternalLinkage);

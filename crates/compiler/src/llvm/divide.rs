@@ -15,6 +15,7 @@ unsafe extern "C" {
         groups: *const u32,
         parts: *mut u32,
         exported: *mut bool,
+        hidden: *mut bool,
     );
     fn farcall_extract(
         module: LLVMModuleRef,
@@ -33,6 +34,8 @@ pub(crate) struct Division {
     pub(crate) parts: Vec<u32>,
     /// Whether others than the module's own parts see it.
     pub(crate) exported: Vec<bool>,
+    /// Whether those others are of its scope only.
+    pub(crate) hidden: Vec<bool>,
     /// At least one.
     pub(crate) n_parts: u32,
 }
@@ -45,6 +48,7 @@ impl Division {
         assert_eq!(groups.len(), module.get_functions().count());
         let mut parts = vec![0; n_globals];
         let mut exported = vec![false; n_globals];
+        let mut hidden = vec![false; n_globals];
         // SAFETY: the module is live, and nobody else uses it: it is borrowed mutably. There is a group for each function, and room
         // for each of its globals.
         unsafe {
@@ -53,12 +57,14 @@ impl Division {
                 groups.as_ptr(),
                 parts.as_mut_ptr(),
                 exported.as_mut_ptr(),
+                hidden.as_mut_ptr(),
             );
         }
         let n_parts = parts.iter().max().map_or(1, |last| last + 1);
         Self {
             parts,
             exported,
+            hidden,
             n_parts,
         }
     }

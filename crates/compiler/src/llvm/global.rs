@@ -71,6 +71,10 @@ pub(crate) fn globals<'m>(module: &'m Module<'_>) -> Vec<Global<'m>> {
 }
 
 impl Global<'_> {
+    pub(super) fn raw(&self) -> LLVMValueRef {
+        self.value
+    }
+
     /// The name in the IR, which may begin with LLVM's `\01`.
     pub(crate) fn name(&self) -> &[u8] {
         let mut length = 0;

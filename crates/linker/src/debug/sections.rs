@@ -257,7 +257,7 @@ impl Relocator<'_, '_> {
                 }
             };
         }
-        let target = self.resolved.target(self.object, symbol);
+        let target = self.resolved.described_target(self.object, symbol);
         (target != Target::Discarded).then(|| {
             let address = self.layout.target_address(self.resolved, target);
             address.wrapping_add_signed(addend)

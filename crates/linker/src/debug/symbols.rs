@@ -8,7 +8,7 @@ use object::endian::{LittleEndian as LE, U16, U32, U64};
 use object::pod::bytes_of;
 
 use super::Unloaded;
-use crate::input::{Binding, InputSymbol, SymbolType};
+use crate::input::{InputSymbol, SymbolType};
 use crate::layout::{HeaderIndices, Layout};
 use crate::resolve::{Definition, Resolved, Target};
 
@@ -33,11 +33,11 @@ pub(super) fn tables(resolved: &Resolved<'_>, layout: &Layout<'_>) -> Vec<Unload
         }
     }
     let n_local = writer.symbols.len() / size_of::<Sym64<LE>>();
-    for &id in &layout.dynamic_symbols.order {
-        let is_weak = resolved
-            .defining_symbol(id)
-            .is_some_and(|symbol| symbol.binding == Binding::Weak);
-        let binding = if is_weak {
+    let imports = layout.dynamic_symbols.imports();
+    // One that is shared is an export, too.
+    let imports = imports.iter().filter(|&&id| !resolved.is_shared(id));
+    for &id in imports.chain(layout.dynamic_symbols.exports()) {
+        let binding = if resolved.is_weak(id) {
             elf::STB_WEAK
         } else {
             elf::STB_GLOBAL
@@ -96,13 +96,13 @@ impl Writer<'_, '_> {
         let is_named = !own.name.is_empty() && !own.name.starts_with(b".L");
         let is_code_or_data = !matches!(own.symbol_type, SymbolType::Section | SymbolType::File);
         if is_named && is_code_or_data {
-            let target = self.resolved.target(object, symbol);
+            let target = self.resolved.described_target(object, symbol);
             self.add(own, target, own.size, elf::STB_LOCAL);
         }
     }
 
     fn add_global(&mut self, id: usize, binding: elf::SymbolBind) {
-        let target = self.resolved.global_target(id);
+        let target = self.resolved.defined_target(id);
         if let Definition::Symbol { object, symbol } = self.resolved.globals[id].definition {
             let own = &self.resolved.objects[object].symbols[symbol];
             self.add(own, target, self.resolved.size(object, symbol), binding);

@@ -99,8 +99,9 @@ pub(crate) enum Placement {
 pub(crate) enum Binding {
     Local,
     Weak,
-    /// `STB_GLOBAL`, and `STB_GNU_UNIQUE`: unique within the image, which binds locally.
     Global,
+    /// `STB_GNU_UNIQUE`: unique within the image, which binds locally, or in a scope that images share.
+    Unique,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -489,7 +490,8 @@ fn symbols<'data>(
         let binding = match symbol.st_bind() {
             elf::STB_LOCAL => Binding::Local,
             elf::STB_WEAK => Binding::Weak,
-            elf::STB_GLOBAL | elf::STB_GNU_UNIQUE => Binding::Global,
+            elf::STB_GLOBAL => Binding::Global,
+            elf::STB_GNU_UNIQUE => Binding::Unique,
             other => return malformed(format!("symbol {}: unknown binding {}", index.0, other.0)),
         };
         let symbol_type = match symbol.st_type() {

@@ -12,7 +12,7 @@ use foldhash::fast::FixedState;
 use object::endian::LittleEndian as LE;
 
 use crate::error::{Place, Referrer};
-use crate::input::{InputSymbol, Object, Placement, Property, SymbolType, Visibility};
+use crate::input::{Binding, InputSymbol, Object, Placement, Property, SymbolType, Visibility};
 use crate::output::{destination, is_far, zeroed_name};
 use crate::synthetic::LinkerSymbol;
 
@@ -36,6 +36,12 @@ pub(crate) struct Resolved<'data> {
     merged_object: usize,
     /// The debug sections of groups that lost, by object and index.
     lost_debug_info: HashSet<(usize, usize), FixedState>,
+    /// Whether hidden names are those of a scope that other images share.
+    shares_scope: bool,
+    /// The objects of a compiler's or the C library's runtime, of which each image has its own.
+    runtime_objects: HashSet<usize, FixedState>,
+    /// Those that are defined here, and that other images of the scope may define instead: once that is decided, for each global.
+    is_shared: Vec<bool>,
 }
 
 /// An index in [`Resolved::globals`].
@@ -176,13 +182,39 @@ impl<'data> Resolved<'data> {
         }
     }
 
+    /// What an object's symbol stands for in this image, whatever other images define: for those who describe its code.
+    pub(crate) fn described_target(&self, object: usize, symbol: usize) -> Target {
+        match self.global_id(object, symbol) {
+            Some(id) => self.defined_target(id),
+            None => self.local_target(object, symbol),
+        }
+    }
+
     /// What an object's symbol is in that object, whatever others define.
     pub(crate) fn own_target(&self, object: usize, symbol: usize) -> Target {
         self.local_target(object, symbol)
     }
 
-    /// What a global stands for.
+    /// What a global stands for, to who refers to it.
     pub(crate) fn global_target(&self, id: GlobalId) -> Target {
+        match self.is_shared(id) {
+            true => Target::Import(id),
+            false => self.defined_target(id),
+        }
+    }
+
+    /// Whether the global is defined here and others may define it instead.
+    pub(crate) fn is_shared(&self, id: GlobalId) -> bool {
+        self.is_shared.get(id) == Some(&true)
+    }
+
+    /// Says which globals others may define instead.
+    pub(crate) fn set_shared(&mut self, is_shared: Vec<bool>) {
+        self.is_shared = is_shared;
+    }
+
+    /// What a global's definition in this image is.
+    pub(crate) fn defined_target(&self, id: GlobalId) -> Target {
         let global = &self.globals[id];
         match global.definition {
             Definition::Symbol { object, symbol } => {
@@ -192,7 +224,11 @@ impl<'data> Resolved<'data> {
                 }
             }
             Definition::Linker(_) => Target::Linker(id),
-            Definition::Undefined if global.visibility == Visibility::Default => Target::Import(id),
+            Definition::Undefined
+                if global.visibility == Visibility::Default || self.is_of_scope(id) =>
+            {
+                Target::Import(id)
+            }
             Definition::Undefined => Target::Null,
         }
     }
@@ -254,11 +290,55 @@ impl<'data> Resolved<'data> {
 
     /// Whether a global is exported.
     pub(crate) fn is_export(&self, id: GlobalId) -> bool {
-        matches!(
+        let is_visible = matches!(
             self.globals[id].visibility,
             Visibility::Default | Visibility::Protected
-        ) && matches!(self.globals[id].definition, Definition::Symbol { .. })
-            && self.global_target(id) != Target::Discarded
+        );
+        (is_visible || self.is_of_scope(id))
+            && matches!(self.globals[id].definition, Definition::Symbol { .. })
+            && self.defined_target(id) != Target::Discarded
+    }
+
+    /// Whether a global is hidden from all but the images of a scope.
+    pub(crate) fn is_of_scope(&self, id: GlobalId) -> bool {
+        self.shares_scope
+            && self.globals[id].visibility == Visibility::Hidden
+            && match self.globals[id].definition {
+                Definition::Symbol { object, symbol } => {
+                    !self.is_runtime(object) && self.can_be_exported(object, symbol)
+                }
+                Definition::Undefined => true,
+                Definition::Linker(_) => false,
+            }
+    }
+
+    /// Whether a symbol is where its section is: of a hidden one nobody has asked before.
+    fn can_be_exported(&self, object: usize, symbol: usize) -> bool {
+        let object = &self.objects[object];
+        let symbol = &object.symbols[symbol];
+        match symbol.placement {
+            Placement::Section(section) => {
+                let section = &object.sections[section];
+                !section.is_eh_frame() && symbol.value <= section.size
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether an object is of a runtime of which each image has its own.
+    pub(crate) fn is_runtime(&self, object: usize) -> bool {
+        self.runtime_objects.contains(&object)
+    }
+
+    /// Whether others may define a global too, and one of these definitions is as good as another.
+    pub(crate) fn is_weak(&self, id: GlobalId) -> bool {
+        let symbol = self.defining_symbol(id);
+        symbol.is_some_and(|symbol| match symbol.binding {
+            Binding::Weak => true,
+            // Without a scope it is unique within the image.
+            Binding::Unique => self.shares_scope,
+            Binding::Local | Binding::Global => false,
+        })
     }
 
     /// Who refers to a global, for errors: the first relocation against it.

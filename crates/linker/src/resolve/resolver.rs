@@ -16,6 +16,7 @@ use crate::input::{Archive, Binding, InputSymbol, Object, Placement, Versioned, 
 use crate::properties;
 use crate::refuse::{section_refusal, symbol_refusal};
 use crate::synthetic::{LinkerSymbol, runtime_object};
+use crate::types::sections_named;
 
 pub(crate) fn resolve<'data>(
     machine: Machine,
@@ -23,8 +24,10 @@ pub(crate) fn resolve<'data>(
     archives: &[Archive<'data>],
     exports: &[String],
     export_list: &ExportList,
+    shares_scope: bool,
 ) -> Result<Resolved<'data>, Errors> {
     let mut resolver = Resolver::new(machine, archives);
+    resolver.resolved.shares_scope = shares_scope;
     for object in objects {
         resolver.add(object);
     }
@@ -79,6 +82,9 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
                 kept: Vec::new(),
                 merged_object: 0,
                 lost_debug_info: HashSet::default(),
+                shares_scope: false,
+                runtime_objects: HashSet::default(),
+                is_shared: Vec::new(),
             },
             archives,
             ids: HashMap::default(),
@@ -127,9 +133,22 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
                 self.define(id, &object, object_index, index);
             }
         }
+        for name in sections_named(&object, b".farcall.hidden") {
+            self.hide(name);
+        }
         self.resolved.kept.push(kept);
         self.resolved.global_ids.push(ids);
         self.resolved.objects.push(object);
+    }
+
+    /// Hides the names of a section that lists them, each ended by a zero byte.
+    fn hide(&mut self, names: &[u8]) {
+        for name in names.split(|&byte| byte == 0) {
+            if let Some(&id) = self.ids.get(name) {
+                let global = &mut self.resolved.globals[id];
+                global.visibility = global.visibility.max(Visibility::Hidden);
+            }
+        }
     }
 
     /// The global of this name; a new one when there is none yet.
@@ -254,10 +273,19 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
                         first_machine: self.resolved.machine,
                     });
                 }
+                if self.archives[archive].is_library {
+                    self.mark_runtime();
+                }
                 self.add(object);
             }
         }
         Ok(())
+    }
+
+    /// Says that the next object is of a runtime.
+    fn mark_runtime(&mut self) {
+        let next = self.resolved.objects.len();
+        self.resolved.runtime_objects.insert(next);
     }
 
     fn is_common(&self, definition: Definition) -> bool {
@@ -303,6 +331,7 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
                 global.definition == Definition::Undefined && global.is_needed
             });
             if is_wanted {
+                self.mark_runtime();
                 self.add(runtime_object(self.resolved.machine, function));
             }
         }
@@ -359,6 +388,7 @@ impl<'data, 'inputs> Resolver<'data, 'inputs> {
             if global.visibility != Visibility::Default
                 && global.definition == Definition::Undefined
                 && global.is_needed
+                && !resolved.is_of_scope(id)
             {
                 self.errors.push(Error::UndefinedHidden {
                     referrer: resolved.referrer(id),

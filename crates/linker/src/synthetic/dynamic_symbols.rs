@@ -8,9 +8,11 @@ use crate::scan::Scanned;
 /// The dynamic symbols' order, names and hash table.
 #[derive(Debug)]
 pub(crate) struct DynamicSymbols {
-    /// The symbols from index 1 on.
+    /// The symbols from index 1 on. One that is shared is there twice, as an import and as an export.
     pub(crate) order: Vec<GlobalId>,
-    /// The index of each global in the table, or 0.
+    /// How many of them are imports.
+    n_imports: usize,
+    /// The index of each global in the table, of a shared one that of the import, or 0.
     indices: Vec<u32>,
     /// For each of `order`, where its name is in `strings`.
     pub(crate) names: Vec<u32>,
@@ -29,7 +31,8 @@ const BLOOM_BITS_PER_SYMBOL: usize = 12;
 impl DynamicSymbols {
     pub(crate) fn new(resolved: &Resolved<'_>, scanned: &Scanned) -> Self {
         let mut order: Vec<GlobalId> = scanned.imports.iter().map(|import| import.global).collect();
-        let first_export = order.len() + 1;
+        let n_imports = order.len();
+        let first_export = n_imports + 1;
         let exports = (0..resolved.globals.len()).filter(|&id| resolved.is_export(id));
         let mut exports: Vec<(u32, GlobalId)> = exports
             .map(|id| (gnu_hash(resolved.globals[id].name), id))
@@ -48,11 +51,14 @@ impl DynamicSymbols {
         }
         let mut indices = vec![0; resolved.globals.len()];
         for (&id, index) in order.iter().zip(1..) {
-            indices[id] = index;
+            if indices[id] == 0 {
+                indices[id] = index;
+            }
         }
         let hash = hash_table(first_export, n_buckets, &exports);
         Self {
             order,
+            n_imports,
             indices,
             names,
             strings,
@@ -60,12 +66,22 @@ impl DynamicSymbols {
         }
     }
 
+    /// The symbols that others define, or may define.
+    pub(crate) fn imports(&self) -> &[GlobalId] {
+        &self.order[..self.n_imports]
+    }
+
+    /// The symbols that the image defines for others.
+    pub(crate) fn exports(&self) -> &[GlobalId] {
+        &self.order[self.n_imports..]
+    }
+
     /// The number of entries of the table, with the empty one at index 0.
     pub(crate) fn len(&self) -> usize {
         self.order.len() + 1
     }
 
-    /// The index of a global; 0 when it is not in the table.
+    /// The index of a global as others refer to it; 0 when it is not in the table.
     pub(crate) fn index(&self, id: GlobalId) -> u32 {
         self.indices[id]
     }
