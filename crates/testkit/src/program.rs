@@ -151,16 +151,31 @@ impl Program {
     ///
     /// As for [`bitcode`](Program::bitcode), and when the link fails.
     pub fn executable(&self, level: Level) -> Result<PathBuf, Error> {
+        self.link(level, "", &[])
+    }
+
+    /// The program linked natively to a shared object.
+    ///
+    /// # Errors
+    ///
+    /// As for [`executable`](Program::executable).
+    pub fn shared_object(&self, level: Level) -> Result<PathBuf, Error> {
+        self.link(level, ".so", &["-shared"])
+    }
+
+    fn link(&self, level: Level, ending: &str, mode: &[&str]) -> Result<PathBuf, Error> {
         let objects = self.objects(level)?;
         let driver = if self.sources.iter().any(|source| is_cpp(source)) {
             "clang++-22"
         } else {
             "clang-22"
         };
-        let mut args: Vec<OsString> = objects.into_iter().map(PathBuf::into_os_string).collect();
+        let mut args: Vec<OsString> = mode.iter().map(OsString::from).collect();
+        args.extend(objects.into_iter().map(PathBuf::into_os_string));
         args.extend(self.libraries.iter().map(|name| format!("-l{name}").into()));
         // The objects' names carry the digests of all that decided them.
-        let name = format!("{}-{level}-{:016x}", self.name, digest(&args, [])?);
+        let digest = digest(&args, [])?;
+        let name = format!("{}-{level}-{digest:016x}{ending}", self.name);
         cache::file(&self.name, &name, |output| clang(driver, &args, output))
     }
 
