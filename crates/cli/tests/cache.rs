@@ -416,6 +416,40 @@ fn without_a_cache_it_is_made() {
 }
 
 #[test]
+fn a_full_file_system_costs_time_only() {
+    require_tools!("unshare", "mount");
+    let folder = Folder::new();
+    folder.write("a.ll", ANSWER);
+    folder.write("b.ll", ANSWER.replace("42", "43"));
+    let small = folder.file("small");
+    fs::create_dir(&small).unwrap();
+    let Some(mut command) = tools::with_file_system(&small, 1 << 20) else {
+        return;
+    };
+    let script = r#"
+        build() { "$1" build --timings -v "$2.ll" -o "$2.$3" 2> said && grep -c WARN said; grep -o 'cache hit  \|cache miss  ' said; }
+        build "$1" a 1; cat /dev/zero > small/rest; build "$1" a 2; build "$1" b 1; build "$1" b 2; rm small/rest; build "$1" b 3; build "$1" b 4"#;
+    command.args(["sh", "-c", script, "sh", env!("CARGO_BIN_EXE_farcall")]);
+    command.env("FARCALL_CACHE", small.join("cache"));
+    let outcome = run(command.current_dir(folder.path()));
+    let said: Vec<_> = outcome.stdout.split_whitespace().collect();
+    let [miss, hit, warned] = [
+        ["0", "cache", "miss"],
+        ["0", "cache", "hit"],
+        ["1", "cache", "miss"],
+    ];
+    assert_eq!(
+        said,
+        [miss, hit, warned, warned, miss, hit].concat(),
+        "{}",
+        outcome.stderr
+    );
+    let image = |name: &str| fs::read(folder.file(name)).unwrap();
+    assert!(image("a.1") == image("a.2"));
+    assert!((2..5).all(|nth| image(&format!("b.{nth}")) == image("b.1")));
+}
+
+#[test]
 fn a_directory_that_others_may_write_to_is_not_used() {
     let folder = Folder::new();
     folder.write("a.ll", ANSWER);

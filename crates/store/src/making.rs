@@ -47,8 +47,11 @@ impl Making {
                 }
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(Claim::Busy),
-                // A file system without locks: everybody makes the entry, each in a file of its own.
-                Err(TryLockError::Error(_)) => return Self::unshared(&path).map(Claim::Ours),
+                // A file system without locks: everybody makes the entry, each in a file of its own, and nobody in this one.
+                Err(TryLockError::Error(_)) => {
+                    let _ = fs::remove_file(&path);
+                    return Self::unshared(&path).map(Claim::Ours);
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
 
@@ -172,6 +172,26 @@ pub fn has_target(target: &str) -> bool {
     let folder = run("rustc", &["--print", "target-libdir", "--target", target]);
     let folder = folder.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     folder.is_ok_and(|folder| PathBuf::from(folder).is_dir())
+}
+
+/// A command that starts the program and arguments that are added to it where a file system of `bytes`, in memory, is mounted on a
+/// folder, for it alone. `None`, and the calling test is skipped, where the kernel lets this user mount nothing.
+#[must_use]
+pub fn with_file_system(folder: &Path, bytes: u64) -> Option<Command> {
+    let command = || {
+        let mut command = Command::new("unshare");
+        let mount = format!("mount -t tmpfs -o size={bytes},mode=700 none \"$0\" && exec \"$@\"");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount]);
+        command.arg(folder);
+        command
+    };
+    match output(command().arg("true")) {
+        Ok(_) => Some(command()),
+        Err(error) => {
+            say_skipped(&format!("needs a file system of its own: {error}"));
+            None
+        }
+    }
 }
 
 fn skips(missing: &[&str]) -> bool {
