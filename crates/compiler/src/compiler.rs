@@ -30,6 +30,7 @@ pub struct Compiler {
     absolute_addresses: bool,
     optimized_ir: bool,
     pub(crate) shares_scope: bool,
+    strip_debug: bool,
     pub(crate) part_size: usize,
 }
 
@@ -67,6 +68,7 @@ pub struct Builder {
     absolute_addresses: bool,
     optimized_ir: bool,
     shares_scope: bool,
+    strip_debug: bool,
     part_size: usize,
 }
 
@@ -80,6 +82,7 @@ impl Default for Builder {
             absolute_addresses: false,
             optimized_ir: false,
             shares_scope: false,
+            strip_debug: false,
             // Reading what all parts have in common takes a two-hundredth of the time that generating code of SQLite does, for each part.
             part_size: 25_000,
         }
@@ -170,6 +173,10 @@ impl Compiler {
         functions::check(name, &input.module, self.machine)?;
         if !self.absolute_addresses {
             absolute::check(name, &input.module, self.machine)?;
+        }
+        // After what says where in the source something is; a look at all instructions if there is any.
+        if self.strip_debug && input.module.get_global_metadata_size("llvm.dbg.cu") > 0 {
+            input.module.strip_debug_info();
         }
         Ok(input)
     }
@@ -309,6 +316,13 @@ impl Builder {
         self
     }
 
+    /// Leaves debug information out of objects, for who would drop it when they are linked: it is the larger part of most modules
+    /// that have some. Where something is in the source is said in errors all the same.
+    pub fn strip_debug(mut self, is_left_out: bool) -> Self {
+        self.strip_debug = is_left_out;
+        self
+    }
+
     /// Sets how many instructions of optimized IR a part of a module has at least, by default 25,000: see
     /// [`Compiler::compile_parts`]. The objects depend on it.
     pub fn part_size(mut self, n_instructions: usize) -> Self {
@@ -328,6 +342,7 @@ impl Builder {
             absolute_addresses,
             optimized_ir,
             shares_scope,
+            strip_debug,
             part_size,
         } = self;
         let mut arguments = vec![format!("-O{}", *opt_level as u8)];
@@ -344,6 +359,9 @@ impl Builder {
         }
         if *shares_scope {
             arguments.push("--share-scope".to_owned());
+        }
+        if *strip_debug {
+            arguments.push("--strip-debug".to_owned());
         }
         arguments.push(format!("--part-size={part_size}"));
         arguments
@@ -382,6 +400,7 @@ impl Builder {
             absolute_addresses: self.absolute_addresses,
             optimized_ir: self.optimized_ir,
             shares_scope: self.shares_scope,
+            strip_debug: self.strip_debug,
             part_size: self.part_size,
         })
     }

@@ -43,8 +43,8 @@ impl Compiler {
     ///
     /// A module is optimized as a whole. Then its functions are divided into parts of [`Builder::part_size`](crate::Builder::part_size)
     /// instructions or more, for which code is generated as for the whole; names of its own that more than one part uses become hidden
-    /// symbols. The objects depend on the module and the options, and not on the number of cores. Modules with debug information, assembly
-    /// of their own or variables that are retained (`llvm.used`) stay in one part.
+    /// symbols. The objects depend on the module and the options, and not on the number of cores. Modules with debug information that is not
+    /// [left out](crate::Builder::strip_debug), assembly of their own or variables that are retained (`llvm.used`) stay in one part.
     pub fn compile_parts(&self, inputs: &[(&str, &[u8])]) -> Vec<Result<Vec<Object>, Error>> {
         self.compile(inputs, apart(inputs.len()), Some(self.part_size))
     }

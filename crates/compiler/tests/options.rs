@@ -87,6 +87,61 @@ fn optimized_ir_is_taken_as_it_is() {
     assert_eq!(tools::text_relocations(&object.bytes).len(), 1);
 }
 
+/// The code is the same, and so is what an error says of the source.
+#[test]
+fn debug_information_is_left_out_when_asked() {
+    let ir = b"@v = internal global i32 0
+        define i32 @f(i32 %x) noinline !dbg !3 { %y = add i32 %x, 1, !dbg !4
+          store i32 %y, ptr @v, !dbg !4
+          ret i32 %y, !dbg !4 }
+        define i32 @g(i32 %x) !dbg !5 { %y = call i32 @f(i32 %x), !dbg !6
+          %v = load i32, ptr @v, !dbg !6
+          %z = mul i32 %y, %v, !dbg !6
+          ret i32 %z, !dbg !6 }
+        !llvm.module.flags = !{!0}
+        !llvm.dbg.cu = !{!1}
+        !0 = !{i32 2, !\"Debug Info Version\", i32 3}
+        !1 = distinct !DICompileUnit(language: DW_LANG_C99, file: !2, emissionKind: FullDebug)
+        !2 = !DIFile(filename: \"source.c\", directory: \"/\")
+        !3 = distinct !DISubprogram(name: \"f\", file: !2, line: 3, type: !7, unit: !1, spFlags: DISPFlagDefinition)
+        !4 = !DILocation(line: 4, column: 5, scope: !3)
+        !5 = distinct !DISubprogram(name: \"g\", file: !2, line: 6, type: !7, unit: !1, spFlags: DISPFlagDefinition)
+        !6 = !DILocation(line: 7, column: 8, scope: !5)
+        !7 = !DISubroutineType(types: !8)
+        !8 = !{}";
+    for level in [OptLevel::O0, OptLevel::O2] {
+        let compiler = |is_left_out| {
+            let builder = Compiler::builder().opt_level(level).part_size(2);
+            builder.strip_debug(is_left_out).build().unwrap()
+        };
+        let [with, without] = [false, true].map(|is_left_out| {
+            let object = compiler(is_left_out).compile_ir("f.ll", ir).unwrap();
+            let has_it = tools::has_section(&object.bytes, ".debug_info");
+            let file = object::File::parse(&*object.bytes).unwrap();
+            let text = file.section_by_name(".text").unwrap().data().unwrap();
+            (has_it, text.to_vec())
+        });
+        assert!(with.0 && !without.0);
+        assert_eq!(with.1, without.1);
+        // A module without any is divided.
+        let mut parts = compiler(true).compile_parts(&[("f.ll", ir)]);
+        assert!(parts.remove(0).unwrap().len() > 1);
+    }
+    let located = tools::fixture("errors/absolute_location.ll");
+    let located = std::fs::read(located).unwrap();
+    let [with, without] = [false, true].map(|is_left_out| {
+        let compiler = Compiler::builder()
+            .strip_debug(is_left_out)
+            .build()
+            .unwrap();
+        compiler
+            .compile_ir("located.ll", &located)
+            .unwrap_err()
+            .to_string()
+    });
+    assert_eq!(with, without);
+}
+
 #[test]
 fn same_input_same_bytes() {
     let compiler = Compiler::new().unwrap();

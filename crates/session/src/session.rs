@@ -89,7 +89,7 @@ impl fmt::Debug for Builder {
 }
 
 impl Builder {
-    /// Sets the compiler's options. What they have wrong is said when something is compiled.
+    /// Sets the compiler's options. What they have wrong is said when something is compiled. Debug information is left out.
     #[must_use]
     pub fn compiler(mut self, options: farcall_compiler::Builder) -> Self {
         self.compiler = options;
@@ -342,7 +342,8 @@ impl Shared {
 
     /// The compiler's options.
     pub(crate) fn compiler_options(&self, tier: Tier) -> farcall_compiler::Builder {
-        let options = self.options.clone().share_scope(true);
+        // Links would drop debug information.
+        let options = self.options.clone().share_scope(true).strip_debug(true);
         match tier {
             Tier::First => options.opt_level(OptLevel::O0),
             Tier::Last => options,

@@ -56,6 +56,9 @@ struct Arguments {
     /// Make code for images that share what is weak and hidden
     #[arg(long)]
     share_scope: bool,
+    /// Leave debug information out of objects
+    #[arg(long)]
+    strip_debug: bool,
     /// How many instructions a part of a large file has at least that becomes an object of its own
     #[arg(long)]
     part_size: Option<usize>,
@@ -107,6 +110,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .opt_level(level)
         .optimized_ir(arguments.optimized_ir)
         .share_scope(arguments.share_scope)
+        .strip_debug(arguments.strip_debug)
         .absolute_addresses(arguments.allow_absolute_addresses);
     if let Some(target) = &arguments.target {
         builder = builder.target(target);
