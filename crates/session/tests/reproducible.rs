@@ -70,18 +70,38 @@ fn objects(level: OptLevel, modules: &[(String, Vec<u8>)], order: &[usize]) -> V
     objects
 }
 
+fn digest(objects: &[Object]) -> Digest {
+    let mut linker = Linker::new();
+    for object in objects {
+        linker.add(&object.name, &object.bytes);
+    }
+    let image = linker.link().unwrap();
+    Image::parse(&image).unwrap().digest()
+}
+
+/// The digest of the image of many small modules, which are merged.
+fn digest_of_unit(level: OptLevel) -> Digest {
+    let text = |n| {
+        let next = n + 1;
+        format!(
+            "define internal i32 @own(i32 %x) {{ %y = mul i32 %x, {n}\nret i32 %y }}
+            declare i32 @f{next}(i32)
+            define i32 @f{n}(i32 %x) {{ %y = call i32 @own(i32 %x)\n%z = call i32 @f{next}(i32 %y)\nret i32 %z }}"
+        )
+    };
+    let texts: Vec<_> = (0..100).map(text).collect();
+    let unit: Vec<_> = texts.iter().map(|text| ("text", text.as_bytes())).collect();
+    let compiler = options(level).build().unwrap();
+    let objects = compiler.compile_units(&[&unit]).remove(0).unwrap();
+    assert!(objects.len() < 100, "some are merged");
+    digest(&objects)
+}
+
 /// The digests of the modules' images.
 fn digests(level: OptLevel, modules: &[(String, Vec<u8>)]) -> Vec<Digest> {
     let order: Vec<_> = (0..modules.len()).collect();
-    let digest = |objects: &Vec<Object>| {
-        let mut linker = Linker::new();
-        for object in objects {
-            linker.add(&object.name, &object.bytes);
-        }
-        let image = linker.link().unwrap();
-        Image::parse(&image).unwrap().digest()
-    };
-    objects(level, modules, &order).iter().map(digest).collect()
+    let objects = objects(level, modules, &order);
+    objects.iter().map(|objects| digest(objects)).collect()
 }
 
 /// The keys under which a session keeps images of the text, one for each level.
@@ -107,6 +127,9 @@ fn child() {
         for ((name, _), digest) in modules.iter().zip(digests(level, &modules)) {
             println!("made {name} {level:?} {digest}");
         }
+    }
+    for level in LEVELS {
+        println!("made unit {level:?} {}", digest_of_unit(level));
     }
     for key in keys() {
         println!("made key {key}");
@@ -177,8 +200,8 @@ fn processes_do_not_matter() {
         (lines("cores"), lines("made"))
     };
     let (two, first) = printed("2", &[], &[], Path::new("."));
-    // The text's image has a key of its own at each level.
-    assert_eq!(first.len(), LEVELS.len() * (modules().len() + 1));
+    // At each level there is a unit, and a key of the text's image.
+    assert_eq!(first.len(), LEVELS.len() * (modules().len() + 2));
     let fixed = ["setarch", "--addr-no-randomize"];
     let (one, second) = printed("1", &fixed, &[], Path::new("/"));
     assert_eq!(first, second);
