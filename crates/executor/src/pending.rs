@@ -32,7 +32,7 @@ impl Pending {
     ///
     /// # Errors
     ///
-    /// As [`Executor::call`]; [`Error::OutOfPlace`] when buffers came out, which only [`Pending::wait_into`] takes.
+    /// As [`Executor::call`]; [`Error::OutOfPlace`](crate::Error::OutOfPlace) when buffers came out, which only [`Pending::wait_into`] takes.
     pub fn wait(self) -> Result<Value> {
         self.wait_into(&mut [])
     }

@@ -36,7 +36,7 @@ impl RemoteBuffer {
     ///
     /// # Errors
     ///
-    /// [`Error::Failed`] when the buffer ends before.
+    /// [`Error::Failed`](crate::Error::Failed) when the buffer ends before.
     pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         let mut sent = Vec::new();
         for (piece, offset) in self.pieces(offset, bytes.len()) {
@@ -61,7 +61,7 @@ impl RemoteBuffer {
     ///
     /// # Errors
     ///
-    /// [`Error::Failed`] when the buffer ends before.
+    /// [`Error::Failed`](crate::Error::Failed) when the buffer ends before.
     pub fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
         for (piece, offset) in self.pieces(offset, bytes.len()) {
             let request = Request::Read {
