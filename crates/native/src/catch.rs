@@ -35,8 +35,8 @@ pub(crate) struct UnwindException {
 #[derive(Debug)]
 pub struct Exception(NonNull<UnwindException>);
 
-/// `MOZ\0RUST`: the panics of Rust.
-const RUST: u64 = 0x4d4f_5a00_5255_5354;
+/// The panics of Rust, whose standard library writes the bytes in this order, unlike C++.
+const RUST: u64 = u64::from_le_bytes(*b"MOZ\0RUST");
 /// `GNUCC++\0`: the exceptions of libstdc++, and the C++ ABI's layout of them.
 const CXX: u64 = 0x474e_5543_432b_2b00;
 

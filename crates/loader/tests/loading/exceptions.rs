@@ -104,3 +104,27 @@ fn an_exception_that_leaves_a_called_function_is_an_error() {
         assert_eq!(call(2).unwrap(), Value::Int { bits: 32, value: 2 });
     }
 }
+
+#[test]
+fn a_panic_of_the_hosts_leaves_a_called_function_as_what_it_is() {
+    require_tools!("clang-22");
+    extern "C-unwind" fn fail(value: i32) {
+        panic!("fails with {value}");
+    }
+    let mut loader = system_loader();
+    loader.define_function("fail", fail as extern "C-unwind" fn(i32));
+    let source = r#"extern "C" void fail(int);
+        static int left; struct Guard { ~Guard() { left++; } };
+        extern "C" int fails(int value) { Guard guard; fail(value); return 0; }
+        extern "C" int leavings() { return left; }"#;
+    let module = load(&loader, "fails.cpp", source, &[]).unwrap();
+    let signature = "i32 (i32)".parse().unwrap();
+    let mut arguments = [Argument::Int(4)];
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        // SAFETY: the signature is that of the source.
+        unsafe { module.invoke("fails", &signature, &mut arguments) }
+    }));
+    let panic = panic.unwrap_err();
+    assert_eq!(*panic.downcast_ref::<String>().unwrap(), "fails with 4");
+    assert_eq!(call(&module, "leavings"), 1);
+}
