@@ -140,12 +140,7 @@ struct Call<'a> {
 
 impl<'a> Call<'a> {
     fn new(signature: &'a Signature, arguments: &mut [Argument<'_>]) -> Result<Self, CallError> {
-        check_attributes(&signature.result)?;
-        match &signature.result.value_type {
-            ValueType::Int(1..=64) | ValueType::Void => {}
-            ValueType::Float | ValueType::Double | ValueType::Ptr => {}
-            other => return Err(unsupported(other)),
-        }
+        Passed::of_result(&signature.result)?;
         let (expected, found) = (signature.parameters.len(), arguments.len());
         if signature.variadic && found > expected {
             return Err(unsupported("an argument after the fixed ones (\"...\")"));
@@ -233,7 +228,7 @@ fn word(
     parameter: &Parameter,
     argument: &mut Argument<'_>,
 ) -> Result<(u64, bool), CallError> {
-    check_attributes(parameter)?;
+    let passed = Passed::of(parameter)?;
     let found = match argument {
         Argument::Int(_) => "an integer",
         Argument::Float(_) => "a float",
@@ -241,28 +236,64 @@ fn word(
         Argument::Pointer(_) => "a pointer",
         Argument::Buffer(_) => "a buffer",
     };
-    Ok(match (&parameter.value_type, argument) {
-        (&ValueType::Int(bits @ 1..=64), Argument::Int(value)) => {
-            // A truth value has no sign: languages pass it as 0 or 1.
-            let sign_extend = bits > 1 && !parameter.has("zeroext");
-            (extend(*value, bits, sign_extend), false)
-        }
+    let value = match (passed, argument) {
+        (Passed::Int { bits, signed }, Argument::Int(value)) => extend(*value, bits, signed),
         // The other half of the register is not looked at.
-        (ValueType::Float, Argument::Float(value)) => (u64::from(value.to_bits()), true),
-        (ValueType::Double, Argument::Double(value)) => (value.to_bits(), true),
-        (ValueType::Ptr, Argument::Pointer(address)) => (*address, false),
-        (ValueType::Ptr, Argument::Buffer(bytes)) => {
-            (bytes.as_mut_ptr().expose_provenance() as u64, false)
-        }
-        (ValueType::Int(1..=64) | ValueType::Float | ValueType::Double | ValueType::Ptr, _) => {
+        (Passed::Float, Argument::Float(value)) => u64::from(value.to_bits()),
+        (Passed::Double, Argument::Double(value)) => value.to_bits(),
+        (Passed::Pointer, Argument::Pointer(address)) => *address,
+        (Passed::Pointer, Argument::Buffer(bytes)) => bytes.as_mut_ptr().expose_provenance() as u64,
+        _ => {
             return Err(CallError::Kind {
                 index,
                 expected: parameter.value_type.to_string(),
                 found,
             });
         }
-        (other, _) => return Err(unsupported(other)),
-    })
+    };
+    Ok((value, passed.is_in_float_register()))
+}
+
+/// What a parameter or a result is passed as, of the types that dynamic calls pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// An integer of 1 to 64 bits, extended to a register's width.
+    Int {
+        bits: u32,
+        signed: bool,
+    },
+    Float,
+    Double,
+    Pointer,
+}
+
+impl Passed {
+    pub(crate) fn of(parameter: &Parameter) -> Result<Self, CallError> {
+        check_attributes(parameter)?;
+        Ok(match &parameter.value_type {
+            // A truth value has no sign: languages pass it as 0 or 1.
+            &ValueType::Int(bits @ 1..=64) => Self::Int {
+                bits,
+                signed: bits > 1 && !parameter.has("zeroext"),
+            },
+            ValueType::Float => Self::Float,
+            ValueType::Double => Self::Double,
+            ValueType::Ptr => Self::Pointer,
+            other => return Err(unsupported(other)),
+        })
+    }
+
+    /// `None` when there is no result.
+    pub(crate) fn of_result(result: &Parameter) -> Result<Option<Self>, CallError> {
+        match result.value_type {
+            ValueType::Void => check_attributes(result).map(|()| None),
+            _ => Self::of(result).map(Some),
+        }
+    }
+
+    pub(crate) fn is_in_float_register(self) -> bool {
+        matches!(self, Self::Float | Self::Double)
+    }
 }
 
 /// Refuses the attributes that change where an argument or result is.
@@ -274,14 +305,14 @@ fn check_attributes(parameter: &Parameter) -> Result<(), CallError> {
     }
 }
 
-fn unsupported(what: impl ToString) -> CallError {
+pub(crate) fn unsupported(what: impl ToString) -> CallError {
     CallError::Unsupported {
         what: what.to_string(),
     }
 }
 
 /// The low `bits` bits of `value`, 1 to 64, extended to 64.
-fn extend(value: u64, bits: u32, signed: bool) -> u64 {
+pub(crate) fn extend(value: u64, bits: u32, signed: bool) -> u64 {
     if signed {
         let unused = 64 - bits;
         return ((value << unused).cast_signed() >> unused).cast_unsigned();
