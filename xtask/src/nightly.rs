@@ -14,7 +14,8 @@ use crate::setup;
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Tests of the loader that call machine code, or ask the C library or the processor.
-const NOT_IN_MIRI: [&str; 5] = [
+const NOT_IN_MIRI: [&str; 6] = [
+    "callback::tests",
     "invoke::tests",
     "noexcept::tests",
     "tls",

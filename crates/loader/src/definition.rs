@@ -59,7 +59,7 @@ struct Entry {
 impl Provider {
     /// `user` is what the list of users says.
     pub(crate) fn new(kept: Kept, user: String, description: String) -> Self {
-        kept.users().add_importer(&user);
+        kept.add_importer(&user);
         let entry = Entry {
             of: kept.clone(),
             user,
@@ -79,7 +79,7 @@ impl Provider {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.of.users().remove_importer(&self.user);
+        self.of.remove_importer(&self.user);
     }
 }
 

@@ -162,6 +162,16 @@ pub enum Error {
         /// What is wrong with the call.
         source: invoke::CallError,
     },
+    /// A callback cannot be of this type.
+    #[error("a callback of type {signature}: {}: {source}", parameter_or_result(*parameter))]
+    Callback {
+        /// The type.
+        signature: Box<Signature>,
+        /// The number of the parameter that cannot be, from 1; `None` when it is the result.
+        parameter: Option<usize>,
+        /// Why.
+        source: invoke::CallError,
+    },
     /// A function that was called threw an exception, and nothing in the module caught it.
     #[error("{module}: {name}: threw {}, which nothing caught", exception.as_deref().unwrap_or("an exception"))]
     Threw {
@@ -270,6 +280,13 @@ impl fmt::Display for TypeMismatch {
             None => Ok(()),
         }
     }
+}
+
+fn parameter_or_result(parameter: Option<usize>) -> String {
+    parameter.map_or_else(
+        || "the result".to_owned(),
+        |index| format!("parameter {index}"),
+    )
 }
 
 fn unsuited(image: &str, compiled_for: &[String], missing: &Missing, level: &str) -> String {

@@ -7,6 +7,7 @@
 use std::ops::Deref;
 use std::sync::{Arc, Weak};
 
+use crate::callback::Callback;
 use crate::fork::Locked;
 use crate::loaded::Loaded;
 use crate::redirect::Redirected;
@@ -33,6 +34,8 @@ pub(crate) enum Kept {
     Module(Held),
     /// A redirect, and by it the module that it leads to.
     Redirect(Arc<Redirected>),
+    /// A callback.
+    Callback(Arc<Callback>),
 }
 
 /// A module that may be gone.
@@ -144,11 +147,26 @@ impl Held {
 }
 
 impl Kept {
-    /// Those that import from it.
-    pub(crate) fn users(&self) -> Locked<'_, Users> {
+    /// Notes that one of this name imports from it.
+    pub(crate) fn add_importer(&self, name: &str) {
+        if let Some(mut users) = self.users() {
+            users.add_importer(name);
+        }
+    }
+
+    /// Forgets one of this name.
+    pub(crate) fn remove_importer(&self, name: &str) {
+        if let Some(mut users) = self.users() {
+            users.remove_importer(name);
+        }
+    }
+
+    /// Those that import from it, if anybody asks for them.
+    fn users(&self) -> Option<Locked<'_, Users>> {
         match self {
-            Self::Module(module) => module.users(),
-            Self::Redirect(redirect) => redirect.users(),
+            Self::Module(module) => Some(module.users()),
+            Self::Redirect(redirect) => Some(redirect.users()),
+            Self::Callback(_) => None,
         }
     }
 
@@ -157,6 +175,7 @@ impl Kept {
         match (self, other) {
             (Self::Module(one), Self::Module(other)) => one.is(other),
             (Self::Redirect(one), Self::Redirect(other)) => Arc::ptr_eq(one, other),
+            (Self::Callback(one), Self::Callback(other)) => Arc::ptr_eq(one, other),
             _ => false,
         }
     }
@@ -169,6 +188,8 @@ impl Kept {
                 let last = Arc::into_inner(redirect);
                 last.and_then(Redirected::end).into_iter().collect()
             }
+            // What its closure has goes with it.
+            Self::Callback(_) => Vec::new(),
         }
     }
 }

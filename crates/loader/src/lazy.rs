@@ -248,7 +248,7 @@ impl Drop for LazyImage {
     fn drop(&mut self) {
         let bound = std::mem::take(&mut *fork::lock(&self.bound));
         for provider in &bound.providers {
-            provider.users().remove_importer(&self.name);
+            provider.remove_importer(&self.name);
         }
     }
 }
@@ -309,7 +309,7 @@ impl LazyImage {
         let Rules { loader, modules } = self.scope.rules();
         let scope = modules.iter().filter_map(|provider| match &provider.kept {
             Kept::Module(module) => Some(module),
-            Kept::Redirect(_) => None,
+            Kept::Redirect(_) | Kept::Callback(_) => None,
         });
         let scope: Vec<&Held> = scope.collect();
         let found = resolve_late(&self.name, import, &loader, &scope);
@@ -349,14 +349,14 @@ impl LazyImage {
 
     /// Has the image import from `provider`, unless it does.
     fn keep(&self, provider: Kept) {
-        provider.users().add_importer(&self.name);
+        provider.add_importer(&self.name);
         let mut bound = fork::lock(&self.bound);
         if !bound.providers.iter().any(|known| known.is(&provider)) {
             bound.providers.push(provider);
             return;
         }
         drop(bound);
-        provider.users().remove_importer(&self.name);
+        provider.remove_importer(&self.name);
     }
 }
 

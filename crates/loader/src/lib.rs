@@ -31,6 +31,8 @@
 //! | [`Definition::export`] | as `lookup` | users of the module |
 //! | [`Redirect::new`], [`Redirect::replace`] | about 1 µs; replacing is one store, and waits for nobody | users of the modules, stubs |
 //! | a call through a redirect, or bound lazily | one jump more than another | none |
+//! | [`Definition::callback`] | a few allocations, O(parameters) | stubs |
+//! | a call of a callback | about 20 ns and its closure's | none |
 //! | the first call of a lazy import ([`LazyScope`]) | as an import at load | as an import at load |
 //! | calling through [`Symbol`] | that of a call through a pointer | none |
 //! | [`Module::invoke`] | parsing the type, and O(arguments) | as `lookup` |
@@ -98,6 +100,7 @@ compile_error!(
     "the loader runs on x86-64 and AArch64 Linux with glibc, and on x86-64 with musl in static programs"
 );
 
+pub mod callback;
 mod components;
 pub mod cpu;
 mod definition;

@@ -237,7 +237,7 @@ impl Bound<'_, '_> {
             libraries: resolution.libraries,
         };
         for provider in &resolution.providers {
-            provider.users().add_importer(image.name());
+            provider.add_importer(image.name());
         }
         Ok(Published {
             thread_exit_ranges,

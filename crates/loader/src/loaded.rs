@@ -151,7 +151,7 @@ impl Loaded {
             providers.append(&mut attachments.lazy_imports.take_providers());
         }
         for provider in &providers {
-            provider.users().remove_importer(self.name.as_str());
+            provider.remove_importer(self.name.as_str());
         }
         providers
     }

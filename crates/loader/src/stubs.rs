@@ -7,7 +7,8 @@
 //!
 //! A stub may lead to Rust code first, which is asked at a call where to go ([`Stub::on_first_call`]).
 //! Threads that come before there is an answer ask too, and the first answer is everyone's: none waits for
-//! another, so that answering may take locks, load images, and call the same stub.
+//! another, so that answering may take locks, load images, and call the same stub. Or the Rust code is what the
+//! function does ([`Stub::calling`]).
 //!
 //! Tried and rejected: blocks that map one file in memory, written once for all of them. It saves 64 KiB
 //! for 4096 stubs, and takes a descriptor that the host may close and a second way where there are no such
@@ -21,11 +22,13 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use farcall_arch::Machine;
 
+use crate::callback::Body;
 use crate::fork;
 use crate::sys::code;
-use crate::sys::machine::first_call;
+use crate::sys::machine::{callback, first_call};
 use crate::sys::memory;
 use crate::sys::memory::Protection;
+use crate::sys::saved_arguments::SavedArguments;
 
 /// A stub of one's own. Dropping it gives its place to the next.
 ///
@@ -37,14 +40,20 @@ pub(crate) struct Stub {
 /// Says where calls of a stub go. It may unwind: then the call has not happened.
 pub(crate) type Resolver = Box<dyn Fn() -> u64 + Send + Sync>;
 
+/// Rust code that a stub leads to.
+enum Attached {
+    Resolver(Resolver),
+    Body(Body),
+}
+
 /// What a stub reads.
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct Slot {
     /// Where the stub jumps to.
     target: AtomicU64,
-    /// Who is asked when that is the code for first calls: a box of the stub's, if it has one.
-    resolver: AtomicPtr<Resolver>,
+    /// Whom the code for first calls asks, or that for callbacks calls: a box of the stub's, if it has one.
+    attached: AtomicPtr<Attached>,
 }
 
 /// The size in bytes of a block's code, and of its slots: whole pages on every machine.
@@ -60,7 +69,7 @@ struct FreeSlot(NonNull<Slot>);
 // SAFETY: whoever has it is the only one that writes to the slot, and a slot is atomic.
 unsafe impl Send for FreeSlot {}
 
-// SAFETY: the slot is atomic; the resolver is `Send` and `Sync`.
+// SAFETY: the slot is atomic; what is attached is `Send` and `Sync`.
 unsafe impl Send for Stub {}
 // SAFETY: as above.
 unsafe impl Sync for Stub {}
@@ -76,10 +85,19 @@ impl Stub {
     /// A stub of which `resolver` says where it leads when it is first called. Any thread that calls the stub
     /// may call it, several at a time; what it gives first holds for all of them, and from then on.
     pub(crate) fn on_first_call(resolver: Resolver) -> io::Result<Self> {
+        Self::attached(Attached::Resolver(resolver), first_call::entry())
+    }
+
+    /// A stub of a function that does what `body` does.
+    pub(crate) fn calling(body: Body) -> io::Result<Self> {
+        Self::attached(Attached::Body(body), callback::entry())
+    }
+
+    fn attached(attached: Attached, entry: u64) -> io::Result<Self> {
         let stub = Self { slot: take_slot()? };
-        let resolver = Box::into_raw(Box::new(resolver));
-        stub.slot().resolver.store(resolver, Ordering::Relaxed);
-        stub.redirect(first_call::entry());
+        let attached = Box::into_raw(Box::new(attached));
+        stub.slot().attached.store(attached, Ordering::Relaxed);
+        stub.redirect(entry);
         Ok(stub)
     }
 
@@ -105,10 +123,10 @@ impl Drop for Stub {
         // Who calls it still, which is wrong, jumps to null.
         self.redirect(0);
         let null = std::ptr::null_mut();
-        let resolver = self.slot().resolver.swap(null, Ordering::Relaxed);
-        if !resolver.is_null() {
-            // SAFETY: `on_first_call` made it of a box, and nobody is in it any more.
-            drop(unsafe { Box::from_raw(resolver) });
+        let attached = self.slot().attached.swap(null, Ordering::Relaxed);
+        if !attached.is_null() {
+            // SAFETY: the stub was made with a box, and nobody is in it any more.
+            drop(unsafe { Box::from_raw(attached) });
         }
         fork::lock(&FREE).push(FreeSlot(self.slot));
     }
@@ -133,15 +151,50 @@ pub(crate) unsafe extern "C-unwind" fn first_call(slot: *const Slot) -> u64 {
     let errno = errno();
     // SAFETY: the caller's contract.
     let slot = unsafe { &*slot };
-    let resolver = slot.resolver.load(Ordering::Relaxed);
-    // SAFETY: the stub owns it, and the slot had it before it led here.
-    let resolver = unsafe { &*resolver };
+    // SAFETY: as above.
+    let Attached::Resolver(resolver) = (unsafe { slot.attached() }) else {
+        unreachable!("only stubs with a resolver lead here");
+    };
     let target = resolver();
     let entry = first_call::entry();
     let order = (Ordering::AcqRel, Ordering::Acquire);
     let bound = (slot.target).compare_exchange(entry, target, order.0, order.1);
     set_errno(errno);
     bound.err().unwrap_or(target)
+}
+
+/// What the code for callbacks calls: does what the function of the slot's stub does, and gives its result as a
+/// register holds it.
+///
+/// # Safety
+///
+/// The slot's stub was made by [`Stub::calling`] and has not been dropped; it was called with these arguments, as a
+/// function of the body's type.
+pub(crate) unsafe extern "C-unwind" fn call_body(
+    slot: *const Slot,
+    arguments: *const SavedArguments,
+) -> u64 {
+    // SAFETY: the caller's contract.
+    let slot = unsafe { &*slot };
+    // SAFETY: as above.
+    let Attached::Body(body) = (unsafe { slot.attached() }) else {
+        unreachable!("only stubs with a body lead here");
+    };
+    // SAFETY: the caller's frame has them, and waits.
+    let arguments = unsafe { &*arguments };
+    // SAFETY: the caller's contract.
+    unsafe { body.call(arguments) }
+}
+
+impl Slot {
+    /// # Safety
+    ///
+    /// The slot's stub was made with something attached and has not been dropped.
+    unsafe fn attached(&self) -> &Attached {
+        let attached = self.attached.load(Ordering::Relaxed);
+        // SAFETY: the stub owns it, and the slot had it before it led anywhere.
+        unsafe { &*attached }
+    }
 }
 
 /// A slot whose stub is there to be called.

@@ -7,6 +7,7 @@
 //!
 //! To add a machine, write its folder with the same interface; nothing above names a register:
 //!
+//! - `callback`: where the stub of a function leads that is a closure, and the integer registers that it saves;
 //! - `first_call`: where a stub leads that has not been called yet;
 //! - `tls_descriptor`: the functions that TLS descriptors name, and the thread pointer;
 //! - `STATIC_BLOCK_UNIT`: how static blocks of thread-local variables lie side by side.
@@ -19,6 +20,7 @@ pub(crate) mod host;
 #[cfg_attr(miri, path = "memory_miri.rs")]
 pub(crate) mod memory;
 pub(crate) mod runtime;
+pub(crate) mod saved_arguments;
 pub(crate) mod tls_descriptor;
 
 pub(crate) use farcall_native::{code, cpu, noexcept, resolver_arguments};

@@ -14,6 +14,8 @@ mod binding_definitions;
 mod binding_filter;
 mod binding_host;
 mod binding_together;
+mod callback;
+mod callback_arguments;
 #[cfg(target_arch = "x86_64")]
 mod cpu;
 mod exceptions;

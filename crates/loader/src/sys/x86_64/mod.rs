@@ -1,5 +1,6 @@
 //! x86-64.
 
+pub(crate) mod callback;
 pub(crate) mod first_call;
 pub(crate) mod tls_descriptor;
 
