@@ -278,7 +278,7 @@ const WHERE_AM_I: &[u8] = b"
 #[test]
 fn tiering_up_changes_the_code_while_it_is_called_and_keeps_the_variables() {
     // Others are compiled again before `f`, so that it is called before that.
-    let others = (0..100).map(|n| format!("define i32 @other{n}() {{ ret i32 {n} }}\n"));
+    let others = (0..400).map(|n| format!("define i32 @other{n}() {{ ret i32 {n} }}\n"));
     let module = [others.collect::<String>().as_bytes(), WHERE_AM_I].concat();
     for when in [When::Eager, When::OnLookup, When::OnFirstCall] {
         let session = session();
