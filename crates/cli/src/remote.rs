@@ -61,9 +61,9 @@ impl Remote {
     ) -> Result<Value, executor::Error> {
         match self {
             Self::Loading(remote) => {
-                let sent = remote.traffic().sent;
+                let sent = remote.traffic().shipped();
                 let module = timings.stage("ship, load", || remote.load(image))?;
-                timings.bytes(remote.traffic().sent - sent);
+                timings.bytes(remote.traffic().shipped() - sent);
                 let call = || remote.call(&module, function, Some(signature), arguments);
                 timings.stage("call", call)
             }

@@ -23,6 +23,7 @@ use crate::listener::connect;
 use crate::pending::{Pending, PendingLoad};
 use crate::remote::RemoteFunction;
 use crate::remote_buffer::RemoteBuffer;
+use crate::traffic::Traffic;
 use crate::transport::Connection;
 use crate::{Address, Error, Result, Service, compress};
 
@@ -45,17 +46,8 @@ pub(crate) struct Shared {
     /// Modules that are known to be loaded there. They may have been unloaded since.
     known: Mutex<HashSet<Digest>>,
     last_id: AtomicU64,
-}
-
-/// How much has been said on a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Traffic {
-    /// Bytes sent.
-    pub sent: u64,
-    /// Bytes received.
-    pub received: u64,
-    /// Requests made.
-    pub requests: u64,
+    /// Bytes of files in memory that were handed over.
+    passed: AtomicU64,
 }
 
 /// How to load an image.
@@ -192,6 +184,7 @@ impl Executor {
                 known: Mutex::new(hello.modules.iter().copied().collect()),
                 hello,
                 last_id: AtomicU64::new(NO_REQUEST),
+                passed: AtomicU64::new(0),
             }),
         })
     }
@@ -208,6 +201,7 @@ impl Executor {
         let (sent, received) = self.shared.channel.traffic();
         Traffic {
             sent,
+            passed: self.shared.passed.load(Ordering::Relaxed),
             received,
             requests: self.shared.last_id.load(Ordering::Relaxed),
         }
@@ -298,6 +292,8 @@ impl Executor {
                 if let Request::Load { form, .. } = &mut request {
                     *form = Form::File;
                 }
+                let passed = &self.shared.passed;
+                passed.fetch_add(size(bytes.len()), Ordering::Relaxed);
                 return self.send(&request, &[], Some(&file));
             }
         }

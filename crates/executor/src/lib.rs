@@ -46,19 +46,21 @@ mod run;
 mod serve;
 mod stdio;
 mod stop;
+mod traffic;
 mod transport;
 mod workers;
 
 pub use address::Address;
 pub use argument::Argument;
 pub use bare::{BareError, BareExecutor, PlaceOptions, PlacedModule};
-pub use client::{Executor, LoadOptions, RemoteModule, Traffic};
+pub use client::{Executor, LoadOptions, RemoteModule};
 pub use error::{Error, Result};
 pub use pending::{Pending, PendingLoad};
 pub use remote::RemoteFunction;
 pub use remote_buffer::RemoteBuffer;
 pub use run::{Listen, run};
 pub use serve::{Options, Service};
+pub use traffic::Traffic;
 pub use transport::Connection;
 
 pub use farcall_loader::invoke::Value;

@@ -83,6 +83,8 @@ fn ships_one(executor: Executor, size: usize, way: Way) {
         Way::File => 0,
     };
     let sent = after.sent - before.sent;
+    let passed = after.passed - before.passed;
+    assert_eq!(passed + n_bytes, own.len() as u64);
     assert!(
         (n_bytes..n_bytes + 200).contains(&sent),
         "{sent}, not {n_bytes}"

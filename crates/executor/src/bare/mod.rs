@@ -179,6 +179,7 @@ impl BareExecutor {
         let (sent, received) = self.channel.traffic();
         Traffic {
             sent,
+            passed: 0,
             received,
             requests: self.last_id.load(Ordering::Relaxed),
         }

@@ -166,7 +166,7 @@ fn work(address: &Address, image: &Image<'_>) -> Result<Answer> {
 
 fn connect(address: &Address) -> Result<(Executor, u64)> {
     let executor = Executor::connect(address)?;
-    let sent = executor.traffic().sent;
+    let sent = executor.traffic().shipped();
     Ok((executor, sent))
 }
 
@@ -175,9 +175,9 @@ fn counted<T>(
     executor: &Executor,
     ask: impl FnOnce(&Executor) -> farcall::executor::Result<T>,
 ) -> Result<(T, u64)> {
-    let before = executor.traffic().sent;
+    let before = executor.traffic().shipped();
     let answer = ask(executor)?;
-    Ok((answer, executor.traffic().sent - before))
+    Ok((answer, executor.traffic().shipped() - before))
 }
 
 fn int(value: Value) -> Result<u64> {
