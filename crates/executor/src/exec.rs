@@ -8,6 +8,8 @@
     reason = "running what a controller sends is what an executor is for"
 )]
 
+use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::ptr;
 
 use farcall_image::{Image, Signature};
@@ -71,46 +73,62 @@ pub(crate) fn peek(address: u64, size: u64, limit: u32) -> Result<Vec<u8>, Failu
         message: format!("{size} bytes: more memory than there is"),
     })?;
     bytes.resize(length, 0);
-    let mut done = 0;
-    while done < length {
-        let local = iovec(bytes.as_mut_ptr().wrapping_add(done), length - done);
-        let remote = iovec(at(address, done), length - done);
-        // SAFETY: the system writes to the vector, as much as it is long; it checks the other side itself.
-        let n_bytes = unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) };
-        done += moved(n_bytes).ok_or_else(|| unmapped("readable", address, done))?;
+    let pipe = Pipe::new()?;
+    for (nth, piece) in bytes.chunks_mut(PIECE).enumerate() {
+        let from = at(address, nth * PIECE);
+        // SAFETY: the system only reads, and checks whether it can.
+        let n_bytes = unsafe { libc::write(pipe.writes.as_raw_fd(), from.cast(), piece.len()) };
+        let is_all = usize::try_from(n_bytes) == Ok(piece.len());
+        if !is_all || (&pipe.reads).read_exact(piece).is_err() {
+            return Err(unmapped("readable", address, nth * PIECE));
+        }
     }
     Ok(bytes)
 }
 
 /// Writes to memory of this process. What is not writable is an error.
 pub(crate) fn poke(address: u64, bytes: &[u8]) -> Result<(), Failure> {
-    let mut done = 0;
-    while done < bytes.len() {
-        let local = iovec(bytes[done..].as_ptr().cast_mut(), bytes.len() - done);
-        let remote = iovec(at(address, done), bytes.len() - done);
-        // SAFETY: the system reads the slice, and writes only where this process may. That what is there may be changed is the
+    let pipe = Pipe::new()?;
+    for (nth, piece) in bytes.chunks(PIECE).enumerate() {
+        let to = at(address, nth * PIECE);
+        (&pipe.writes).write_all(piece).map_err(no_pipe)?;
+        // SAFETY: the system writes only where this process may, and checks that. That what is there may be changed is the
         // controller's to know, as the text above says.
-        let n_bytes = unsafe { libc::process_vm_writev(libc::getpid(), &local, 1, &remote, 1, 0) };
-        done += moved(n_bytes).ok_or_else(|| unmapped("writable", address, done))?;
+        let n_bytes = unsafe { libc::read(pipe.reads.as_raw_fd(), to.cast(), piece.len()) };
+        if usize::try_from(n_bytes) != Ok(piece.len()) {
+            return Err(unmapped("writable", address, nth * PIECE));
+        }
     }
     Ok(())
 }
 
-fn iovec(start: *mut u8, length: usize) -> libc::iovec {
-    libc::iovec {
-        iov_base: start.cast(),
-        iov_len: length,
+/// What a pipe always has room for, in bytes.
+const PIECE: usize = 4096;
+
+/// What memory goes through that may not be there: the system reads and writes it, and says when it cannot. (`process_vm_readv` would do without,
+/// and emulators do not have it.)
+struct Pipe {
+    reads: PipeReader,
+    writes: PipeWriter,
+}
+
+impl Pipe {
+    fn new() -> Result<Self, Failure> {
+        let (reads, writes) = io::pipe().map_err(no_pipe)?;
+        Ok(Self { reads, writes })
+    }
+}
+
+fn no_pipe(error: io::Error) -> Failure {
+    Failure {
+        kind: ErrorKind::Memory,
+        message: format!("no pipe: {error}"),
     }
 }
 
 fn at(address: u64, offset: usize) -> *mut u8 {
     let address = usize::try_from(address).unwrap_or(usize::MAX);
     ptr::without_provenance_mut(address.wrapping_add(offset))
-}
-
-/// How much was moved, if anything.
-fn moved(n_bytes: isize) -> Option<usize> {
-    usize::try_from(n_bytes).ok().filter(|&n_bytes| n_bytes > 0)
 }
 
 fn unmapped(what: &str, address: u64, offset: usize) -> Failure {
