@@ -105,7 +105,7 @@ impl Buffer {
     }
 
     /// The address of `size` bytes of it.
-    fn at(&self, offset: u64, size: u64) -> Result<*const u8, Failure> {
+    fn at(&self, offset: u64, size: u64) -> Result<*mut u8, Failure> {
         let end = offset.checked_add(size).filter(|&end| end <= self.size);
         let start = end.and_then(|_| usize::try_from(offset).ok());
         let start = start.ok_or_else(|| Failure {

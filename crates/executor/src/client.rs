@@ -605,7 +605,14 @@ impl Executor {
         )?;
         let file = file.map(|file| file.as_fd());
         if let Err(error) = shared.channel.request(id, &head, body, file) {
-            // Even when it could not all be written: what the executor says of it is worth more.
+            let has_ended = matches!(&error, Error::Connection(source)
+                if matches!(source.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset));
+            if !has_ended {
+                // Such as a file that the system does not pass on: no answer comes.
+                shared.channel.abandon(id);
+                return Err(error);
+            }
+            // What the executor says of it, before it went, is worth more.
             return match self.answer(id) {
                 Err(Error::Failed(failure)) => Err(Error::Failed(failure)),
                 _ => Err(error),

@@ -13,7 +13,7 @@ use std::os::fd::AsRawFd as _;
 use std::ptr;
 
 use farcall_image::{Image, Signature};
-use farcall_loader::invoke::{self, Value};
+use farcall_loader::invoke::{self, Invocable, Value};
 use farcall_loader::{Definition, Module, TrustedImage};
 use farcall_protocol::{Argument, ErrorKind, Failure};
 
@@ -42,20 +42,23 @@ pub(crate) fn function_at(address: u64, signature: Signature) -> Definition {
 pub(crate) fn variable_in(memory: &Memory) -> Definition {
     // SAFETY: `Needs` holds the memory as long as the module; that images only read it is
     // the controller's to know, as the text above says.
-    unsafe { Definition::data_at(memory.address().cast_mut().cast()) }
+    unsafe { Definition::data_at(memory.address().cast()) }
 }
 
 /// Copies to a buffer.
-pub(crate) fn copy_to(to: *const u8, bytes: &[u8], _: &Memory) {
-    // SAFETY: `Buffer::at` has seen that as many bytes of the memory, which is borrowed, are there. No reference to them exists; that
-    // calls do not write there at the same time is the controller's to know, as the text above says.
-    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to.cast_mut(), bytes.len()) }
+pub(crate) fn copy_to(to: *mut u8, bytes: &[u8], _: &Memory) {
+    // SAFETY: `Buffer::at` has seen that as many bytes of the memory, which is borrowed and so not freed, are there; it is ours, and so
+    // does not overlap with what was received. No reference to them exists. That calls do not use them at the same time is the controller's
+    // to know, as the text above says.
+    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) }
 }
 
 /// Copies from a buffer.
 pub(crate) fn copy_from(from: *const u8, length: usize, _: &Memory) -> Vec<u8> {
-    // SAFETY: as above.
-    unsafe { std::slice::from_raw_parts(from, length) }.to_vec()
+    let mut bytes = vec![0; length];
+    // SAFETY: as above; the vector is new, and as long.
+    unsafe { ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), length) };
+    bytes
 }
 
 /// Reads memory of this process, up to `limit` bytes. What is not mapped is an error.
@@ -143,10 +146,11 @@ fn unmapped(what: &str, address: u64, offset: usize) -> Failure {
 ///
 /// # Errors
 ///
-/// As [`Module::invoke`].
+/// As [`Module::invoke_found`].
 pub(crate) fn call(
     module: &Module,
-    function: &str,
+    function: Invocable,
+    name: &str,
     signature: &Signature,
     arguments: &[Argument],
     buffers: &mut Buffers,
@@ -168,7 +172,7 @@ pub(crate) fn call(
             }
         })
         .collect();
-    // SAFETY: that the function wants these arguments is the controller's to know, as the text
+    // SAFETY: `Modules::function` had the function from this module, for this signature. That it wants these arguments is the controller's to know, as the text
     // above says. The buffers outlive the call.
-    unsafe { module.invoke(function, signature, &mut arguments) }
+    unsafe { module.invoke_found(function, name, signature, &mut arguments) }
 }

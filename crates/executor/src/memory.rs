@@ -12,6 +12,8 @@ pub(crate) struct Memory {
     bytes: Vec<u8>,
     start: usize,
     size: usize,
+    /// Where the aligned part is, exposed, so that shipped code and copies may write there.
+    address: usize,
 }
 
 impl Memory {
@@ -27,7 +29,13 @@ impl Memory {
         bytes.resize(whole, 0);
         // Less than ALIGN for bytes; as many are there beyond `size`.
         let start = bytes.as_ptr().align_offset(ALIGN);
-        Ok(Self { bytes, start, size })
+        let address = bytes.as_mut_ptr().wrapping_add(start).expose_provenance();
+        Ok(Self {
+            bytes,
+            start,
+            size,
+            address,
+        })
     }
 
     /// A copy of `bytes`.
@@ -38,8 +46,8 @@ impl Memory {
     }
 
     /// The address of the first byte.
-    pub(crate) fn address(&self) -> *const u8 {
-        self.bytes[self.start..].as_ptr()
+    pub(crate) fn address(&self) -> *mut u8 {
+        std::ptr::with_exposed_provenance_mut(self.address)
     }
 
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {

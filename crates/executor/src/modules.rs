@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use farcall_image::{Digest, Image, Machine, Signature};
-use farcall_loader::invoke::Value;
+use farcall_loader::invoke::{Invocable, Value};
 use farcall_loader::{Error as LoadError, Loader, Module, SealedFile, TrustedImage};
 use farcall_protocol::{
     Argument, Definition, ErrorKind, Failure, MAX_ANNOUNCED_MODULES, ModuleInfo, ModuleName, Symbol,
@@ -53,6 +53,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Function {
     entry: Arc<Entry>,
+    found: Invocable,
     name: String,
     signature: Signature,
 }
@@ -69,6 +70,7 @@ impl Function {
         let module = &self.entry.module;
         exec::call(
             module,
+            self.found,
             &self.name,
             &self.signature,
             arguments,
@@ -254,8 +256,11 @@ impl Modules {
             })?,
             None => entry.signature(function)?,
         };
+        let found = entry.module.invocable(function, &signature);
+        let found = found.map_err(loading)?;
         Ok(Function {
             entry,
+            found,
             name: function.to_owned(),
             signature,
         })

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use farcall_image::Digest;
 use farcall_loader::SealedFile;
 use farcall_protocol::{
-    Argument, Callee, ErrorKind, FIRST_CALLBACK, Failure, Form, Frame, Hello, NO_REQUEST, Order,
-    Received, Request, Response, Value, decode, encode,
+    Argument, Callee, ErrorKind, Failure, Form, Frame, Hello, NO_REQUEST, Order, Received, Request,
+    Response, Value, decode, encode,
 };
 
 use crate::buffers::RemoteBuffers;
@@ -118,6 +118,11 @@ impl Peer {
     fn handle(self: &Arc<Self>, frame: Frame) -> Result<()> {
         let request: Received<'_, Request<'_>> = decode(&frame)?;
         let id = request.id;
+        if id == NO_REQUEST {
+            let message = "0 is no id of a request".to_owned();
+            let kind = ErrorKind::Malformed;
+            return self.finish(id, Err(Failure { kind, message }), Haste::Now);
+        }
         if let Request::Call {
             order: Order::Concurrent,
             ..
@@ -136,7 +141,7 @@ impl Peer {
         if start.elapsed() > SLOW {
             self.channel.look_ahead();
         }
-        self.finish(id, answer)
+        self.finish(id, answer, Haste::Gather)
     }
 
     /// Has a thread of its own make a call.
@@ -145,7 +150,11 @@ impl Peer {
         let is_full = state.concurrent.len() >= MOST_CONCURRENT;
         if is_full || state.concurrent.insert(id, false).is_some() {
             drop(state);
-            return self.finish(id, Err(too_many("calls at the same time", MOST_CONCURRENT)));
+            return self.finish(
+                id,
+                Err(too_many("calls at the same time", MOST_CONCURRENT)),
+                Haste::Gather,
+            );
         }
         drop(state);
         let peer = Arc::clone(self);
@@ -162,8 +171,8 @@ impl Peer {
                 peer.answer(&request)
             });
             peer.state().concurrent.remove(&id);
-            // A connection that has failed says so to its own thread.
-            let _ = peer.finish(id, answer);
+            // Only the thread that reads knows when to write what was gathered. A connection that has failed says so to that one.
+            let _ = peer.finish(id, answer, Haste::Now);
         };
         let Err(error) = self.shared.workers.run(Box::new(call)) else {
             return Ok(());
@@ -171,7 +180,7 @@ impl Peer {
         self.state().concurrent.remove(&id);
         let kind = ErrorKind::Memory;
         let message = format!("no thread for the call: {error}");
-        self.finish(id, Err(Failure { kind, message }))
+        self.finish(id, Err(Failure { kind, message }), Haste::Gather)
     }
 
     /// A bug of ours in one request is that request's failure alone.
@@ -184,15 +193,15 @@ impl Peer {
         })
     }
 
-    fn finish(&self, id: u64, answer: Answer) -> Result<()> {
+    fn finish(&self, id: u64, answer: Answer, haste: Haste) -> Result<()> {
         match answer {
-            Ok((response, body)) => self.respond(id, &response, &body, Haste::Gather),
+            Ok((response, body)) => self.respond(id, &response, &body, haste),
             Err(mut failure) => {
                 tracing::debug!("request {id}: {failure}");
                 let failures = &self.shared.counters.failures;
                 failures.fetch_add(1, Memory::Relaxed);
                 shorten(&mut failure.message);
-                self.respond(id, &Response::Failed(failure), &[], Haste::Gather)
+                self.respond(id, &Response::Failed(failure), &[], haste)
             }
         }
     }
@@ -452,12 +461,6 @@ impl Peer {
     fn check(&self, id: u64) -> std::result::Result<(), Failure> {
         if self.channel.is_cancelled(id) {
             return Err(cancelled());
-        }
-        if id >= FIRST_CALLBACK || id == NO_REQUEST {
-            return Err(Failure {
-                kind: ErrorKind::Malformed,
-                message: format!("{id}: no id of a request"),
-            });
         }
         Ok(())
     }

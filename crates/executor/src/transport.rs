@@ -253,11 +253,17 @@ impl<'a> Parcel<'a> {
         }
     }
 
-    fn slices(&self) -> Vec<IoSlice<'a>> {
+    /// The first of what is left, and how many they are: few, so that a call takes no memory for them.
+    fn slices(&self) -> ([IoSlice<'a>; 8], usize) {
+        let mut slices = [IoSlice::new(&[]); 8];
         let parts = self.parts.iter().chain(self.more);
         let parts = parts.filter(|part| !part.is_empty());
-        // As many as the system takes at once.
-        parts.take(1024).map(|part| IoSlice::new(part)).collect()
+        let mut count = 0;
+        for (slice, part) in slices.iter_mut().zip(parts) {
+            *slice = IoSlice::new(part);
+            count += 1;
+        }
+        (slices, count)
     }
 
     /// Takes away what was written.
@@ -296,19 +302,20 @@ impl Outgoing {
     /// Writes a parcel, as far as that can be done without waiting if the stream is a socket.
     pub(crate) fn send(&mut self, parcel: &mut Parcel<'_>) -> io::Result<Sent> {
         loop {
-            let slices = parcel.slices();
+            let (slices, count) = parcel.slices();
+            let slices = &slices[..count];
             if slices.is_empty() {
                 return Ok(Sent::All);
             }
             let written = match self {
-                Self::Stream(writer) => writer.write_vectored(&slices).and_then(|n_bytes| {
+                Self::Stream(writer) => writer.write_vectored(slices).and_then(|n_bytes| {
                     writer.flush()?;
                     match n_bytes {
                         0 => Err(io::ErrorKind::WriteZero.into()),
                         n_bytes => Ok(n_bytes),
                     }
                 }),
-                Self::Socket(socket) => socket.write(&slices, parcel.file),
+                Self::Socket(socket) => socket.write(slices, parcel.file),
             };
             match written {
                 Ok(n_bytes) => parcel.advance(n_bytes),

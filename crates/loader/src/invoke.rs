@@ -114,7 +114,38 @@ impl Module {
         signature: &Signature,
         arguments: &mut [Argument<'_>],
     ) -> Result<Value> {
-        let function = self.function(name, signature)?;
+        let function = self.invocable(name, signature)?;
+        // SAFETY: the caller's contract.
+        unsafe { self.invoke_found(function, name, signature, arguments) }
+    }
+
+    /// Finds a function for [`Module::invoke_found`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Module::lookup`].
+    pub fn invocable(&self, name: &str, signature: &Signature) -> Result<Invocable> {
+        let address = self.function(name, signature)?.expose_provenance();
+        Ok(Invocable { address })
+    }
+
+    /// Calls a function as [`Module::invoke`] does, that was found before: without looking it up. `name` is for errors.
+    ///
+    /// # Safety
+    ///
+    /// As [`Module::invoke`]. This module gave the function, for this signature.
+    ///
+    /// # Errors
+    ///
+    /// As [`Module::invoke`], but for those of the look-up.
+    pub unsafe fn invoke_found(
+        &self,
+        function: Invocable,
+        name: &str,
+        signature: &Signature,
+        arguments: &mut [Argument<'_>],
+    ) -> Result<Value> {
+        let function = std::ptr::with_exposed_provenance(function.address);
         let call = Call::new(signature, arguments).map_err(|source| Error::Call {
             module: self.name().to_owned(),
             name: name.to_owned(),
@@ -129,6 +160,12 @@ impl Module {
             exception: exception.type_name().map(|name| demangle_type(&name)),
         })
     }
+}
+
+/// A function that was found, as long as its module is loaded.
+#[derive(Debug, Clone, Copy)]
+pub struct Invocable {
+    address: usize,
 }
 
 /// What registers and stack hold at a call, and what comes back.

@@ -418,8 +418,6 @@ pub enum ErrorKind {
     Threw,
     /// It had not begun when it was cancelled.
     Cancelled,
-    /// The function was called, and a function of the controller's that it called back failed.
-    CallBack,
     /// No such buffer or prepared function on this connection, or not as large as that.
     UnknownBuffer,
     /// The connection does not pass files.

@@ -181,7 +181,6 @@ fn responses() -> Vec<Response> {
         ErrorKind::Internal,
         ErrorKind::Threw,
         ErrorKind::Cancelled,
-        ErrorKind::CallBack,
         ErrorKind::UnknownBuffer,
         ErrorKind::NoFile,
     ] {
