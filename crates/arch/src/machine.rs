@@ -127,6 +127,20 @@ impl Machine {
         known.into_iter().find(|machine| machine.name() == name)
     }
 
+    /// The machine of a target triple, or of an architecture alone, however it is spelt; `None` if farcall does not know it.
+    #[must_use]
+    pub fn from_triple(triple: &str) -> Option<Self> {
+        // The one name of an architecture that is divided as a triple is.
+        if triple == "x86-64" {
+            return Some(Self::X86_64);
+        }
+        match triple.split('-').next()? {
+            "amd64" => Some(Self::X86_64),
+            "arm64" => Some(Self::Aarch64),
+            name => Self::from_name(name),
+        }
+    }
+
     /// The name, as in a target triple.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -343,5 +357,26 @@ impl Machine {
 impl std::fmt::Display for Machine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machines_are_known_however_triples_spell_them() {
+        for (triple, machine) in [
+            ("x86_64-unknown-linux-gnu", Some(Machine::X86_64)),
+            ("amd64-linux-gnu", Some(Machine::X86_64)),
+            ("x86-64", Some(Machine::X86_64)),
+            ("aarch64", Some(Machine::Aarch64)),
+            ("arm64-linux", Some(Machine::Aarch64)),
+            ("i686-linux-gnu", None),
+            ("x86-32", None),
+            ("", None),
+        ] {
+            assert_eq!(Machine::from_triple(triple), machine, "{triple}");
+        }
     }
 }
