@@ -33,7 +33,7 @@ use std::ops::Range;
 
 use farcall_arch::{CpuFeatures, Machine};
 
-use crate::{DIGEST_SIZE, Digest, Error, Image, Result, describe};
+use crate::{CodeSignature, DIGEST_SIZE, Digest, Error, Image, KeyId, Result, describe};
 
 /// What a bundle starts with.
 const MAGIC: &[u8; 8] = b"\x7ffarcall";
@@ -107,6 +107,16 @@ impl Variant {
     #[must_use]
     pub fn range(&self) -> Range<u64> {
         self.range.clone()
+    }
+
+    /// Where its last bytes are, which say who signed it: a range of bytes of the file.
+    #[must_use]
+    pub fn end(&self) -> Range<u64> {
+        let start = self
+            .range
+            .end
+            .saturating_sub(CodeSignature::END_SIZE as u64);
+        start.max(self.range.start)..self.range.end
     }
 
     /// Whether a CPU of this machine with these features runs it.
@@ -289,6 +299,25 @@ impl BundleTable {
         &self.variants
     }
 
+    /// Checks that all variants are signed with one key, or none is, given what [`CodeSignature::signer`] says of the end
+    /// of each ([`Variant::end`]), in the order of the table.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DifferentSigners`].
+    pub fn check_signers(signers: impl IntoIterator<Item = Option<KeyId>>) -> Result<()> {
+        let mut signers = signers.into_iter();
+        let first = signers.next().flatten();
+        match signers.enumerate().find(|(_, signer)| *signer != first) {
+            None => Ok(()),
+            Some((index, other)) => Err(Error::DifferentSigners {
+                first: 0,
+                second: index + 1,
+                keys: [first, other],
+            }),
+        }
+    }
+
     /// The index of the best variant for a CPU: of those that it runs the one that requires most features, and of
     /// several such the first. Costs a comparison of two sets for each variant.
     ///
@@ -325,7 +354,8 @@ impl<'data> Bundle<'data> {
     ///
     /// # Errors
     ///
-    /// [`Error::SameCpus`] for two images of which no CPU would take the second; when there are none, or more than 1,024.
+    /// [`Error::SameCpus`] for two images of which no CPU would take the second; [`Error::DifferentSigners`]; when there
+    /// are none, or more than 1,024.
     pub fn write(images: &[Image<'_>]) -> Result<Vec<u8>> {
         let wrong = |reason| {
             Err(Error::Corrupt {
@@ -338,6 +368,11 @@ impl<'data> Bundle<'data> {
             1..=MAX_VARIANTS => {}
             _ => return wrong(TOO_MANY),
         }
+        BundleTable::check_signers(
+            images
+                .iter()
+                .map(|image| CodeSignature::signer(image.bytes())),
+        )?;
         let mut sorted: Vec<(usize, Variant)> =
             images.iter().map(Variant::of).enumerate().collect();
         sorted.sort_by_key(|(index, variant)| (variant.key(), *index));
@@ -413,8 +448,24 @@ impl<'data> Bundle<'data> {
     }
 
     fn parse_image(&self, index: usize, variant: &Variant) -> Result<Image<'data>> {
+        self.check_signers()?;
         let image = variant.image(&self.bytes[variant.in_memory()]);
         image.map_err(|source| in_variant(index, source))
+    }
+
+    /// Checks that all variants are signed with one key, or none is. Reads their last bytes, and trusts no signature. Who
+    /// takes an image of the bundle need not call it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DifferentSigners`].
+    pub fn check_signers(&self) -> Result<()> {
+        BundleTable::check_signers((self.table.variants.iter()).map(|variant| self.signer(variant)))
+    }
+
+    /// The key that a variant says it is signed with.
+    pub(crate) fn signer(&self, variant: &Variant) -> Option<KeyId> {
+        CodeSignature::signer(&self.bytes[variant.in_memory()])
     }
 
     /// Checks all that [`Bundle::parse`] does not look at: that each image is one, is what its row says and has its

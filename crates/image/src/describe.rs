@@ -6,7 +6,7 @@ use farcall_arch::{CpuFeatures, Machine};
 use serde::Serialize;
 
 use crate::image::{Binding, SymbolKind};
-use crate::{Image, Symbol};
+use crate::{CodeSignature, Image, Symbol, Utc};
 
 /// What an image is made of, for people and, as JSON, for programs.
 #[derive(Debug, Clone, Serialize)]
@@ -44,6 +44,23 @@ pub struct Description {
     pub exports: Vec<ExportDescription>,
     /// Its imports.
     pub imports: Vec<ImportDescription>,
+    /// Its code signature, if it has one of which the form is right.
+    pub signature: Option<SignatureDescription>,
+}
+
+/// What a code signature says. Whether it holds takes the signer's key.
+#[derive(Debug, Clone, Serialize)]
+pub struct SignatureDescription {
+    /// The id of the key that it says it is of.
+    pub key: String,
+    /// The digest of the image that it is for: another one's means that it is no signature of this image.
+    pub digest: String,
+    /// From when on it holds, in seconds since 1970-01-01T00:00Z.
+    pub not_before: u64,
+    /// From when on it does not, likewise; `None` for never.
+    pub expires: Option<u64>,
+    /// The imports that may be bound to what the host has.
+    pub host_imports: Vec<String>,
 }
 
 /// A segment.
@@ -150,7 +167,34 @@ impl Image<'_> {
             symbolic_relocations: self.relocations().count(),
             exports,
             imports,
+            signature: self.code_signature().and_then(SignatureDescription::of),
         }
+    }
+}
+
+impl SignatureDescription {
+    fn of(trailer: &[u8]) -> Option<Self> {
+        let claims = CodeSignature::parse(trailer).ok()?.claims;
+        Some(Self {
+            key: claims.key.to_string(),
+            digest: claims.digest.to_string(),
+            not_before: claims.not_before.0,
+            expires: Some(claims.expires.0).filter(|_| claims.expires != Utc::NEVER),
+            host_imports: claims.host_imports.into_iter().map(text).collect(),
+        })
+    }
+}
+
+impl fmt::Display for SignatureDescription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "key {}", self.key)?;
+        if self.not_before != 0 {
+            write!(f, ", from {}", Utc(self.not_before))?;
+        }
+        if let Some(expires) = self.expires {
+            write!(f, ", until {}", Utc(expires))?;
+        }
+        Ok(())
     }
 }
 
@@ -213,6 +257,12 @@ impl fmt::Display for Description {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "machine      {}", self.machine)?;
         writeln!(f, "digest       {}", self.digest)?;
+        if let Some(signature) = &self.signature {
+            writeln!(f, "signed by    {signature} (not verified)")?;
+            if signature.digest != self.digest {
+                writeln!(f, "             for another image, {}", signature.digest)?;
+            }
+        }
         writeln!(f, "made by      {}", self.producer)?;
         if !self.cpus.is_empty() {
             writeln!(f, "compiled for {}", self.cpus.join(", "))?;
@@ -227,7 +277,7 @@ impl fmt::Display for Description {
         }
         writeln!(
             f,
-            "size         {} bytes in the file, {} in memory",
+            "size         {} bytes in the file, {} of addresses",
             self.file_size, self.memory_size
         )?;
         if self.tls_size != 0 {
@@ -266,11 +316,19 @@ impl fmt::Display for Description {
             )?;
             finish_line(f, export.kind, export.value_type.as_deref(), "")?;
         }
+        // Those that may not be, if there are any, because most signers leave out none.
+        let may_be_the_hosts = |name: &String| match &self.signature {
+            Some(signature) => signature.host_imports.contains(name),
+            None => true,
+        };
         writeln!(f, "\nimports ({})", self.imports.len())?;
         for import in &self.imports {
             let mut note = String::new();
             if import.weak {
                 note.push_str(", weak");
+            }
+            if !may_be_the_hosts(&import.name) {
+                note.push_str(", of another image");
             }
             if let Some(referrer) = &import.referrer {
                 write!(note, ", used by {referrer}")?;

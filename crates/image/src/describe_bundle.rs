@@ -5,7 +5,7 @@ use std::fmt;
 use farcall_arch::{CpuFeatures, Machine};
 use serde::Serialize;
 
-use crate::{Bundle, Variant, describe};
+use crate::{Bundle, KeyId, Variant, describe};
 
 /// What a bundle is made of, for people and, as JSON, for programs.
 #[derive(Debug, Clone, Serialize)]
@@ -35,10 +35,12 @@ pub struct VariantDescription {
     pub offset: u64,
     /// The size of its image in bytes.
     pub size: u64,
+    /// The id of the key that it says it is signed with, if it is.
+    pub signed_by: Option<String>,
 }
 
 impl Bundle<'_> {
-    /// Describes the bundle, as a CPU sees it. The images are not looked at.
+    /// Describes the bundle, as a CPU sees it. Of the images no more is looked at than who signed them.
     #[must_use]
     pub fn describe(&self, machine: Machine, features: CpuFeatures) -> BundleDescription {
         let variants = self.table().variants().iter();
@@ -47,14 +49,17 @@ impl Bundle<'_> {
             file_size: self.bytes().len(),
             taken: self.table().choose(machine, features).ok(),
             variants: variants
-                .map(|variant| VariantDescription::new(variant, machine, features))
+                .map(|variant| {
+                    let signer = self.signer(variant);
+                    VariantDescription::new(variant, machine, features, signer)
+                })
                 .collect(),
         }
     }
 }
 
 impl VariantDescription {
-    fn new(variant: &Variant, here: Machine, features: CpuFeatures) -> Self {
+    fn new(variant: &Variant, here: Machine, features: CpuFeatures, signer: Option<KeyId>) -> Self {
         let required = variant.required();
         let machine = variant.machine();
         let mut requires =
@@ -71,6 +76,7 @@ impl VariantDescription {
             digest: variant.digest().to_string(),
             offset: range.start,
             size: range.end - range.start,
+            signed_by: signer.map(|key| key.to_string()),
         }
     }
 }
@@ -98,10 +104,13 @@ impl fmt::Display for BundleDescription {
             if !variant.requires.is_empty() {
                 write!(f, " with {}", variant.requires.join(", "))?;
             }
-            match variant.lacks.as_deref() {
-                None | Some([]) => writeln!(f)?,
-                Some(lacks) => writeln!(f, "; this CPU lacks {}", lacks.join(", "))?,
+            if let Some(lacks) = variant.lacks.as_deref().filter(|it| !it.is_empty()) {
+                write!(f, "; this CPU lacks {}", lacks.join(", "))?;
             }
+            if let Some(key) = &variant.signed_by {
+                write!(f, "; signed by key {key}")?;
+            }
+            writeln!(f)?;
         }
         Ok(())
     }

@@ -128,6 +128,29 @@ pub enum Error {
         /// What they are for.
         cpus: String,
     },
+    /// A code signature of another version. The image itself can be read.
+    #[error(
+        "code signature version {found}, but this farcall reads version {known}: sign the image again"
+    )]
+    CodeSignatureVersion {
+        /// The signature's version.
+        found: u32,
+        /// The version that is read here.
+        known: u32,
+    },
+    /// Images of one bundle that are signed with different keys, or some of them not.
+    #[error(
+        "images {first} and {second} are signed by different keys, {}: sign all variants of a bundle with one key",
+        signers(keys)
+    )]
+    DifferentSigners {
+        /// The position of one, from 0.
+        first: usize,
+        /// That of the other.
+        second: usize,
+        /// Their keys.
+        keys: [Option<crate::KeyId>; 2],
+    },
     /// A CPU that can run no variant of a bundle.
     #[error(
         "no variant for the {machine} CPU ({level}): {}; build one for it too: --variant {machine}:{level}",
@@ -149,4 +172,10 @@ pub enum Error {
         /// The digest of the bytes.
         found: crate::Digest,
     },
+}
+
+fn signers(keys: &[Option<crate::KeyId>; 2]) -> String {
+    let [first, second] =
+        keys.map(|key| key.map_or_else(|| "none".to_owned(), |key| key.to_string()));
+    format!("{first} and {second}")
 }

@@ -201,6 +201,20 @@ impl<'data> Exports<'data> {
         Some(Symbol::new(entry, self.string(entry.st_name.get(LE))?))
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.symbols
+            .len()
+            .saturating_sub(to_usize(self.first_export))
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// All exports with their indices, in order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, Symbol<'data>)> + use<'data> {
         let tables = *self;

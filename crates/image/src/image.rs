@@ -19,6 +19,10 @@ use crate::{Digest, Error, Exports, Manifest, Result};
 #[derive(Debug, Clone)]
 pub struct Image<'data> {
     pub(crate) bytes: &'data [u8],
+    /// What `bytes` start with.
+    pub(crate) content: &'data [u8],
+    /// What `bytes` end with.
+    pub(crate) code_signature: Option<&'data [u8]>,
     pub(crate) machine: Machine,
     pub(crate) segments: Vec<Segment>,
     pub(crate) relro: Range<u64>,
@@ -175,10 +179,23 @@ impl<'data> Image<'data> {
         crate::parse::parse(bytes)
     }
 
-    /// All bytes of the image.
+    /// All bytes of the image, with the code signature that it may carry: what is kept and shipped.
     #[must_use]
     pub fn bytes(&self) -> &'data [u8] {
         self.bytes
+    }
+
+    /// The bytes of the image itself, without a code signature: what its digest is of.
+    #[must_use]
+    pub fn content(&self) -> &'data [u8] {
+        self.content
+    }
+
+    /// The code signature that follows the image, for [`CodeSignature::parse`](crate::CodeSignature::parse). Nothing of
+    /// it has been checked but its size.
+    #[must_use]
+    pub fn code_signature(&self) -> Option<&'data [u8]> {
+        self.code_signature
     }
 
     /// The machine that it runs on.
@@ -194,14 +211,14 @@ impl<'data> Image<'data> {
         self.digest
     }
 
-    /// Checks that the bytes have the digest that they carry. Reads every byte.
+    /// Checks that the content has the digest that it carries. Reads every byte of it.
     ///
     /// # Errors
     ///
     /// [`Error::DigestMismatch`] when they do not.
     pub fn verify_digest(&self) -> Result<()> {
         let found =
-            Digest::of_with_hole(self.bytes, self.digest_offset).ok_or(Error::NoManifest)?;
+            Digest::of_with_hole(self.content, self.digest_offset).ok_or(Error::NoManifest)?;
         if found == self.digest {
             return Ok(());
         }

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod bundle;
+mod code_signature;
 mod describe;
 mod describe_bundle;
 mod digest;
@@ -22,9 +23,15 @@ mod packing;
 mod parse;
 mod signature;
 mod unwind;
+mod utc;
 
 pub use bundle::{Bundle, BundleTable, Variant};
-pub use describe::{Description, ExportDescription, ImportDescription, SegmentDescription};
+pub use code_signature::{
+    Claims, CodeSignature, KeyId, MESSAGE_PREFIX, ParseKeyIdError, SIGNATURE_SIZE,
+};
+pub use describe::{
+    Description, ExportDescription, ImportDescription, SegmentDescription, SignatureDescription,
+};
 pub use describe_bundle::{BundleDescription, VariantDescription};
 pub use digest::{DIGEST_SIZE, Digest, ParseDigestError};
 pub use error::{Error, Result};
@@ -37,5 +44,6 @@ pub use manifest::{FORMAT_VERSION, Manifest, NOTE_OWNER, NOTE_TYPE_MANIFEST, Ref
 pub use packing::{ARENA_STRIDE, PackedSegment};
 pub use signature::{Parameter, ParseTypeError, Signature, ValueType};
 pub use unwind::{CieForm, cie_form, function_distance_size, shortest_fde};
+pub use utc::{ParseUtcError, Utc};
 
 pub use farcall_arch::{CpuFeatures, Machine, Range as ValueRange};

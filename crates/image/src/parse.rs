@@ -22,7 +22,9 @@ use crate::dynamic::{self, DynamicTable};
 use crate::exports::{ExportTables, Exports};
 use crate::image::{Image, Segment, TlsTemplate};
 use crate::manifest::{NOTE_OWNER, NOTE_TYPE_MANIFEST};
-use crate::{Bundle, DIGEST_SIZE, Digest, Error, Manifest, Result, packing, unwind};
+use crate::{
+    Bundle, DIGEST_SIZE, Digest, Error, Manifest, Result, code_signature, packing, unwind,
+};
 
 /// Images are smaller than the reach of 32-bit displacements on either side.
 const MAX_SPAN: u64 = 1 << 40;
@@ -33,7 +35,8 @@ const MAX_SEGMENTS: usize = 16;
 /// Every thread that uses them has a copy.
 const MAX_TLS_SIZE: u64 = 1 << 30;
 
-pub(crate) fn parse(bytes: &[u8]) -> Result<Image<'_>> {
+pub(crate) fn parse(whole: &[u8]) -> Result<Image<'_>> {
+    let (bytes, code_signature) = code_signature::split(whole)?;
     let (machine, headers) = file_header(bytes)?;
     // First of all: other shared objects and executables have no reason to keep the rules below.
     let notes = notes(bytes, headers)?;
@@ -108,7 +111,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Image<'_>> {
     let manifest = Manifest::decode(&first_segment[notes.manifest.clone()])?;
     let lookup = export_tables.range();
     Ok(Image {
-        bytes,
+        bytes: whole,
+        content: bytes,
+        code_signature,
         machine,
         relro,
         tls,

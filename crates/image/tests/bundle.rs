@@ -7,7 +7,10 @@
 
 use std::fs;
 
-use farcall_image::{Bundle, BundleTable, CpuFeatures, DIGEST_SIZE, Digest, Error, Image, Machine};
+use farcall_image::{
+    Bundle, BundleTable, Claims, CpuFeatures, DIGEST_SIZE, Digest, Error, Image, KeyId, Machine,
+    SIGNATURE_SIZE, Utc,
+};
 use farcall_testkit::{Linker, require_tools, tools};
 
 const X86_64: Machine = Machine::X86_64;
@@ -384,4 +387,79 @@ fn the_document_has_the_numbers() {
         assert!(DOCUMENT.contains(&format!("{} for ", machine.e_machine())));
     }
     assert!(DOCUMENT.contains(&format!("a row of {ROW} bytes")));
+}
+
+/// The image with a code signature that says it is of this key, and is not.
+fn signed(bytes: &[u8], key: u8) -> Vec<u8> {
+    let image = Image::parse(bytes).unwrap();
+    let claims = Claims {
+        digest: image.digest(),
+        e_machine: image.machine().e_machine(),
+        host_imports: Vec::new(),
+        not_before: Utc::START,
+        expires: Utc::NEVER,
+        key: KeyId::from_bytes([key; 8]),
+    };
+    let trailer = claims.signed(|_| [key; SIGNATURE_SIZE]).unwrap();
+    [image.content(), &trailer].concat()
+}
+
+#[test]
+fn signed_images_are_the_same_images() {
+    require_tools!("clang-22");
+    let plain = image(X86_64, "", 10);
+    let with_signature = signed(&plain, 1);
+    let image = Image::parse(&with_signature).unwrap();
+    image.verify_digest().unwrap();
+    assert_eq!(image.digest(), Image::parse(&plain).unwrap().digest());
+    assert_eq!(image.bytes(), with_signature);
+    assert_eq!(image.content(), plain);
+    assert_eq!(image.code_signature(), Some(&with_signature[plain.len()..]));
+    assert_eq!(Image::parse(&plain).unwrap().code_signature(), None);
+    // A second one hides nothing: what is before it is not what the digest is of.
+    let twice = [&with_signature[..], &with_signature[plain.len()..]].concat();
+    let twice = Image::parse(&twice).unwrap();
+    assert!(matches!(
+        twice.verify_digest(),
+        Err(Error::DigestMismatch { .. })
+    ));
+    let mut too_long = with_signature.clone();
+    let size_at = too_long.len() - 16;
+    too_long[size_at + 3] = 0x7f;
+    assert!(matches!(
+        Image::parse(&too_long),
+        Err(Error::Corrupt { .. })
+    ));
+}
+
+#[test]
+fn variants_that_different_keys_signed_are_no_bundle() {
+    require_tools!("clang-22");
+    let all: Vec<_> = four().iter().map(|bytes| signed(bytes, 1)).collect();
+    let bytes = bundle(&all);
+    let whole = Bundle::parse(&bytes).unwrap();
+    whole.verify().unwrap();
+    let taken = whole.choose(X86_64, CpuFeatures::NONE).unwrap();
+    assert!(all.iter().any(|one| one == taken.bytes()));
+
+    let others = [
+        signed(&all[1], 2),
+        Image::parse(&all[1]).unwrap().content().to_vec(),
+    ];
+    for other in others {
+        let mut mixed = all.clone();
+        mixed[1] = other;
+        let error = Bundle::write(&parsed(&mixed)).unwrap_err();
+        assert!(matches!(error, Error::DifferentSigners { .. }), "{error}");
+    }
+    // One that was changed afterwards: the key's id is 88 bytes before the end of each image.
+    let last = whole.table().variants().last().unwrap().range().end;
+    let mut changed = bytes.clone();
+    changed[usize::try_from(last).unwrap() - 88] ^= 1;
+    let changed = Bundle::parse(&changed).unwrap();
+    let error = changed.choose(X86_64, CpuFeatures::NONE).unwrap_err();
+    let keys = "0101010101010101 and 0001010101010101";
+    assert!(error.to_string().contains(keys), "{error}");
+    assert!(changed.verify().is_err());
+    assert!(changed.image(0).unwrap().is_err());
 }
