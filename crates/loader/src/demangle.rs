@@ -1,9 +1,10 @@
 //! Names as their source language writes them. Fully static programs have none without the feature `demangle`: they
 //! are to be small.
 
-/// The name in C++ or Rust; `None` when it is not mangled.
+/// The name of a symbol as C++ or Rust writes it; `None` when it is not mangled.
 #[cfg(any(feature = "demangle", not(target_feature = "crt-static")))]
-pub(crate) fn demangle(name: &str) -> Option<String> {
+#[must_use]
+pub fn demangle(name: &str) -> Option<String> {
     if let Ok(rust) = rustc_demangle::try_demangle(name) {
         return Some(format!("{rust:#}"));
     }
@@ -13,9 +14,10 @@ pub(crate) fn demangle(name: &str) -> Option<String> {
     cpp_demangle::Symbol::new(name).ok()?.demangle().ok()
 }
 
-/// No name.
+/// `None`: this program has no names of C++ and Rust.
 #[cfg(not(any(feature = "demangle", not(target_feature = "crt-static"))))]
-pub(crate) fn demangle(_name: &str) -> Option<String> {
+#[must_use]
+pub fn demangle(_name: &str) -> Option<String> {
     None
 }
 

@@ -62,7 +62,16 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
-    /// Imports that the host forbids: all of them. Nothing was searched.
+    /// The image was verified, and is not to be loaded.
+    #[error("{image}: refused: {source}")]
+    Refused {
+        /// The image's name.
+        image: String,
+        /// Why, by whoever verified it: see [`Loader::verify_images`](crate::Loader::verify_images).
+        source: crate::Refusal,
+    },
+    /// Imports that the host forbids: all of them; nothing was searched. Or, of an image that was verified, those that it may
+    /// not use of the host and that no other image has.
     #[error("{}", forbidden(image, symbols))]
     Forbidden {
         /// The image's name; of images loaded together the first that has one.
@@ -104,6 +113,19 @@ pub enum Error {
         /// What the C library says.
         reason: String,
     },
+    /// The C library is given thread-local variables that code uses in the initial-exec model in a file in memory, and there is none to be had.
+    #[error(
+        "{image}: its code uses its thread-local variables in the initial-exec model, which takes a file in memory: {call}: {source}: \
+         compile with -fPIC and without -ftls-model, or let the process make such files, as workers with a memory limit may not"
+    )]
+    NoFileForTls {
+        /// The image's name.
+        image: String,
+        /// The system call that failed.
+        call: &'static str,
+        /// The system's answer.
+        source: std::io::Error,
+    },
     /// Code uses a thread-local variable of another's in the initial-exec model, but it is not at
     /// one distance from every thread's pointer.
     #[error(
@@ -115,6 +137,14 @@ pub enum Error {
         image: String,
         /// The variable.
         name: String,
+    },
+    /// Code of the image has to run for it to be loaded, which is not wanted ([`crate::Loader::load_dormant`]).
+    #[error(
+        "{image}: cannot be loaded without running: it has indirect functions, which its code chooses"
+    )]
+    RunsCode {
+        /// The image's name.
+        image: String,
     },
     /// A constructor or destructor is not code.
     #[error("{image}: entry {index} of the {table} table, {address:#x}, is not code")]
@@ -195,6 +225,8 @@ pub struct ForbiddenImport {
     pub demangled: Option<String>,
     /// The first place that refers to it, if the manifest knows.
     pub referrer: Option<String>,
+    /// Who lets the image use other names of the host and not this one; `None` where the host forbids it to all images.
+    pub by: Option<String>,
 }
 
 /// An import that was found nowhere.
@@ -312,11 +344,17 @@ fn unsuited(image: &str, compiled_for: &[String], missing: &Missing, level: &str
 }
 
 fn forbidden(image: &str, symbols: &[ForbiddenImport]) -> String {
+    let by = symbols.first().and_then(|symbol| symbol.by.as_deref());
+    let (who, note) = match by {
+        None => ("the host", ""),
+        Some(by) => (by, " from the host, and no image in scope has it"),
+    };
     match symbols {
-        [symbol] => format!("{image}: the host forbids this import: {symbol}"),
+        [symbol] => format!("{image}: {who} forbids this import{note}: {symbol}"),
         _ => format!(
-            "{image}: the host forbids {} imports{}",
+            "{image}: {who} forbids {} imports{}{}",
             symbols.len(),
+            note.replace("it", "them"),
             lines(image, symbols, |symbol| &symbol.image)
         ),
     }

@@ -27,8 +27,8 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 static MANY: Mutex<()> = Mutex::new(());
 
 thread_local! {
-    /// The locks that are held over a fork, by the thread that forks.
-    static HELD: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
+    /// The locks that are held over a fork, by the thread that forks. In one piece: what a child frees is on pages that it does not share any more.
+    static HELD: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
 }
 
 /// A number that differs from that of every process that this one was forked off.
@@ -91,14 +91,13 @@ pub(crate) fn watch() {
 
 unsafe extern "C" fn before() {
     // In the order in which loading and unloading nest them.
-    let locks: [Box<dyn Any>; 5] = [
-        Box::new(host::lock()),
-        Box::new(thread_exit::lock()),
-        Box::new(tls::lock()),
-        Box::new(window::lock()),
-        Box::new(hold_off()),
-    ];
-    HELD.with_borrow_mut(|held| held.extend(locks));
+    let host = host::lock();
+    let thread_exit = thread_exit::lock();
+    let tls = tls::lock();
+    let windows = window::lock();
+    let many = hold_off();
+    // The last one taken goes first.
+    HELD.set(Some(Box::new((many, windows, tls, thread_exit, host))));
 }
 
 unsafe extern "C" fn in_parent() {
@@ -113,8 +112,5 @@ unsafe extern "C" fn in_child() {
 }
 
 fn release() {
-    // The last one taken goes first.
-    while let Some(lock) = HELD.with_borrow_mut(Vec::pop) {
-        drop(lock);
-    }
+    drop(HELD.take());
 }

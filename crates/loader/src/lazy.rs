@@ -19,7 +19,7 @@ use crate::relocate::Value;
 use crate::resolve::{LateResolution, resolve_late};
 use crate::stubs::Stub;
 use crate::sys::host::Library;
-use crate::{Definition, FunctionPointer, Loader, Module};
+use crate::{Definition, FunctionPointer, Loader, Module, Permission};
 
 /// Where functions are looked for at their first call: see [`Loader::bind_lazily`].
 ///
@@ -179,6 +179,7 @@ pub(crate) struct LazyImport {
 struct LazyImage {
     name: String,
     scope: LazyScope,
+    permission: Permission,
     bound: Mutex<Bound>,
 }
 
@@ -195,12 +196,14 @@ impl LazyImports {
         name: &str,
         scope: Option<&LazyScope>,
         waiting: Vec<(SymbolIndex, LazyImport)>,
+        permission: &Permission,
     ) -> Self {
         let scope = scope.filter(|_| !waiting.is_empty());
         let image = scope.map(|scope| {
             Arc::new(LazyImage {
                 name: name.to_owned(),
                 scope: scope.clone(),
+                permission: permission.clone(),
                 bound: Mutex::default(),
             })
         });
@@ -312,7 +315,7 @@ impl LazyImage {
             Kept::Redirect(_) | Kept::Callback(_) => None,
         });
         let scope: Vec<&Held> = scope.collect();
-        let found = resolve_late(&self.name, import, &loader, &scope);
+        let found = resolve_late(&self.name, import, &loader, &scope, &self.permission);
         let found = found.unwrap_or_else(|error| self.replacement(import, &error));
         for provider in found.providers {
             self.keep(provider);

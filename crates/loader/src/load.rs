@@ -25,7 +25,7 @@ use crate::sys::{memory, noexcept, runtime};
 use crate::thread_exit::{self, Registration};
 use crate::tls::{Template, ThreadLocals, TlsIndex};
 use crate::users::Users;
-use crate::{Module, TrustedImage, cpu, fork, thread_locals};
+use crate::{Module, TrustedImage, cpu, dormant, fork, thread_locals};
 
 /// Loads an image up to the point where its constructors would run.
 ///
@@ -40,6 +40,21 @@ pub(crate) fn publish(
     Mapped::new(image, source, pages)?
         .bind(resolve()?)?
         .publish()
+}
+
+/// As [`publish`], without running code of the image: one that would run is refused.
+pub(crate) fn publish_dormant(
+    image: &TrustedImage<'_>,
+    source: Option<Source<'_>>,
+    pages: Pages,
+    resolve: impl FnOnce() -> Result<Resolution>,
+) -> Result<Published> {
+    fork::watch();
+    let bound = Mapped::new(image, source, pages)?.bind(resolve()?)?;
+    if bound.has_indirect_functions() {
+        return Err(dormant::runs_code(image));
+    }
+    bound.publish()
 }
 
 /// An image's bytes in memory.

@@ -11,6 +11,7 @@ use farcall_image::{Image, Variant};
 
 use crate::load::{self, Arguments};
 use crate::mapping::Pages;
+use crate::permission::Verifier;
 use crate::resolve::resolve;
 use crate::source::{FileBytes, ImageFile, Source};
 use crate::sys::host::{self, Library};
@@ -43,6 +44,7 @@ pub struct Loader {
     pub(crate) host_exports: bool,
     pub(crate) host_symbols: bool,
     pub(crate) filter: Option<Filter>,
+    pub(crate) verifier: Option<Verifier>,
     pub(crate) libraries: Vec<Arc<NamedLibrary>>,
     pub(crate) lazy: Option<LazyScope>,
 }
@@ -81,6 +83,10 @@ impl NamedLibrary {
 pub(crate) struct Filter(Arc<dyn Fn(&str) -> bool + Send + Sync>);
 
 impl Filter {
+    pub(crate) fn new(allow: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(allow))
+    }
+
     /// What is no text is not on anyone's list.
     pub(crate) fn allows(&self, name: &[u8]) -> bool {
         std::str::from_utf8(name).is_ok_and(&*self.0)
@@ -108,6 +114,7 @@ impl Loader {
             host_exports: true,
             host_symbols: false,
             filter: None,
+            verifier: None,
             libraries: Vec::new(),
             lazy: None,
         }
@@ -179,7 +186,7 @@ impl Loader {
         &mut self,
         allow: impl Fn(&str) -> bool + Send + Sync + 'static,
     ) -> &mut Self {
-        self.filter = Some(Filter(Arc::new(allow)));
+        self.filter = Some(Filter::new(allow));
         self
     }
 
@@ -238,8 +245,9 @@ impl Loader {
         source: Option<Source<'_>>,
         scope: &[&Module],
     ) -> Result<Module> {
-        let published =
-            load::publish(image, source, Pages::Shared, || resolve(image, self, scope))?;
+        let permission = self.admit(image)?;
+        let resolve = || resolve(image, self, scope, &permission);
+        let published = load::publish(image, source, Pages::Shared, resolve)?;
         let module = published.start(Arguments::none())?;
         tracing::debug!(module = module.name(), "loaded");
         Ok(module)
@@ -326,7 +334,8 @@ impl Loader {
     ///
     /// Costs no copy of a large file, unlike [`Loader::load_file`], and counts on it as `dlopen` does. A file of less
     /// than 128 KiB is read. Otherwise as [`Loader::load`]. The last large file that was loaded and unloaded twice in a
-    /// row stays mapped, for the next time; its data takes memory till then, and its file system is in use.
+    /// row stays mapped, for the next time; its data takes memory till then, and its file system is in use. With a
+    /// verifier ([`Loader::verify_images`]) it is [`Loader::load_file`].
     ///
     /// # Safety
     ///
@@ -339,6 +348,10 @@ impl Loader {
     /// As [`Loader::load_file`].
     pub unsafe fn map_file(&self, path: impl AsRef<Path>, scope: &[&Module]) -> Result<Module> {
         let path = path.as_ref();
+        if self.verifier.is_some() {
+            // SAFETY: the caller's contract.
+            return unsafe { self.load_file(path, scope) };
+        }
         let (file, variant) = FileBytes::open(path)?;
         // SAFETY: the caller's contract.
         let image = parsed(unsafe { file.bytes() }, variant.as_ref(), path)?;
@@ -375,7 +388,9 @@ impl Loader {
         scope: &[&Module],
         args: Vec<CString>,
     ) -> Result<Infallible> {
-        let published = load::publish(image, None, Pages::Own, || resolve(image, self, scope))?;
+        let permission = self.admit(image)?;
+        let resolve = || resolve(image, self, scope, &permission);
+        let published = load::publish(image, None, Pages::Own, resolve)?;
         // SAFETY: the caller's contract.
         unsafe { program::run(published, args) }
     }

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use farcall_image::{Digest, Signature, SymbolKind};
 
 use crate::error::listed;
-use crate::held::{Handle, Held};
+use crate::held::{Handle, Held, Kept};
 use crate::load::pointer;
 use crate::loaded::Found;
 use crate::nearest::nearest;
@@ -76,6 +76,22 @@ impl Module {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.loaded.digest
+    }
+
+    /// What was added to the image's addresses to have those in this process. No lock, no allocation.
+    #[must_use]
+    pub fn load_bias(&self) -> u64 {
+        self.loaded.memory.bias()
+    }
+
+    /// Whether an import of it is bound to an export of `other`. O(modules that it imports from), no allocation.
+    #[must_use]
+    pub fn imports_from(&self, other: &Self) -> bool {
+        let mut providers = self.loaded.providers.iter();
+        providers.any(|provider| match provider {
+            Kept::Module(held) => held.is(&other.loaded),
+            Kept::Redirect(_) | Kept::Callback(_) => false,
+        })
     }
 
     /// Its exports, in the order of its symbol table. O(1) each, no allocation but

@@ -21,7 +21,9 @@ use crate::relocate::{self, Value};
 use crate::sys::host::{self, Library};
 use crate::together::{Fellow, Group, GroupExport, Member};
 use crate::unbound::Unbound;
-use crate::{Definition, ImportBinding, Loader, Module, TrustedImage, thread_exit, tls};
+use crate::{
+    Definition, ImportBinding, Loader, Module, Permission, TrustedImage, thread_exit, tls,
+};
 
 /// What the imports of an image are bound to, and what must stay for that.
 #[derive(Debug, Default)]
@@ -41,15 +43,16 @@ pub(crate) struct Resolution {
 ///
 /// # Errors
 ///
-/// [`Error::Forbidden`](crate::Error::Forbidden) with all that the host forbids, else
+/// [`Error::Forbidden`](crate::Error::Forbidden) with all that the host forbids, or that the image may not use of it, else
 /// [`Error::Missing`](crate::Error::Missing) with all that are not found, else
 /// [`Error::Mismatched`](crate::Error::Mismatched) with all that are something else.
 pub(crate) fn resolve(
     image: &TrustedImage<'_>,
     loader: &Loader,
     scope: &[&Module],
+    permission: &Permission,
 ) -> Result<Resolution> {
-    resolve_in(image, loader, scope, None).or_else(|unbound| {
+    resolve_in(image, loader, scope, None, permission).or_else(|unbound| {
         unbound.into_result()?;
         unreachable!("an image of which nothing is unbound is resolved")
     })
@@ -61,6 +64,7 @@ pub(crate) fn resolve_in(
     loader: &Loader,
     scope: &[&Module],
     group: Option<Member<'_>>,
+    permission: &Permission,
 ) -> Result<Resolution, Unbound> {
     let imports: Vec<_> = image.image().imports().collect();
     if imports.is_empty() {
@@ -69,7 +73,8 @@ pub(crate) fn resolve_in(
     let mut values = vec![Value::Address(0); imports.len() + 1];
     let scope: Vec<_> = scope.iter().map(|module| module.loaded()).collect();
     let manifest = image.image().manifest();
-    let mut search = Search::new(image.name(), manifest, loader, &scope, group);
+    let mut search = Search::new(image.name(), manifest, loader, &scope, permission);
+    search.group = group;
     let mut lazy_imports = Vec::new();
     let forbidden = imports.iter().filter(|(_, it)| search.is_forbidden(it));
     let forbidden: Vec<_> = forbidden
@@ -83,6 +88,7 @@ pub(crate) fn resolve_in(
     }
     let thread_local = relocate::thread_local_imports(image.image());
     let mut missing = HashSet::new();
+    let mut denied = Vec::new();
     let mut mismatched = Vec::new();
     // Strong ones first: they decide which libraries are open when weak ones are looked for.
     for binding in [Binding::Global, Binding::Weak] {
@@ -91,6 +97,7 @@ pub(crate) fn resolve_in(
                 index,
                 symbol,
                 thread_local: thread_local.contains(&index),
+                permitted: permission.allows(symbol.name),
             };
             let given = search.find_given(&import);
             if matches!(given, Ok(None))
@@ -106,6 +113,7 @@ pub(crate) fn resolve_in(
             match found {
                 Ok(Some(value)) => values[to_usize(index)] = value,
                 Ok(None) if binding == Binding::Weak && !import.thread_local => {}
+                Ok(None) if !import.permitted => denied.push((index, symbol)),
                 Ok(None) => drop(missing.insert(index)),
                 Err(mismatch) => mismatched.push((index, mismatch)),
             }
@@ -113,7 +121,9 @@ pub(crate) fn resolve_in(
     }
     mismatched.sort_by_key(|(index, _)| *index);
     let unbound = Unbound {
-        forbidden: Vec::new(),
+        forbidden: (denied.iter())
+            .map(|(index, symbol)| search.denied(*index, symbol))
+            .collect(),
         missing: (imports.iter().filter(|(index, _)| missing.contains(index)))
             .enumerate()
             .map(|(nth, (index, symbol))| search.missing(nth, *index, symbol))
@@ -132,7 +142,12 @@ pub(crate) fn resolve_in(
     Ok(Resolution {
         values,
         providers: search.kept(),
-        lazy_imports: LazyImports::new(image.name(), loader.lazy.as_ref(), lazy_imports),
+        lazy_imports: LazyImports::new(
+            image.name(),
+            loader.lazy.as_ref(),
+            lazy_imports,
+            permission,
+        ),
         libraries: search.libraries(),
         fellows: search.fellows,
     })
@@ -169,6 +184,7 @@ pub(crate) fn resolve_late(
     function: &LazyImport,
     loader: &Loader,
     scope: &[&Held],
+    permission: &Permission,
 ) -> Result<LateResolution> {
     // What the image's manifest says of this one.
     const INDEX: SymbolIndex = 1;
@@ -186,8 +202,9 @@ pub(crate) fn resolve_late(
             is_absolute: false,
         },
         thread_local: false,
+        permitted: permission.allows(&function.name),
     };
-    let mut search = Search::new(image, &manifest, loader, scope, None);
+    let mut search = Search::new(image, &manifest, loader, scope, permission);
     let mut unbound = Unbound::default();
     if search.is_forbidden(&import.symbol) {
         unbound.forbidden = vec![search.forbidden(INDEX, &import.symbol)];
@@ -199,6 +216,9 @@ pub(crate) fn resolve_late(
                     providers: search.kept(),
                     libraries: search.libraries(),
                 });
+            }
+            Ok(_) if !import.permitted => {
+                unbound.forbidden = vec![search.denied(INDEX, &import.symbol)];
             }
             Ok(_) => {
                 unbound.missing = vec![search.missing(0, INDEX, &import.symbol)];
@@ -215,6 +235,8 @@ struct Import<'data> {
     index: SymbolIndex,
     symbol: Symbol<'data>,
     thread_local: bool,
+    /// Whether it may be bound to what the host has.
+    permitted: bool,
 }
 
 impl Import<'_> {
@@ -239,6 +261,7 @@ struct Search<'a> {
     loader: &'a Loader,
     scope: &'a [&'a Held],
     group: Option<Member<'a>>,
+    permission: &'a Permission,
     /// The positions of the modules of the scope that something was found in.
     used: Vec<usize>,
     /// What definitions found keep, each once.
@@ -258,14 +281,15 @@ impl<'a> Search<'a> {
         manifest: &'a Manifest<'a>,
         loader: &'a Loader,
         scope: &'a [&'a Held],
-        group: Option<Member<'a>>,
+        permission: &'a Permission,
     ) -> Self {
         Self {
             image,
             manifest,
             loader,
             scope,
-            group,
+            group: None,
+            permission,
             used: Vec::new(),
             defined: Vec::new(),
             fellows: Vec::new(),
@@ -330,6 +354,9 @@ impl<'a> Search<'a> {
     /// What an import is that was not given.
     fn find_elsewhere(&mut self, import: &Import<'_>) -> Result<Option<Value>, Box<TypeMismatch>> {
         let name = import.symbol.name;
+        if !import.permitted {
+            return Ok(None);
+        }
         if self.loader.host_exports
             && let Some(address) = host::exported(name)
         {
@@ -377,6 +404,7 @@ impl<'a> Search<'a> {
     fn definition(&mut self, import: &Import<'_>) -> Result<Option<Value>, Box<TypeMismatch>> {
         let loader = self.loader;
         let definition = loader.definitions.get(import.symbol.name);
+        let definition = definition.filter(|_| import.permitted);
         definition
             .map(|definition| self.defined_by(import, definition))
             .transpose()
@@ -544,7 +572,16 @@ impl<'a> Search<'a> {
             image: self.image.to_owned(),
             demangled: demangle(&name),
             referrer: self.referrer(index),
+            by: None,
             name,
+        }
+    }
+
+    /// What no image has, and the host only might.
+    fn denied(&self, index: SymbolIndex, symbol: &Symbol<'_>) -> ForbiddenImport {
+        ForbiddenImport {
+            by: self.permission.by().map(str::to_owned),
+            ..self.forbidden(index, symbol)
         }
     }
 

@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::ptr;
 
 use rustix::fs::{SealFlags, fcntl_add_seals, fcntl_get_seals};
 
-use crate::source::FileBytes;
+use crate::source::{FileBytes, Source};
 use crate::sys::memory;
 use crate::{Loader, Module, Result, TrustedImage};
 
@@ -37,6 +37,15 @@ impl SealedFile {
         Ok(file.into())
     }
 
+    /// As [`SealedFile::create`], to be handed to many: opened here too.
+    ///
+    /// # Errors
+    ///
+    /// The system's, as there, and when it has not as many addresses.
+    pub fn new(bytes: &[u8]) -> io::Result<Self> {
+        Self::open(Self::create(bytes)?)
+    }
+
     /// Opens a file that came from anyone: maps a large one, reads a small one.
     ///
     /// # Errors
@@ -51,11 +60,23 @@ impl SealedFile {
         FileBytes::of_file(file.into()).map(Self)
     }
 
+    /// The file, to be handed to another process; `None` for a small one, which was read and is gone.
+    #[must_use]
+    pub fn file(&self) -> Option<BorrowedFd<'_>> {
+        self.0.file()
+    }
+
     /// What is in it.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: the seals keep everybody from changing or truncating it.
         unsafe { self.0.bytes() }
+    }
+
+    /// The file as what an image is mapped from; of other bytes it is no source.
+    pub(crate) fn source_of(&self, image: &TrustedImage<'_>) -> Option<Source<'_>> {
+        let is_same = ptr::eq(image.image().bytes(), self.bytes());
+        if is_same { self.0.source() } else { None }
     }
 }
 
@@ -72,9 +93,6 @@ impl Loader {
         file: &SealedFile,
         scope: &[&Module],
     ) -> Result<Module> {
-        // Of other bytes the file is no source.
-        let is_same = ptr::eq(image.image().bytes(), file.bytes());
-        let source = if is_same { file.0.source() } else { None };
-        self.load_from(image, source, scope)
+        self.load_from(image, file.source_of(image), scope)
     }
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use farcall_image::{ARENA_STRIDE, BundleTable, Image, PackedSegment, Variant};
+use farcall_image::{ARENA_STRIDE, BundleTable, CodeSignature, Image, PackedSegment, Variant};
 
 use crate::kept::{self, FileId, Form};
 use crate::mapping::LARGE;
@@ -103,6 +103,11 @@ impl FileBytes {
         }
     }
 
+    /// The file, if the bytes are mapped from it.
+    pub(crate) fn file(&self) -> Option<BorrowedFd<'_>> {
+        self.source().map(|source| source.file)
+    }
+
     pub(crate) fn source(&self) -> Option<Source<'_>> {
         match self {
             Self::Read(_) => None,
@@ -179,7 +184,7 @@ fn unread(path: &Path, source: io::Error) -> Error {
 }
 
 /// The variant for this CPU in a file of this size; `None` for a file that is no bundle. Of the file no more
-/// is read than the table.
+/// is read than the table and who signed.
 fn variant(file: &File, size: u64) -> io::Result<farcall_image::Result<Option<Variant>>> {
     let in_file = |n_bytes: usize| usize::try_from(size).map_or(n_bytes, |size| n_bytes.min(size));
     let mut head = [0; BundleTable::HEAD_SIZE];
@@ -191,11 +196,23 @@ fn variant(file: &File, size: u64) -> io::Result<farcall_image::Result<Option<Va
         Err(error) => return Ok(Err(error)),
     };
     file.read_exact_at(&mut start, 0)?;
-    Ok(BundleTable::parse(&start, size).and_then(|table| {
-        let machine = cpu::this_machine();
-        let index = table.choose(machine, cpu::features())?;
+    let table = match BundleTable::parse(&start, size) {
+        Ok(table) => table,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut signers = Vec::with_capacity(table.variants().len());
+    for variant in table.variants() {
+        let Range { start, end } = variant.end();
+        let mut bytes = vec![0; usize::try_from(end - start).unwrap_or(usize::MAX)];
+        file.read_exact_at(&mut bytes, start)?;
+        signers.push(CodeSignature::signer(&bytes));
+    }
+    let choose = || {
+        BundleTable::check_signers(signers)?;
+        let index = table.choose(cpu::this_machine(), cpu::features())?;
         Ok(Some(table.variants()[index].clone()))
-    }))
+    };
+    Ok(choose())
 }
 
 /// A file's bytes, read as they are needed: mapped where a packed image has its first segment, so that the

@@ -27,11 +27,6 @@ pub(crate) fn provide(
     let Some(template) = form.tls() else {
         return Ok(None);
     };
-    let system_error = |call: &str, source| Error::System {
-        image: image.name().to_owned(),
-        call: call.to_owned(),
-        source,
-    };
     if let Some(in_blocks) = in_blocks(image)? {
         return Ok(Some(in_blocks));
     }
@@ -54,7 +49,11 @@ pub(crate) fn provide(
         align: template.align,
     };
     let block = StaticBlock::new(form.machine(), initial).map_err(|error| match error {
-        HostError::System(call, source) => system_error(call, source),
+        HostError::System(call, source) => Error::NoFileForTls {
+            image: image.name().to_owned(),
+            call,
+            source,
+        },
         HostError::Refused(reason) => Error::NoStaticTls {
             image: image.name().to_owned(),
             size: initial.size,

@@ -77,11 +77,14 @@ fn start(held: &[Held], starts: Vec<Start>) -> Result<()> {
 fn load(loader: &Loader, group: &Group<'_>, scope: &[&Module]) -> Result<Finished> {
     fork::watch();
     let images = group.images;
+    // Before any of them is searched for, which may open libraries.
+    let permissions = images.iter().map(|image| loader.admit(image));
+    let permissions = permissions.collect::<Result<Vec<_>>>()?;
     let mut unbound = Unbound::default();
     let mut resolutions = Vec::with_capacity(images.len());
     for (position, image) in images.iter().enumerate() {
         let member = Member { group, position };
-        match resolve_in(image, loader, scope, Some(member)) {
+        match resolve_in(image, loader, scope, Some(member), &permissions[position]) {
             Ok(resolution) => resolutions.push(Some(resolution)),
             Err(one) => unbound.add(one),
         }

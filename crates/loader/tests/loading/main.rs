@@ -28,3 +28,4 @@ mod redirect;
 mod thread_local_models;
 mod threads;
 mod types;
+mod verified;
