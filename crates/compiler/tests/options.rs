@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use object::{Object as _, ObjectSection as _};
 
 use farcall_compiler::{
-    Compiler, OptLevel,
+    Compiler, Error, OptLevel,
     inkwell::{context::Context, memory_buffer::MemoryBuffer},
 };
 
@@ -321,6 +321,32 @@ fn numbers_that_are_no_addresses_are_pointers_as_before() {
         define i64 @canary() { %x = load i64, ptr addrspace(256) inttoptr (i64 40 to ptr addrspace(256)) ret i64 %x }
         define ptr @made(i64 %x) { %p = inttoptr i64 %x to ptr ret ptr %p }";
     Compiler::new().unwrap().compile_ir("marks.ll", ir).unwrap();
+}
+
+/// Rust's `std::io::Error` is a pointer of which two bits say that it is none, and what it is then is in the upper half.
+#[test]
+fn numbers_that_are_kept_in_pointers_are_no_addresses() {
+    let compiler = Compiler::new().unwrap();
+    let marked = b"@error = global ptr inttoptr (i64 171798691843 to ptr)
+        define i1 @f(ptr %x) { %y = icmp ult ptr %x, inttoptr (i64 180388626432 to ptr) ret i1 %y }
+        define ptr @g() { ret ptr inttoptr (i64 8589934594 to ptr) }";
+    compiler.compile_ir("marked.ll", marked).unwrap();
+    for ir in [
+        "define i1 @f(ptr %x) { %y = icmp eq ptr %x, inttoptr (i64 180388626432 to ptr) ret i1 %y }",
+        "define ptr @g() { ret ptr inttoptr (i64 180388626432 to ptr) }",
+        // The same constant, once in a comparison and once as an address.
+        "define i64 @h(ptr %x) {
+           %y = icmp ult ptr %x, inttoptr (i64 180388626432 to ptr)
+           %z = load i64, ptr inttoptr (i64 180388626432 to ptr)
+           ret i64 %z
+         }",
+    ] {
+        let error = compiler.compile_ir("f.ll", ir.as_bytes()).unwrap_err();
+        assert!(
+            matches!(error, Error::AbsoluteAddress { .. }),
+            "{ir}: {error}"
+        );
+    }
 }
 
 #[test]

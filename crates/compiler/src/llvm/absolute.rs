@@ -3,7 +3,7 @@
 use std::{collections::HashSet, slice};
 
 use inkwell::module::Module;
-use llvm_sys::{LLVMOpcode, LLVMTypeKind, core::*, prelude::*};
+use llvm_sys::{LLVMIntPredicate, LLVMOpcode, LLVMTypeKind, core::*, prelude::*};
 
 use super::{globals, take_message};
 
@@ -62,7 +62,9 @@ impl<F: Fn(u64, u32) -> bool> Search<F> {
                 let mut instruction = LLVMGetFirstInstruction(block);
                 while !instruction.is_null() {
                     let is_cast = LLVMGetInstructionOpcode(instruction) == LLVMOpcode::LLVMIntToPtr;
-                    if is_cast && self.is_refused_cast(instruction) || self.operands(instruction) {
+                    if is_cast && self.is_refused_cast(instruction)
+                        || !is_ordering(instruction) && self.operands(instruction)
+                    {
                         return Some(instruction);
                     }
                     instruction = LLVMGetNextInstruction(instruction);
@@ -127,6 +129,19 @@ impl<F: Fn(u64, u32) -> bool> Search<F> {
                 Some(n) => (0..n).any(|index| is_refused(LLVMGetAggregateElement(number, index))),
             }
         }
+    }
+}
+
+/// Whether the instruction asks which of two values is larger. Of a pointer that only code asks which keeps numbers in
+/// pointers, as Rust's `std::io::Error` does; a number to which it compares is a limit of these, and no place.
+fn is_ordering(instruction: LLVMValueRef) -> bool {
+    // SAFETY: the instruction is live, and a comparison where its predicate is asked for.
+    unsafe {
+        !LLVMIsAICmpInst(instruction).is_null()
+            && !matches!(
+                LLVMGetICmpPredicate(instruction),
+                LLVMIntPredicate::LLVMIntEQ | LLVMIntPredicate::LLVMIntNE
+            )
     }
 }
 
