@@ -3,8 +3,10 @@
 //! - [`tools`] finds `clang-22`, `readelf` and the like, and holds the one rule for a test that cannot run here.
 //! - [`sources`] finds the C sources of SQLite, Lua and zlib, at the versions that `testdata/sources` pins.
 //! - [`Program`] compiles C and C++ to bitcode, objects or a native executable, once, under `target/testkit`.
+//! - [`object`] does so with any compiler.
 //! - [`real`] names the real programs.
 //! - [`elf`] reads what an executable needs and defines.
+//! - `net`, with the feature of this name, is machines that are joined by cables: network namespaces.
 //!
 //! Nothing here depends on LLVM or on another farcall crate, so `xtask` can use it on a fresh machine.
 //!
@@ -20,11 +22,11 @@
 //! }
 //! ```
 
-#![forbid(unsafe_code)]
-
 mod cache;
 pub mod elf;
 mod error;
+#[cfg(feature = "net")]
+pub mod net;
 pub mod paths;
 mod program;
 pub mod real;
@@ -32,7 +34,7 @@ pub mod sources;
 pub mod tools;
 
 pub use error::Error;
-pub use program::{Level, Program};
+pub use program::{Level, Program, object};
 
 /// Our own linker, with the feature `link`.
 #[cfg(feature = "link")]

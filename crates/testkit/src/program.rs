@@ -1,12 +1,13 @@
 //! C and C++ programs, compiled by `clang-22` to bitcode, to objects and to native executables.
 
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 
 use crate::{Error, cache, tools};
@@ -174,7 +175,7 @@ impl Program {
         args.extend(objects.into_iter().map(PathBuf::into_os_string));
         args.extend(self.libraries.iter().map(|name| format!("-l{name}").into()));
         // The objects' names carry the digests of all that decided them.
-        let digest = digest(&args, [])?;
+        let digest = digest("clang-22", &args, [])?;
         let name = format!("{}-{level}-{digest:016x}{ending}", self.name);
         cache::file(&self.name, &name, |output| clang(driver, &args, output))
     }
@@ -222,6 +223,7 @@ impl Program {
         let name = format!(
             "{stem}-{level}-{:016x}.{extension}",
             digest(
+                "clang-22",
                 &args,
                 [source]
                     .into_iter()
@@ -248,18 +250,41 @@ fn clang(driver: &str, args: &[OsString], output: &Path) -> Result<(), Error> {
     tools::run(driver, &args).map(drop)
 }
 
+/// The object that `compiler args... -c source` makes: in `target/testkit/<folder>`, and made again only when the compiler, an
+/// argument, the source or one of its headers changes.
+///
+/// # Errors
+///
+/// When the compiler is missing or refuses the source, or the file system refuses.
+pub fn object(
+    folder: &str,
+    compiler: &str,
+    args: &[OsString],
+    source: &Path,
+    headers: &[PathBuf],
+) -> Result<PathBuf, Error> {
+    let mut args = args.to_vec();
+    args.extend(["-c".into(), source.into()]);
+    let files = [source]
+        .into_iter()
+        .chain(headers.iter().map(PathBuf::as_path));
+    let digest = digest(compiler, &args, files)?;
+    let stem = source.file_stem().unwrap_or_default().display();
+    cache::file(folder, &format!("{stem}-{digest:016x}.o"), |output| {
+        args.extend([OsString::from("-o"), output.into()]);
+        tools::run(compiler, &args).map(drop)
+    })
+}
+
 /// A number that differs when the compiler, its arguments or the bytes of `files` do.
-fn digest<'a>(args: &[OsString], files: impl IntoIterator<Item = &'a Path>) -> Result<u64, Error> {
-    static COMPILER: OnceLock<Vec<u8>> = OnceLock::new();
-    let compiler = match COMPILER.get() {
-        Some(version) => version,
-        None => {
-            let version = tools::run("clang-22", &["--version"])?.stdout;
-            COMPILER.get_or_init(|| version)
-        }
-    };
+fn digest<'a>(
+    compiler: &str,
+    args: &[OsString],
+    files: impl IntoIterator<Item = &'a Path>,
+) -> Result<u64, Error> {
     let mut hasher = DefaultHasher::new();
     compiler.hash(&mut hasher);
+    version(compiler)?.hash(&mut hasher);
     tools::CLANG_TARGET.hash(&mut hasher);
     args.hash(&mut hasher);
     for file in files {
@@ -268,6 +293,18 @@ fn digest<'a>(args: &[OsString], files: impl IntoIterator<Item = &'a Path>) -> R
             .hash(&mut hasher);
     }
     Ok(hasher.finish())
+}
+
+/// What a compiler says that it is, asked once.
+fn version(compiler: &str) -> Result<Vec<u8>, Error> {
+    static VERSIONS: LazyLock<Mutex<HashMap<String, Vec<u8>>>> = LazyLock::new(Mutex::default);
+    let mut versions = VERSIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(version) = versions.get(compiler) {
+        return Ok(version.clone());
+    }
+    let version = tools::run(compiler, &["--version"])?.stdout;
+    versions.insert(compiler.to_owned(), version.clone());
+    Ok(version)
 }
 
 #[cfg(test)]

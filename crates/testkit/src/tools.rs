@@ -2,10 +2,12 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::Error;
 
@@ -131,11 +133,50 @@ pub fn run<A: AsRef<OsStr>>(tool: &str, args: &[A]) -> Result<Output, Error> {
 /// Runs a command to its end and returns its output; an exit status other than 0 is an error.
 pub(crate) fn output(command: &mut Command) -> Result<Output, Error> {
     let program = PathBuf::from(command.get_program());
-    let output = command.output().map_err(Error::io(&program, "start"))?;
+    let output = if is_emulated() {
+        patiently(command)
+    } else {
+        command.output()
+    };
+    let output = output.map_err(Error::io(&program, "start"))?;
     if !output.status.success() {
         return Err(Error::failed(command, output.status, &output.stderr));
     }
     Ok(output)
+}
+
+/// How long a program may take that an emulated test has started.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// As [`Command::output`], for emulated machines: now and then a process that QEMU has forked off one with several threads waits for a
+/// lock of one of those, and never becomes the program that was to be started. Then another is.
+fn patiently(command: &mut Command) -> io::Result<Output> {
+    for _ in 0..5 {
+        let [mut stdout, mut stderr] = [tempfile::tempfile()?, tempfile::tempfile()?];
+        command.stdout(stdout.try_clone()?);
+        command.stderr(stderr.try_clone()?);
+        let mut child = command.spawn()?;
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if let Some(status) = child.try_wait()? {
+                let read = |file: &mut File| {
+                    let mut bytes = Vec::new();
+                    file.rewind()?;
+                    file.read_to_end(&mut bytes)?;
+                    io::Result::Ok(bytes)
+                };
+                return Ok(Output {
+                    status,
+                    stdout: read(&mut stdout)?,
+                    stderr: read(&mut stderr)?,
+                });
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        child.kill()?;
+        child.wait()?;
+    }
+    Err(io::ErrorKind::TimedOut.into())
 }
 
 /// Whether the calling test has to be skipped; [`require_tools!`](crate::require_tools) is the way to ask.
@@ -207,7 +248,7 @@ fn skips(missing: &[&str]) -> bool {
     true
 }
 
-fn say_skipped(why: &str) {
+pub(crate) fn say_skipped(why: &str) {
     let thread = thread::current();
     let test = thread.name().unwrap_or("a test");
     // Written to the stream itself: the test harness shows what the print macros print only for a test that fails.
