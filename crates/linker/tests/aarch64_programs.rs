@@ -13,7 +13,7 @@
     reason = "all of this is test code, also outside of the functions that are marked as tests"
 )]
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{env, thread};
 
 use farcall_linker::Linker;
-use farcall_testkit::{paths, require_tools, tools};
+use farcall_testkit::{object, paths, require_tools, tools};
 
 const WORKERS: usize = 2;
 const SYSTEM: &str = "/usr/aarch64-linux-gnu";
@@ -251,8 +251,8 @@ impl Program {
 
     fn check(&self, form: usize, scratch: &Path, host: &Path) -> Result<(), String> {
         let (compiler, options) = FORMS[form];
-        let objects = self.compile(compiler, options, &self.sources, scratch)?;
-        let members = self.compile(compiler, options, &self.archive, scratch)?;
+        let objects = self.compile(compiler, options, &self.sources)?;
+        let members = self.compile(compiler, options, &self.archive)?;
         let archive = scratch.join("archive.a");
         if !members.is_empty() {
             let mut args = vec![OsStr::new("qc"), archive.as_os_str()];
@@ -291,15 +291,20 @@ impl Program {
         }
     }
 
+    /// Compiles once for all profiles of the tests, which differ in nothing that decides what comes of it.
     fn compile(
         &self,
         compiler: Compiler,
         options: &[&str],
         sources: &[PathBuf],
-        scratch: &Path,
     ) -> Result<Vec<PathBuf>, String> {
-        let mut objects = Vec::new();
-        for source in sources {
+        let is_header = |path: &PathBuf| path.extension().is_some_and(|end| end == "h");
+        let headers = self.sources[0].with_file_name("parts");
+        let headers = fs::read_dir(headers).unwrap();
+        let mut headers: Vec<_> = headers.map(|entry| entry.unwrap().path()).collect();
+        headers.retain(is_header);
+        headers.sort();
+        let compile_one = |source: &PathBuf| {
             let is_cpp = source
                 .extension()
                 .is_some_and(|extension| extension == "cpp");
@@ -309,17 +314,14 @@ impl Program {
                 (Compiler::Clang, false) => ("clang-22", Some("--target=aarch64-linux-gnu")),
                 (Compiler::Clang, true) => ("clang++-22", Some("--target=aarch64-linux-gnu")),
             };
-            let name = source.file_name().unwrap();
-            let object = scratch.join(name).with_extension("o");
-            let mut args: Vec<&OsStr> = target.into_iter().map(OsStr::new).collect();
-            args.extend(self.flags.iter().map(OsStr::new));
-            args.extend(options.iter().map(OsStr::new));
-            args.extend(["-w", "-c", "-o"].map(OsStr::new));
-            args.extend([object.as_os_str(), source.as_os_str()]);
-            tools::run(program, &args).map_err(text)?;
-            objects.push(object);
-        }
-        Ok(objects)
+            let mut args: Vec<_> = target.into_iter().map(OsString::from).collect();
+            args.extend(self.flags.iter().map(OsString::from));
+            args.extend(options.iter().map(OsString::from));
+            args.push("-w".into());
+            let folder = format!("{}-aarch64", self.name);
+            object(&folder, program, &args, source, &headers).map_err(text)
+        };
+        sources.iter().map(compile_one).collect()
     }
 
     /// What an executable, or the host with an image, prints, and how it ends.
