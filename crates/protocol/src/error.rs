@@ -15,6 +15,9 @@ pub enum Error {
         /// The longest payload taken, in bytes.
         limit: u32,
     },
+    /// What looks like a frame that is too long is the start of a TLS record: its receiver speaks in the clear.
+    #[error("the peer speaks TLS: an address of its kind is tls:HOST:PORT")]
+    Tls,
     /// The first frame does not start as every version of this protocol does.
     #[error("the peer does not speak farcall's protocol")]
     NotFarcall,

@@ -11,7 +11,10 @@ pub const LENGTH_SIZE: usize = 4;
 /// The longest payload taken unless something else is asked for, in bytes.
 pub const DEFAULT_FRAME_LIMIT: u32 = 1 << 30;
 
-/// Room for received bytes to start with; also the most that is kept between frames.
+/// Room for received bytes to start with: a connection that says little takes little.
+const FIRST: usize = 1 << 10;
+
+/// The most room that is kept between frames.
 const SMALL: usize = 64 << 10;
 
 /// Finds frames in a stream of bytes.
@@ -111,6 +114,16 @@ impl Deframer {
         Ok(Some(Frame { bytes, payload }))
     }
 
+    /// The payload of the next frame, which stays the next one, or `None` when more bytes are needed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Deframer::next_frame`].
+    pub fn peek(&self) -> Result<Option<&[u8]>> {
+        let end = self.frame_end()?;
+        Ok(end.map(|end| &self.buffer[self.start + LENGTH_SIZE..end]))
+    }
+
     /// Whether [`Deframer::next_frame`] has a frame to give.
     ///
     /// # Errors
@@ -134,7 +147,7 @@ impl Deframer {
             (self.start, self.end) = (0, self.end - self.start);
         }
         if self.end == self.buffer.len() {
-            let doubled = self.buffer.len().saturating_mul(2).max(SMALL);
+            let doubled = self.buffer.len().saturating_mul(2).max(FIRST);
             let needed = match self.next_length() {
                 // `next_length` gives none that is too large for the sum.
                 Ok(Some(length)) => LENGTH_SIZE + length,
@@ -176,13 +189,15 @@ impl Deframer {
         let Some(length) = self.buffer[self.start..self.end].first_chunk() else {
             return Ok(None);
         };
+        // Of an alert or a handshake, of any version of TLS (RFC 8446, 5.1).
+        let is_tls = matches!(length, [21 | 22, 3, 0..=4, _]);
         let length = u32::from_le_bytes(*length);
         let too_long = Error::FrameTooLong {
             length: length.into(),
             limit: self.limit,
         };
         if length > self.limit {
-            return Err(too_long);
+            return Err(if is_tls { Error::Tls } else { too_long });
         }
         // The end of a frame of this length has to be a number too.
         let length = usize::try_from(length).ok();

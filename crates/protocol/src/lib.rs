@@ -17,19 +17,22 @@ mod error;
 mod frame;
 mod hello;
 mod message;
+mod statistics;
 
 pub use bare::{
     Access, BARE_MAGIC, BARE_VERSION, BareHello, Outcome, Outcomes, ResultRegister, Step,
 };
 pub use codec::{
-    FIRST_CALLBACK, HEAD_LIMIT, NO_REQUEST, Received, decode, decode_cancel, decode_id, encode,
+    Envelope, FIRST_CALLBACK, HEAD_LIMIT, NO_REQUEST, Received, decode, decode_request, encode,
+    encode_again, is_failure,
 };
 pub use error::{Error, Result};
 pub use frame::{DEFAULT_FRAME_LIMIT, Deframer, Frame, LENGTH_SIZE};
 pub use hello::{HELLO_LIMIT, Hello, MAGIC, MAX_ANNOUNCED_MODULES, VERSION};
 pub use message::{
-    Argument, Callee, Definition, ErrorKind, Failure, Form, ModuleInfo, ModuleName, Order, Request,
-    Response, Statistics, Symbol, SymbolKind, Value,
+    Argument, Callee, Definition, ErrorKind, Failure, FirstCall, Form, ModuleName, Order, Request,
+    Response, Symbol, SymbolKind, Value,
 };
+pub use statistics::{Latency, ModuleInfo, Statistics};
 
 pub use farcall_image::Digest;

@@ -5,6 +5,8 @@ use std::fmt;
 use farcall_image::Digest;
 use serde::{Deserialize, Serialize};
 
+use crate::{ModuleInfo, Statistics};
+
 /// What a controller asks for. Each request has one [`Response`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Request<'data> {
@@ -88,6 +90,8 @@ pub enum Request<'data> {
     Allocate {
         /// Its size in bytes.
         size: u64,
+        /// Whether it is a file in memory that comes with this request, for both to use.
+        shared: bool,
     },
     /// Write the body to a buffer. Answered by [`Response::Done`].
     Write {
@@ -129,6 +133,72 @@ pub enum Request<'data> {
     },
     /// Say what has been done so far. Answered by [`Response::Statistics`].
     Statistics,
+    /// Of a supervisor to its template: start a worker that serves the socket which comes with this request. Answered by
+    /// [`Response::Forked`].
+    Fork {
+        /// The most memory that it may take beyond what it starts with, in bytes.
+        memory: Option<u64>,
+        /// Whether it is kept from files, the network and other processes.
+        sandbox: bool,
+    },
+    /// Of a supervisor to its template: wait for the end of a worker. Answered by [`Response::Ended`].
+    Reap {
+        /// Its process.
+        process: u32,
+    },
+    /// Forget how often an image has crashed. Answered by [`Response::Done`].
+    Pardon {
+        /// Its digest.
+        digest: Digest,
+    },
+    /// Go on through memory that both share: a file in memory, with two rings of bytes in it, comes with this request, which is the first of its
+    /// connection. Answered by [`Response::Done`], which is the last frame on the old way.
+    Share,
+    /// Of a supervisor to its template and its workers: what the image of this digest, when it is loaded next, may import that no other image
+    /// has. Answered by [`Response::Done`].
+    Permit {
+        /// The image's digest.
+        digest: Digest,
+        /// Who says so, for messages.
+        by: &'data str,
+        /// The names.
+        #[serde(borrow)]
+        host: Vec<&'data str>,
+    },
+    /// The answer to a [`Response::CallBack`] of this id. Not answered.
+    CalledBack(std::result::Result<Value, String>),
+    /// Body: the message and the body of another request, which is none of these two. It is made by what a call that called back waits for, so
+    /// that the thread that waits does it, at once. Answered as the other request is.
+    Within {
+        /// The id of the [`Response::CallBack`].
+        callback: u64,
+    },
+    /// Define functions that lead where the controller says when they are first called: then it is [called back](Response::CallBack), as a function of type
+    /// `ptr (i64)`, with the function's place in all requests of this number. It gives the address of the export of that name of a module, which is called
+    /// from then on; a call that fails is tried again by the next. A function that is there already, with its type, is this controller's from
+    /// now on, until it has been called. Answered by [`Response::Done`].
+    DefineOnFirstCall {
+        /// What stands for these definitions in scopes, beside modules.
+        space: Digest,
+        /// The controller's number for them.
+        number: u64,
+        /// The place of the first of these functions.
+        first: u64,
+        /// The functions.
+        #[serde(borrow)]
+        functions: Vec<FirstCall<'data>>,
+    },
+}
+
+/// A function that leads somewhere from its first call on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstCall<'data> {
+    /// Its name, also that of the export.
+    pub name: &'data str,
+    /// Another name of it.
+    pub alias: &'data str,
+    /// Its type in LLVM's syntax, if that is known.
+    pub value_type: Option<&'data str>,
 }
 
 /// How an image comes with a request to load it.
@@ -167,6 +237,8 @@ pub enum Order {
     InTurn,
     /// At the same time as others, on a thread of its own.
     Concurrent,
+    /// In turn, and the answers to what was asked before may wait for its own: who sends it with what it depends on waits for both.
+    WithAnswersBefore,
 }
 
 /// Which module is meant.
@@ -205,6 +277,11 @@ pub enum Definition<'data> {
         module: ModuleName<'data>,
         /// The export's name.
         name: &'data str,
+    },
+    /// A function that calls the controller back ([`Response::CallBack`]), over the connection on which it is defined; its type is needed.
+    Callback {
+        /// The controller's number for it.
+        number: u64,
     },
 }
 
@@ -292,30 +369,34 @@ pub enum Response {
     /// Body: the bytes.
     Bytes,
     /// What has been done so far.
-    Statistics(Statistics),
-}
-
-/// What an executor has done since it started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Statistics {
-    /// How long it has run, in milliseconds.
-    pub uptime: u64,
-    /// Connections that were greeted.
-    pub connections: u64,
-    /// Connections that are open now.
-    pub connected: u64,
-    /// Modules that were loaded.
-    pub loads: u64,
-    /// Modules that are loaded now.
-    pub modules: u64,
-    /// The bytes of the images of these.
-    pub image_bytes: u64,
-    /// Calls that have begun.
-    pub calls: u64,
-    /// Calls that are running now.
-    pub running: u64,
-    /// Requests that failed.
-    pub failures: u64,
+    Statistics(Box<Statistics>),
+    /// A worker was started.
+    Forked {
+        /// Its process.
+        process: u32,
+    },
+    /// A worker has ended.
+    Ended {
+        /// As wait(2) gives it; `None` when it is not known.
+        status: Option<i32>,
+    },
+    /// No answer: the body is what shipped code has printed. It comes before the answer of the call that printed it; its id is
+    /// [`NO_REQUEST`](crate::NO_REQUEST).
+    Printed {
+        /// Whether it is standard error, and not standard output.
+        is_error: bool,
+    },
+    /// No answer: shipped code calls a function that this controller has defined, and waits for a [`Request::CalledBack`] of this id, which
+    /// is one from [`FIRST_CALLBACK`](crate::FIRST_CALLBACK) on.
+    CallBack {
+        /// The request in which it is called; [`NO_REQUEST`](crate::NO_REQUEST) if that is none of this connection, or the code runs on a thread
+        /// of its own.
+        request: u64,
+        /// The controller's number for the function.
+        number: u64,
+        /// What is passed: numbers and addresses.
+        arguments: Vec<Value>,
+    },
 }
 
 /// An export of a module.
@@ -360,19 +441,6 @@ pub enum Value {
     Pointer(u64),
 }
 
-/// A loaded module.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ModuleInfo {
-    /// The digest of its image.
-    pub digest: Digest,
-    /// The names that stand for it; the first 16 of more.
-    pub names: Vec<String>,
-    /// The size of its image in bytes.
-    pub size: u64,
-    /// The number of its exports.
-    pub n_exports: u64,
-}
-
 /// Why a request could not be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -388,7 +456,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A kind of reason. After the first two the executor closes the connection.
+/// A kind of reason. After the first two, and after [`ErrorKind::Refused`], the executor closes the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -422,4 +490,22 @@ pub enum ErrorKind {
     UnknownBuffer,
     /// The connection does not pass files.
     NoFile,
+    /// Loading the image would run its code.
+    RunsCode,
+    /// The function was called, and its process ended.
+    Crashed,
+    /// The function took too long, and its process was ended.
+    TimedOut,
+    /// The image has crashed too often.
+    Quarantined,
+    /// As many calls run as may.
+    Busy,
+    /// The executor does not serve the connection: it has as many as it takes, or nothing said in time who is there.
+    NotServed,
+    /// The executor's policy does not let the image in, or does not let it have an import, or does not let this be asked.
+    Refused,
+    /// The function was called, and a function of a controller's that it called back failed.
+    CallBack,
+    /// The executor is stopping. It was not begun; nor, as its last word, was anything that has no answer.
+    Stopping,
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
 
-use farcall_protocol::{Deframer, Error};
+use farcall_protocol::{Deframer, Error, HELLO_LIMIT};
 
 fn frame(payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap();
@@ -46,8 +46,11 @@ fn several_frames_at_once_are_given_one_by_one() {
     let n_bytes = bytes.len() - 1;
     deframer.space()[..n_bytes].copy_from_slice(&bytes[..n_bytes]);
     deframer.filled(n_bytes);
+    assert_eq!(deframer.peek().unwrap(), Some(&b"one"[..]));
     assert_eq!(deframer.next_frame().unwrap(), Some(&b"one"[..]));
+    assert_eq!(deframer.peek().unwrap(), Some(&b"two"[..]));
     assert_eq!(deframer.next_frame().unwrap(), Some(&b"two"[..]));
+    assert_eq!(deframer.peek().unwrap(), None);
     assert_eq!(deframer.next_frame().unwrap(), None);
     assert!(deframer.is_in_frame());
 }
@@ -85,6 +88,19 @@ fn a_frame_over_the_limit_is_refused_before_it_arrives() {
     };
     assert_eq!(deframer.next_frame(), Err(error));
     assert!(!deframer.space().is_empty());
+}
+
+#[test]
+fn the_start_of_a_tls_record_is_told_from_a_frame_that_is_too_long() {
+    for record in [[22, 3, 1, 2], [21, 3, 3, 0]] {
+        let mut deframer = Deframer::new(HELLO_LIMIT);
+        deframer.space()[..4].copy_from_slice(&record);
+        deframer.filled(4);
+        assert_eq!(deframer.next_frame(), Err(Error::Tls));
+        // As a length it is as good as any other.
+        deframer.set_limit(u32::MAX);
+        assert_eq!(deframer.next_frame(), Ok(None));
+    }
 }
 
 #[test]

@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to panic")]
 
 use farcall_protocol::{
-    Argument, Callee, Definition, Digest, Error, ErrorKind, Failure, Form, HEAD_LIMIT, HELLO_LIMIT,
-    Hello, MAX_ANNOUNCED_MODULES, ModuleInfo, ModuleName, Order, Request, Response, Statistics,
-    Symbol, SymbolKind, VERSION, Value, decode, decode_cancel, encode,
+    Argument, Callee, Definition, Digest, Envelope, Error, ErrorKind, FIRST_CALLBACK, Failure,
+    FirstCall, Form, HEAD_LIMIT, HELLO_LIMIT, Hello, Latency, MAX_ANNOUNCED_MODULES, ModuleInfo,
+    ModuleName, NO_REQUEST, Order, Request, Response, Statistics, Symbol, SymbolKind, VERSION,
+    Value, decode, decode_request, encode, is_failure,
 };
 
 const DIGEST: Digest = Digest::from_bytes([0xab; 32]);
@@ -94,7 +95,19 @@ fn requests() -> Vec<Request<'static>> {
             }],
             order: Order::Concurrent,
         },
-        Request::Allocate { size: u64::MAX },
+        Request::Call {
+            function: Callee::Prepared(3),
+            arguments: vec![],
+            order: Order::WithAnswersBefore,
+        },
+        Request::Allocate {
+            size: u64::MAX,
+            shared: false,
+        },
+        Request::Allocate {
+            size: 64,
+            shared: true,
+        },
         Request::Write {
             buffer: 1,
             offset: 2,
@@ -111,7 +124,39 @@ fn requests() -> Vec<Request<'static>> {
         },
         Request::Poke { address: 1 },
         Request::Cancel { id: 1 << 40 },
+        Request::Define {
+            name: "ask",
+            value_type: Some("i32 (i32)"),
+            definition: Definition::Callback { number: 3 },
+        },
         Request::Statistics,
+        Request::Fork {
+            memory: Some(1 << 30),
+            sandbox: true,
+        },
+        Request::Reap { process: 7 },
+        Request::Pardon { digest: DIGEST },
+        Request::Share,
+        Request::Permit {
+            digest: Digest::from_bytes([7; 32]),
+            by: "key 1",
+            host: vec!["malloc", "free"],
+        },
+        Request::CalledBack(Ok(Value::Int { bits: 8, value: 9 })),
+        Request::CalledBack(Err("no such table".to_owned())),
+        Request::Within {
+            callback: FIRST_CALLBACK,
+        },
+        Request::DefineOnFirstCall {
+            space: DIGEST,
+            number: 3,
+            first: 1000,
+            functions: vec![FirstCall {
+                name: "f",
+                alias: "f.address",
+                value_type: Some("i32 (i32)"),
+            }],
+        },
     ]
 }
 
@@ -145,6 +190,10 @@ fn responses() -> Vec<Response> {
                 names: vec!["a".to_owned(), String::new()],
                 size: 7,
                 n_exports: 8,
+                calls: 9,
+                crashes: u64::MAX,
+                is_quarantined: true,
+                signer: Some("5a1c9d9dbe21a0c4".to_owned()),
             }],
             n_total: 1,
         },
@@ -155,7 +204,15 @@ fn responses() -> Vec<Response> {
             address: 64,
         },
         Response::Bytes,
-        Response::Statistics(Statistics {
+        Response::Forked { process: 7 },
+        Response::Ended { status: Some(-1) },
+        Response::Printed { is_error: true },
+        Response::CallBack {
+            request: 7,
+            number: 3,
+            arguments: vec![Value::Pointer(64), Value::Void],
+        },
+        Response::Statistics(Box::new(Statistics {
             uptime: 1,
             connections: 2,
             connected: 3,
@@ -165,7 +222,24 @@ fn responses() -> Vec<Response> {
             calls: 7,
             running: 8,
             failures: u64::MAX,
-        }),
+            hits: 9,
+            failed_loads: 10,
+            received: 11,
+            sent: 12,
+            passed: 13,
+            crashes: 14,
+            late: 15,
+            refused: 16,
+            quarantined: 17,
+            not_served: 18,
+            workers: 19,
+            workers_started: 20,
+            calling: Latency {
+                buckets: std::array::from_fn(|n| 1 << n),
+                sum: u64::MAX,
+            },
+            loading: Latency::default(),
+        })),
     ];
     for kind in [
         ErrorKind::TooLong,
@@ -183,6 +257,15 @@ fn responses() -> Vec<Response> {
         ErrorKind::Cancelled,
         ErrorKind::UnknownBuffer,
         ErrorKind::NoFile,
+        ErrorKind::RunsCode,
+        ErrorKind::Crashed,
+        ErrorKind::TimedOut,
+        ErrorKind::Quarantined,
+        ErrorKind::Busy,
+        ErrorKind::NotServed,
+        ErrorKind::Refused,
+        ErrorKind::CallBack,
+        ErrorKind::Stopping,
     ] {
         responses.push(Response::Failed(Failure {
             kind,
@@ -220,6 +303,8 @@ fn every_response_survives() {
         let payload = payload(1, &response, b"");
         let received = decode::<Response>(&payload).unwrap();
         assert_eq!((&received.message, received.body), (&response, &b""[..]));
+        let has_failed = matches!(response, Response::Failed(_));
+        assert_eq!(is_failure(&payload), has_failed, "{response:?}");
     }
 }
 
@@ -367,14 +452,86 @@ impl Random {
 }
 
 #[test]
-fn only_a_cancellation_is_taken_for_one() {
+fn an_envelope_says_what_is_to_be_known_early() {
+    let envelope = |within, cancels| Envelope {
+        id: 5,
+        within,
+        cancels,
+        has_file: false,
+    };
+    let has_file = |request: &Request<'_>| {
+        matches!(
+            request,
+            Request::Load {
+                form: Form::File,
+                ..
+            } | Request::Allocate { shared: true, .. }
+                | Request::Fork { .. }
+                | Request::Share
+        )
+    };
     for request in requests() {
         let bytes = payload(5, &request, b"");
-        let cancelled = match request {
+        let cancels = match request {
             Request::Cancel { id } => Some(id),
             _ => None,
         };
-        assert_eq!(decode_cancel(&bytes), cancelled, "{request:?}");
+        let expected = match request {
+            Request::Within { callback } => envelope(Some(callback), None),
+            _ => envelope(None, cancels),
+        };
+        let has_file = has_file(&request);
+        let expected = Envelope {
+            has_file,
+            ..expected
+        };
+        assert_eq!(Envelope::decode(&bytes, false).unwrap(), expected);
+
+        let callback = FIRST_CALLBACK + 9;
+        let nested = payload(5, &(Request::Within { callback }, request), b"");
+        let expected = Envelope {
+            has_file,
+            ..envelope(Some(callback), cancels)
+        };
+        assert_eq!(Envelope::decode(&nested, false).unwrap(), expected);
     }
-    assert_eq!(decode_cancel(b""), None);
+    for response in responses() {
+        let bytes = payload(5, &response, b"");
+        let within = match response {
+            Response::CallBack { request, .. } => Some(request),
+            _ => None,
+        };
+        let expected = envelope(within, None);
+        assert_eq!(Envelope::decode(&bytes, true).unwrap(), expected);
+    }
+    let alone = Response::CallBack {
+        request: NO_REQUEST,
+        number: 1,
+        arguments: Vec::new(),
+    };
+    let bytes = payload(5, &alone, b"");
+    assert_eq!(
+        Envelope::decode(&bytes, true).unwrap(),
+        envelope(None, None)
+    );
+    assert!(Envelope::decode(b"", true).is_err());
+}
+
+#[test]
+fn a_request_within_another_is_one_with_its_body() {
+    let within = |request| (Request::Within { callback: 9 }, request);
+    for request in requests() {
+        let bytes = payload(5, &within(request.clone()), b"body");
+        if matches!(request, Request::Within { .. }) {
+            decode_request(&bytes).unwrap_err();
+            continue;
+        }
+        let (received, callback) = decode_request(&bytes).unwrap();
+        assert_eq!((received.id, callback), (5, Some(9)));
+        assert_eq!((received.message, received.body), (request, &b"body"[..]));
+    }
+    decode_request(&payload(5, &Request::Within { callback: 9 }, b"")).unwrap_err();
+    let bytes = payload(5, &Request::Ping, b"body");
+    let (received, callback) = decode_request(&bytes).unwrap();
+    assert_eq!((received.message, callback), (Request::Ping, None));
 }
