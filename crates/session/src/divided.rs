@@ -105,7 +105,7 @@ pub(crate) fn add(library: &Library, name: &str, ir: &[u8], options: &Options) -
 }
 
 /// The group of each function, by its name.
-fn group(partition: &Partition) -> impl Fn(&str) -> u64 + Send + Sync + 'static {
+pub(crate) fn group(partition: &Partition) -> impl Fn(&str) -> u64 + Send + Sync + 'static {
     let partition = partition.clone();
     let next = AtomicU64::new(0);
     move |name| match &partition {

@@ -82,7 +82,8 @@ fn child() {
 
 /// What the program prints in each way, and what it prints natively.
 fn compare(program: &Program, bitcode: &[PathBuf], arguments: &str, ways: &[&str]) {
-    let native = program.executable(Level::O1).unwrap();
+    // At a level at which other tests want it too, so that it is compiled once.
+    let native = program.executable(Level::O2).unwrap();
     let native = Command::new(native)
         .args(arguments.split_whitespace())
         .output()
