@@ -60,21 +60,22 @@ impl Argument<'_> {
     }
 }
 
-/// Fills the buffers that come out.
+/// Fills the buffers that come out: all of them, or none when an answer has others.
 pub(crate) fn take_buffers(arguments: &mut [Argument<'_>], mut body: &[u8]) -> Result<()> {
-    for argument in arguments {
-        if let Argument::Out(buffer) | Argument::InOut(buffer) = argument {
-            let (bytes, rest) =
-                (body.split_at_checked(buffer.len())).ok_or(Error::OutOfPlace { what: BUFFERS })?;
-            buffer.copy_from_slice(bytes);
-            body = rest;
-        }
+    let buffers = arguments.iter_mut().filter_map(|argument| match argument {
+        Argument::Out(buffer) | Argument::InOut(buffer) => Some(buffer),
+        _ => None,
+    });
+    let buffers: Vec<_> = buffers.collect();
+    if buffers.iter().map(|buffer| buffer.len()).sum::<usize>() != body.len() {
+        return Err(Error::OutOfPlace {
+            what: "an answer with buffers of another size",
+        });
     }
-    if body.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::OutOfPlace { what: BUFFERS })
+    for buffer in buffers {
+        let (bytes, rest) = body.split_at(buffer.len());
+        buffer.copy_from_slice(bytes);
+        body = rest;
     }
+    Ok(())
 }
-
-const BUFFERS: &str = "an answer with buffers of another size";

@@ -1,6 +1,7 @@
 //! Buffers that a controller has allocated, for its calls.
 
 use std::collections::HashMap;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,6 +9,7 @@ use farcall_protocol::{Argument, ErrorKind, Failure};
 
 use crate::exec;
 use crate::memory::{Memory, number};
+use crate::shared::Mapping;
 
 /// The most buffers of a connection.
 const MOST_BUFFERS: usize = 1 << 16;
@@ -24,8 +26,25 @@ pub(crate) struct RemoteBuffers {
 /// A buffer. Calls may write to it at any time, so that its bytes are only copied.
 #[derive(Debug)]
 pub(crate) struct Buffer {
-    memory: Memory,
+    place: Place,
     size: u64,
+}
+
+/// Where a buffer is.
+#[derive(Debug)]
+pub(crate) enum Place {
+    Own(Memory),
+    /// The controller has it too.
+    Shared(Mapping),
+}
+
+impl Place {
+    fn address(&self) -> *mut u8 {
+        match self {
+            Self::Own(memory) => memory.address(),
+            Self::Shared(mapping) => mapping.address(),
+        }
+    }
 }
 
 impl RemoteBuffers {
@@ -37,8 +56,8 @@ impl RemoteBuffers {
         }
     }
 
-    /// A new buffer of zeros: its number and address.
-    pub(crate) fn allocate(&self, size: u64) -> Result<(u64, u64), Failure> {
+    /// A new buffer of zeros, or a file in memory as a buffer: its number and address.
+    pub(crate) fn allocate(&self, size: u64, file: Option<OwnedFd>) -> Result<(u64, u64), Failure> {
         let mut buffers = self.lock();
         let taken: u64 = buffers.values().map(|buffer| buffer.size).sum();
         let fits = taken.checked_add(size).is_some_and(|all| all <= self.limit);
@@ -52,10 +71,19 @@ impl RemoteBuffers {
             });
         }
         let length = usize::try_from(size).unwrap_or(usize::MAX);
-        let memory = Memory::zeroed(length)?;
-        let address = number(memory.address().expose_provenance());
+        let place = match file {
+            None => Place::Own(Memory::zeroed(length)?),
+            Some(file) => {
+                let mapping = Mapping::open(file.as_fd(), |size| size == length);
+                Place::Shared(mapping.map_err(|error| Failure {
+                    kind: ErrorKind::Memory,
+                    message: format!("a buffer of {size} bytes: {error}"),
+                })?)
+            }
+        };
+        let address = number(place.address().expose_provenance());
         let buffer = 1 + self.last.fetch_add(1, Ordering::Relaxed);
-        buffers.insert(buffer, Arc::new(Buffer { memory, size }));
+        buffers.insert(buffer, Arc::new(Buffer { place, size }));
         Ok((buffer, address))
     }
 
@@ -93,7 +121,7 @@ impl RemoteBuffers {
 impl Buffer {
     pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), Failure> {
         let to = self.at(offset, number(bytes.len()))?;
-        exec::copy_to(to, bytes, &self.memory);
+        exec::copy_to(to, bytes, &self.place);
         Ok(())
     }
 
@@ -101,7 +129,7 @@ impl Buffer {
         let from = self.at(offset, size)?;
         // Not larger than the buffer.
         let length = usize::try_from(size).unwrap_or(0);
-        Ok(exec::copy_from(from, length, &self.memory))
+        Ok(exec::copy_from(from, length, &self.place))
     }
 
     /// The address of `size` bytes of it.
@@ -115,7 +143,7 @@ impl Buffer {
                 self.size
             ),
         })?;
-        Ok(self.memory.address().wrapping_add(start))
+        Ok(self.place.address().wrapping_add(start))
     }
 }
 

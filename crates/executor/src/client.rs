@@ -3,32 +3,29 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use farcall_image::{Bundle, CpuFeatures, Digest, Image, Machine};
 use farcall_loader::SealedFile;
 use farcall_loader::invoke::Value;
 use farcall_protocol::{
-    Callee, DEFAULT_FRAME_LIMIT, Definition, Failure, Form, Frame, Hello, MAX_ANNOUNCED_MODULES,
-    ModuleInfo, ModuleName, NO_REQUEST, Order, Request, Response, Statistics, Symbol, decode,
-    encode,
+    Callee, DEFAULT_FRAME_LIMIT, Definition, Hello, ModuleInfo, ModuleName, NO_REQUEST, Order,
+    Request, Response, Symbol, decode,
 };
 
 use crate::argument::Argument;
-use crate::channel::{Channel, Event, Haste, Side};
-use crate::listener::connect;
-use crate::pending::{Pending, PendingLoad};
+use crate::channel::{Channel, Haste, Interest, Side, Word};
+use crate::closures::Closures;
+use crate::exchange::Encoded;
+use crate::patience::Patience;
+use crate::pending::{Pending, returned};
 use crate::remote::RemoteFunction;
-use crate::remote_buffer::RemoteBuffer;
 use crate::traffic::Traffic;
 use crate::transport::Connection;
-use crate::{Address, Error, Result, Service, compress};
-
-/// An image of this size or more, in bytes, goes in a file in memory where files can be passed.
-const LARGE_IMAGE: usize = 64 << 10;
+use crate::{Address, Error, Result, Service, Timeouts};
 
 /// An executor, over one connection. Clones share the connection.
 ///
@@ -41,13 +38,23 @@ pub struct Executor {
 
 /// What the clones of an executor share.
 pub(crate) struct Shared {
-    pub(crate) channel: Channel,
+    pub(crate) channel: Arc<Channel>,
     hello: Hello,
     /// Modules that are known to be loaded there. They may have been unloaded since.
     known: Mutex<HashSet<Digest>>,
-    last_id: AtomicU64,
+    pub(crate) last_id: AtomicU64,
+    pub(crate) closures: Closures,
     /// Bytes of files in memory that were handed over.
-    passed: AtomicU64,
+    pub(crate) passed: AtomicU64,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // The threads for futures have the channel too.
+        if self.channel.is_asynchronous() {
+            self.channel.close();
+        }
+    }
 }
 
 /// How to load an image.
@@ -58,6 +65,9 @@ pub struct LoadOptions<'a> {
     pub name: &'a str,
     /// The modules to import from, in this order; `None` for all that are loaded, oldest first.
     pub scope: Option<&'a [Digest]>,
+    /// The file in memory that the image's bytes are in, if they are: those of [`SealedFile::bytes`]. A large image then is copied for no
+    /// executor of this machine, while without one it is written to a file for each. Of other bytes it is ignored.
+    pub file: Option<&'a SealedFile>,
 }
 
 /// A module in an executor.
@@ -71,51 +81,15 @@ pub struct RemoteModule {
     pub was_sent: bool,
 }
 
-/// An answer, with its body.
-pub(crate) struct Answer {
-    pub(crate) response: Response,
-    frame: Frame,
-    n_head: usize,
-}
-
-impl Answer {
-    pub(crate) fn read(frame: Frame) -> Result<Self> {
-        let received = decode::<Response>(&frame)?;
-        let n_head = frame.len() - received.body.len();
-        match received.message {
-            Response::Failed(failure) => Err(Error::Failed(failure)),
-            response => Ok(Self {
-                response,
-                frame,
-                n_head,
-            }),
-        }
-    }
-
-    pub(crate) fn body(&self) -> &[u8] {
-        &self.frame[self.n_head..]
-    }
-}
-
 impl Executor {
     /// Connects to the executor at `address`.
     ///
     /// # Errors
     ///
-    /// When nobody listens there, what listens stays silent for 10 seconds, or it is not an executor
-    /// of this protocol version.
+    /// When nobody listens there, what listens has not said within 10 seconds that it is an executor of this protocol version, or it
+    /// has as many connections as it serves.
     pub fn connect(address: &Address) -> Result<Self> {
-        let (connection, patience) = connect(address)?;
-        let executor = Self::speak(connection).map_err(|error| match error {
-            Error::Connection(source) if source.kind() == io::ErrorKind::WouldBlock => {
-                Error::Silent {
-                    address: address.clone(),
-                }
-            }
-            other => other,
-        })?;
-        drop(patience);
-        Ok(executor)
+        Self::connect_with(address, Timeouts::default())
     }
 
     /// Speaks to an executor through any pair of streams. Of a child's standard output and input [`Connection::pipes`] makes a
@@ -157,9 +131,16 @@ impl Executor {
     ///
     /// # Errors
     ///
-    /// When it is not an executor of this protocol version.
+    /// When it has not said within 10 seconds that it is an executor of this protocol version, or has as many connections as it serves.
+    /// Of [streams](Connection::streams) nobody can tell whether something comes, so on these it may take as long as it wants.
     pub fn speak(connection: Connection) -> Result<Self> {
-        let channel = Channel::new(Side::Controller(last_word), connection);
+        Self::speak_within(connection, Timeouts::default().greeting)
+    }
+
+    /// Speaks to an executor that has to say who it is within this time.
+    pub(crate) fn speak_within(connection: Connection, time: Duration) -> Result<Self> {
+        let patience = Patience::of(&connection, time);
+        let channel = Channel::new(Side::Controller(read_word), connection);
         let mut own = Vec::new();
         let hello = Hello {
             software: concat!("farcall ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -171,7 +152,7 @@ impl Executor {
         hello.encode(&mut own)?;
         // What it says of itself is worth more than that it does not listen.
         let sent = channel.send(&own, &[], Haste::Now);
-        let hello = channel.greet(DEFAULT_FRAME_LIMIT, |payload| {
+        let hello = channel.greet(patience, DEFAULT_FRAME_LIMIT, |payload| {
             let hello = Hello::decode(payload)?;
             let limit = hello.frame_limit;
             Ok((hello, limit))
@@ -180,10 +161,11 @@ impl Executor {
         let hello = hello.ok_or(Error::Closed { in_frame: false })?;
         Ok(Self {
             shared: Arc::new(Shared {
-                channel,
+                channel: Arc::new(channel),
                 known: Mutex::new(hello.modules.iter().copied().collect()),
                 hello,
                 last_id: AtomicU64::new(NO_REQUEST),
+                closures: Closures::default(),
                 passed: AtomicU64::new(0),
             }),
         })
@@ -218,97 +200,6 @@ impl Executor {
     /// [`Error::Machine`] when it is on a machine that this farcall does not know.
     pub fn choose<'data>(&self, bundle: &Bundle<'data>) -> Result<Image<'data>> {
         choose(bundle, &self.hello().machine, self.hello().features)
-    }
-
-    /// Loads an image, with no name and all modules in scope.
-    ///
-    /// # Errors
-    ///
-    /// As [`Executor::load_with`].
-    pub fn load(&self, image: &Image<'_>) -> Result<RemoteModule> {
-        self.load_with(image, LoadOptions::default())
-    }
-
-    /// Loads an image. Its bytes are sent unless the executor is known to have a module of its digest; then
-    /// nothing is loaded and the module that is there has the scope that it was loaded with.
-    ///
-    /// One round trip; two when the executor no longer has the module, or has so many that it did not list all, and the image is
-    /// large.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Failed`] when it cannot be loaded; nothing of it is left there.
-    pub fn load_with(&self, image: &Image<'_>, options: LoadOptions<'_>) -> Result<RemoteModule> {
-        self.start_load(image, options)?.wait()
-    }
-
-    /// Begins to load an image, as [`Executor::load_with`] does. What is asked afterwards is done afterwards, so that a call can be
-    /// sent without waiting for this: both take one round trip.
-    ///
-    /// # Errors
-    ///
-    /// When the connection fails, or the executor does not take as much.
-    pub fn start_load<'a>(
-        &self,
-        image: &'a Image<'a>,
-        options: LoadOptions<'a>,
-    ) -> Result<PendingLoad<'a>> {
-        let digest = image.digest();
-        let is_large = image.bytes().len() >= LARGE_IMAGE;
-        // Whether it has one that it did not list is worth a question where the answer may save much.
-        let is_unsure = is_large && self.hello().modules.len() == MAX_ANNOUNCED_MODULES;
-        let sends = !is_unsure && !self.known().contains(&digest);
-        let id = self.send_image(image, options, sends)?;
-        Ok(PendingLoad {
-            executor: self.clone(),
-            id: Some(id),
-            image,
-            options,
-            was_sent: sends,
-        })
-    }
-
-    /// Sends a request to load an image, with it or as an offer.
-    pub(crate) fn send_image(
-        &self,
-        image: &Image<'_>,
-        options: LoadOptions<'_>,
-        sends: bool,
-    ) -> Result<u64> {
-        let bytes = image.bytes();
-        let mut request = Request::Load {
-            digest: image.digest(),
-            size: size(bytes.len()),
-            name: options.name,
-            scope: options.scope.map(<[Digest]>::to_vec),
-            form: Form::Plain,
-        };
-        if !sends {
-            return self.send(&request, &[], None);
-        }
-        if bytes.len() >= LARGE_IMAGE && self.shared.channel.passes_files() {
-            // Without files in memory it goes the other way.
-            if let Ok(file) = SealedFile::create(bytes) {
-                if let Request::Load { form, .. } = &mut request {
-                    *form = Form::File;
-                }
-                let passed = &self.shared.passed;
-                passed.fetch_add(size(bytes.len()), Ordering::Relaxed);
-                return self.send(&request, &[], Some(&file));
-            }
-        }
-        let packed = if self.shared.channel.is_far() {
-            compress::pack(bytes)
-        } else {
-            None
-        };
-        let Some(packed) = packed else {
-            return self.send(&request, &[bytes], None);
-        };
-        if let Request::Load { form, .. } = &mut request {
-            *form = Form::Zstandard;
-        }
-        self.send(&request, &[&packed], None)
     }
 
     pub(crate) fn known(&self) -> MutexGuard<'_, HashSet<Digest>> {
@@ -419,8 +310,13 @@ impl Executor {
         signature: Option<&'a str>,
         arguments: &mut [Argument<'_>],
     ) -> Result<Value> {
-        self.start_call(module, function, signature, Order::InTurn, arguments)?
-            .wait_into(arguments)
+        let function = Callee::Export {
+            module: module.into(),
+            name: function,
+            signature,
+        };
+        let id = self.send_call(function, Order::InTurn, Interest::Awaited, arguments)?;
+        returned(&self.answer(id)?, arguments)
     }
 
     /// Sends a call, and does not wait: see [`Pending`].
@@ -441,23 +337,31 @@ impl Executor {
             name: function,
             signature,
         };
-        self.send_call(function, order, arguments)
+        let id = self.send_call(function, order, Interest::Sent, arguments)?;
+        Ok(Pending::new(self.clone(), id))
     }
 
     pub(crate) fn send_call(
         &self,
         function: Callee<'_>,
         order: Order,
+        interest: Interest,
         arguments: &[Argument<'_>],
-    ) -> Result<Pending> {
-        let request = Request::Call {
-            function,
-            arguments: arguments.iter().map(Argument::on_the_wire).collect(),
-            order,
-        };
+    ) -> Result<u64> {
+        let request = call_of(function, order, arguments);
         let body: Vec<&[u8]> = arguments.iter().map(Argument::sent).collect();
-        let id = self.send(&request, &body, None)?;
-        Ok(Pending::new(self.clone(), id))
+        self.send_for(interest, &request, &body, None)
+    }
+
+    /// A call as it is sent.
+    pub(crate) fn encoded_call<'a>(
+        &self,
+        function: Callee<'_>,
+        order: Order,
+        arguments: &'a [Argument<'_>],
+    ) -> Result<Encoded<'a>> {
+        let request = call_of(function, order, arguments);
+        self.encoded(&request, arguments.iter().map(Argument::sent).collect())
     }
 
     /// Unloads a module.
@@ -501,45 +405,6 @@ impl Executor {
         }
     }
 
-    /// Waits for an answer that says nothing else: that the executor is well.
-    ///
-    /// # Errors
-    ///
-    /// When the connection fails.
-    pub fn ping(&self) -> Result<()> {
-        self.done(&Request::Ping, &[])
-    }
-
-    /// What the executor has done so far, for all its controllers.
-    ///
-    /// # Errors
-    ///
-    /// When the connection fails.
-    pub fn statistics(&self) -> Result<Statistics> {
-        match self.ask(&Request::Statistics, &[])?.response {
-            Response::Statistics(statistics) => Ok(statistics),
-            _ => Err(out_of_place()),
-        }
-    }
-
-    /// Makes a buffer there, of zeros, for calls to use: see [`RemoteBuffer`].
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Failed`] when there is not as much memory.
-    pub fn allocate(&self, n_bytes: u64) -> Result<RemoteBuffer> {
-        let request = Request::Allocate { size: n_bytes };
-        match self.ask(&request, &[])?.response {
-            Response::Allocated { buffer, address } => Ok(RemoteBuffer {
-                executor: self.clone(),
-                number: buffer,
-                address,
-                size: n_bytes,
-            }),
-            _ => Err(out_of_place()),
-        }
-    }
-
     /// Reads memory of the executor's process, such as what a callback was given the address of.
     ///
     /// # Errors
@@ -561,73 +426,6 @@ impl Executor {
     pub fn poke(&self, address: u64, bytes: &[u8]) -> Result<()> {
         self.done(&Request::Poke { address }, &[bytes])
     }
-
-    /// Asks for what is answered by bytes.
-    pub(crate) fn bytes(&self, request: &Request<'_>, n_bytes: usize) -> Result<Vec<u8>> {
-        let answer = self.ask(request, &[])?;
-        match answer.response {
-            Response::Bytes if answer.body().len() == n_bytes => Ok(answer.body().to_vec()),
-            _ => Err(out_of_place()),
-        }
-    }
-
-    /// Asks for what is answered by its being done.
-    pub(crate) fn done(&self, request: &Request<'_>, body: &[&[u8]]) -> Result<()> {
-        match self.ask(request, body)?.response {
-            Response::Done => Ok(()),
-            _ => Err(out_of_place()),
-        }
-    }
-
-    /// Sends a request with its body, and gives the answer.
-    fn ask(&self, request: &Request<'_>, body: &[&[u8]]) -> Result<Answer> {
-        let id = self.send(request, body, None)?;
-        self.answer(id)
-    }
-
-    /// Sends a request with its body, and a file. Gives its id.
-    pub(crate) fn send(
-        &self,
-        request: &Request<'_>,
-        body: &[&[u8]],
-        file: Option<&OwnedFd>,
-    ) -> Result<u64> {
-        let shared = &self.shared;
-        let id = 1 + shared.last_id.fetch_add(1, Ordering::Relaxed);
-        let body_size = body.iter().map(|part| part.len()).sum();
-        let mut head = Vec::new();
-        encode(
-            &mut head,
-            id,
-            request,
-            body_size,
-            shared.channel.peer_limit(),
-        )?;
-        let file = file.map(|file| file.as_fd());
-        if let Err(error) = shared.channel.request(id, &head, body, file) {
-            let has_ended = matches!(&error, Error::Connection(source)
-                if matches!(source.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset));
-            if !has_ended {
-                // Such as a file that the system does not pass on: no answer comes.
-                shared.channel.abandon(id);
-                return Err(error);
-            }
-            // What the executor says of it, before it went, is worth more.
-            return match self.answer(id) {
-                Err(Error::Failed(failure)) => Err(Error::Failed(failure)),
-                _ => Err(error),
-            };
-        }
-        Ok(id)
-    }
-
-    /// Waits for the answer to a request.
-    pub(crate) fn answer(&self, id: u64) -> Result<Answer> {
-        match self.shared.channel.wait(Some(id), false)? {
-            Some(Event::Answer(frame)) => Answer::read(frame),
-            _ => Err(Error::Closed { in_frame: false }),
-        }
-    }
 }
 
 impl fmt::Debug for Executor {
@@ -639,27 +437,30 @@ impl fmt::Debug for Executor {
     }
 }
 
-impl Executor {
-    /// Sends a request whose answer nobody waits for.
-    pub(crate) fn send_and_forget(&self, request: &Request<'_>) {
-        // A connection that has ended has freed everything.
-        if let Ok(id) = self.send(request, &[], None) {
-            self.shared.channel.abandon(id);
-        }
-    }
-}
-
 impl<'a> From<&'a RemoteModule> for ModuleName<'a> {
     fn from(module: &'a RemoteModule) -> Self {
         Self::Digest(module.digest)
     }
 }
 
-fn last_word(payload: &[u8]) -> farcall_protocol::Result<Option<Failure>> {
-    Ok(match decode(payload)?.message {
-        Response::Failed(failure) => Some(failure),
-        _ => None,
+fn read_word(payload: &[u8]) -> farcall_protocol::Result<Word> {
+    let received = decode(payload)?;
+    Ok(match received.message {
+        Response::Failed(failure) => Word::Last(failure),
+        Response::Printed { is_error } => Word::Printed {
+            is_error,
+            n_bytes: received.body.len(),
+        },
+        _ => Word::Other,
     })
+}
+
+fn call_of<'a>(function: Callee<'a>, order: Order, arguments: &[Argument<'_>]) -> Request<'a> {
+    Request::Call {
+        function,
+        arguments: arguments.iter().map(Argument::on_the_wire).collect(),
+        order,
+    }
 }
 
 /// The image of a bundle for a CPU, given as an executor's hello says it.

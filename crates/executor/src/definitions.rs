@@ -9,6 +9,7 @@ use farcall_protocol::Failure;
 
 use crate::entry::{Entry, Needs};
 use crate::exec;
+use crate::first_call::Space;
 use crate::memory::Memory;
 
 /// The system's C and C++ libraries: what a compiler driver links without being asked. Each is
@@ -30,6 +31,8 @@ pub(crate) enum Defined {
     Function(u64, Signature),
     /// Bytes.
     Memory(Arc<Memory>),
+    /// A function of the controller's.
+    Callback(Definition),
     /// An export of a module, as long as that is loaded.
     Export {
         /// The digest of its image.
@@ -40,9 +43,24 @@ pub(crate) enum Defined {
 }
 
 /// All definitions, by name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Definitions {
     by_name: HashMap<String, Defined>,
+    /// A loader with none, but the libraries.
+    loader: Loader,
+}
+
+impl Default for Definitions {
+    fn default() -> Self {
+        let mut loader = Loader::new();
+        for library in LIBRARIES {
+            loader.library(library);
+        }
+        Self {
+            by_name: HashMap::new(),
+            loader,
+        }
+    }
 }
 
 /// A loader with definitions, and what their values live in.
@@ -73,18 +91,16 @@ impl Definitions {
         find: impl Fn(Digest) -> Option<&'a Arc<Entry>>,
     ) -> Result<Prepared, Failure> {
         let mut prepared = Prepared {
-            loader: Loader::new(),
+            loader: self.loader.clone(),
             needs: Needs::default(),
         };
-        for library in LIBRARIES {
-            prepared.loader.library(library);
-        }
         match wanted {
             Wanted::All => {
                 for (name, defined) in &self.by_name {
                     prepared.add(name, defined, &find)?;
                 }
             }
+            Wanted::ImportsOf(_) if self.by_name.is_empty() => {}
             Wanted::ImportsOf(image) => {
                 for (_, import) in image.imports() {
                     let name = std::str::from_utf8(import.name).ok();
@@ -100,6 +116,25 @@ impl Definitions {
 }
 
 impl Prepared {
+    /// Adds what names mean in a space, before all else.
+    pub(crate) fn add_space(&mut self, wanted: Wanted<'_>, space: &Space) {
+        let mut add = |name: &str, definition: &Definition| {
+            self.loader.define(name, definition.clone());
+        };
+        match wanted {
+            Wanted::All => space.all().for_each(|(name, it)| add(name, it)),
+            Wanted::ImportsOf(image) => {
+                for (_, import) in image.imports() {
+                    if let Ok(name) = std::str::from_utf8(import.name)
+                        && let Some(definition) = space.get(name)
+                    {
+                        add(name, definition);
+                    }
+                }
+            }
+        }
+    }
+
     fn add<'a>(
         &mut self,
         name: &str,
@@ -109,6 +144,7 @@ impl Prepared {
         let definition = match defined {
             Defined::Number(value) => Definition::absolute(*value),
             Defined::Function(address, signature) => exec::function_at(*address, signature.clone()),
+            Defined::Callback(definition) => definition.clone(),
             Defined::Memory(memory) => {
                 self.needs.memory.push(memory.clone());
                 exec::variable_in(memory)

@@ -1,27 +1,36 @@
 //! A loaded module, and what it must not outlive.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use farcall_image::{Signature, SymbolKind};
 use farcall_loader::Module;
 use farcall_protocol::{ErrorKind, Failure, Symbol};
 
+use crate::admission::Signed;
 use crate::failures::loading;
 use crate::memory::{Memory, number};
+use crate::starting::Starting;
 
 /// A loaded module. Its fields drop in order: the module before what it needs.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) module: Module,
     pub(crate) needs: Needs,
+    /// Its image's code signature, the one that came last.
+    pub(crate) signature: Signed,
+    /// Whether its constructors have run.
+    pub(crate) starting: Starting,
     /// The size of its image in bytes.
     pub(crate) size: usize,
     pub(crate) n_exports: usize,
+    /// Calls of its functions that have begun.
+    pub(crate) calls: AtomicU64,
     /// Its place among all modules, in the order in which they were loaded.
     pub(crate) order: u64,
 }
 
-/// What the values of a module's definitions live in.
+/// What a module imports from, and what the values of its definitions live in.
 #[derive(Debug, Default)]
 pub(crate) struct Needs {
     pub(crate) memory: Vec<Arc<Memory>>,
@@ -29,6 +38,25 @@ pub(crate) struct Needs {
 }
 
 impl Entry {
+    /// Runs the constructors that have not run of the module and of those that it imports from, these first.
+    pub(crate) fn start(&self) -> Result<(), Failure> {
+        if self.starting.is_done() {
+            return Ok(());
+        }
+        let mut pending = vec![self];
+        while let Some(&entry) = pending.last() {
+            let mut providers = entry.needs.modules.iter();
+            match providers.find(|provider| !provider.starting.is_settled()) {
+                Some(provider) => pending.push(provider),
+                None => {
+                    entry.starting.run(&entry.module)?;
+                    pending.pop();
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The address of an export.
     pub(crate) fn address(&self, name: &str) -> Result<u64, Failure> {
         let address = self.module.address(name).map_err(loading)?;
@@ -56,7 +84,7 @@ impl Entry {
     }
 
     /// The type of a function that the image knows the type of.
-    pub(crate) fn signature(&self, function: &str) -> Result<Signature, Failure> {
+    pub(crate) fn type_of(&self, function: &str) -> Result<Signature, Failure> {
         if let Some(signature) = self.module.signature(function) {
             return Ok(signature);
         }

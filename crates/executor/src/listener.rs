@@ -2,8 +2,8 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::net::TcpListener;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::Mode;
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
-use crate::transport::{Connection, GREETING_TIME, Patience};
-use crate::{Address, Error, Result};
+use crate::transport::Connection;
+use crate::{Address, Error, Result, Timeouts, TlsServer};
 
 /// A place where controllers connect. Dropping it removes the socket's file.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub(crate) struct Listener {
     _file: Option<SocketFile>,
     socket: Socket,
     address: Address,
+    tls: Option<TlsServer>,
 }
 
 #[derive(Debug)]
@@ -32,16 +34,21 @@ enum Socket {
 }
 
 impl Listener {
-    /// Listens at `address`.
+    /// Listens at `address`, which is for TLS if there is some.
     ///
     /// A Unix socket's file that nobody listens at any more is replaced; the new one is for its
     /// owner alone (mode 0600), from the moment it exists.
-    pub(crate) fn bind(address: &Address) -> Result<Self> {
+    pub(crate) fn bind(address: &Address, tls: Option<TlsServer>) -> Result<Self> {
         let listen = |source| Error::Listen {
             address: address.clone(),
             source,
         };
         match address {
+            Address::Tls { .. } if tls.is_none() => Err(Error::needs_credentials(address)),
+            // Whoever has credentials is not to serve in the clear by mistake.
+            Address::Unix(_) | Address::Tcp { .. } if tls.is_some() => {
+                Err(Error::not_for_tls(address))
+            }
             Address::Unix(path) => {
                 let (listener, file) = bind_unix(address, path)?;
                 listener.set_nonblocking(true).map_err(listen)?;
@@ -49,9 +56,10 @@ impl Listener {
                     _file: Some(file),
                     socket: Socket::Unix(listener),
                     address: address.clone(),
+                    tls,
                 })
             }
-            Address::Tcp { host, port } => {
+            Address::Tcp { host, port } | Address::Tls { host, port } => {
                 let listener = match TcpListener::bind((host.as_str(), *port)) {
                     Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                         return Err(Error::InUse {
@@ -65,10 +73,8 @@ impl Listener {
                 Ok(Self {
                     _file: None,
                     socket: Socket::Tcp(listener),
-                    address: Address::Tcp {
-                        host: host.clone(),
-                        port,
-                    },
+                    address: address.with_port(port),
+                    tls,
                 })
             }
         }
@@ -79,7 +85,12 @@ impl Listener {
         &self.address
     }
 
-    /// Whether only processes of this machine can connect.
+    /// Whether anyone can connect who reaches this machine.
+    pub(crate) fn is_open(&self) -> bool {
+        self.tls.is_none() && !self.is_local()
+    }
+
+    /// Whether who connects is on this machine.
     pub(crate) fn is_local(&self) -> bool {
         match &self.socket {
             Socket::Unix(_) => true,
@@ -89,12 +100,30 @@ impl Listener {
         }
     }
 
+    /// Reads the files of certificates again, for connections that come; nothing if there are none. After an error all is as it was.
+    pub(crate) fn read_credentials_again(&mut self) -> Option<Result<()>> {
+        let read = self.tls.as_ref()?.read_again()?;
+        Some(read.map(|tls| self.tls = Some(tls)))
+    }
+
     /// The next connection; an error of kind `WouldBlock` when none waits.
-    pub(crate) fn accept(&self) -> io::Result<Connection> {
+    pub(crate) fn accept(&self, timeouts: Timeouts) -> io::Result<Connection> {
         match &self.socket {
             Socket::Unix(listener) => Ok(Connection::unix(listener.accept()?.0)),
-            Socket::Tcp(listener) => Connection::tcp(listener.accept()?.0),
+            Socket::Tcp(listener) => {
+                let stream = listener.accept()?.0;
+                match &self.tls {
+                    Some(server) => server.accept_with(stream, timeouts),
+                    None => Connection::tcp_with(stream, timeouts),
+                }
+            }
         }
+    }
+
+    /// The next connection as it is, which does not wait for anything.
+    pub(crate) fn accept_stream(&self) -> std::result::Result<OwnedFd, Errno> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        rustix::net::accept_with(self, flags)
     }
 }
 
@@ -105,35 +134,6 @@ impl AsFd for Listener {
             Socket::Tcp(listener) => listener.as_fd(),
         }
     }
-}
-
-/// Connects to the executor at `address`. Reading fails when nothing comes for as long as [`GREETING_TIME`], until the socket that
-/// comes with the connection is told otherwise.
-pub(crate) fn connect(address: &Address) -> Result<(Connection, Patience)> {
-    let connect = || {
-        let connection = match address {
-            Address::Unix(path) => Connection::unix(UnixStream::connect(path)?),
-            Address::Tcp { host, port } => Connection::tcp(connect_tcp(host, *port)?)?,
-        };
-        let patience = Patience::of(&connection)?;
-        io::Result::Ok((connection, patience))
-    };
-    connect().map_err(|source| Error::Connect {
-        address: address.clone(),
-        source,
-    })
-}
-
-/// The first of the host's addresses that answers.
-fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, GREETING_TIME) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }
 
 /// The file of a Unix socket. Dropping it removes the file, if it is still this socket's.

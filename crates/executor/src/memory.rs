@@ -17,6 +17,14 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
+    /// No bytes, which take no memory.
+    const NONE: Self = Self {
+        bytes: Vec::new(),
+        start: 0,
+        size: 0,
+        address: ALIGN,
+    };
+
     /// `size` zero bytes.
     pub(crate) fn zeroed(size: usize) -> Result<Self, Failure> {
         let too_much = || Failure {
@@ -89,7 +97,10 @@ impl Buffers {
         if u64::try_from(total).map_or(true, |total| total > limit.into()) {
             return Err(too_much());
         }
-        let mut memory = Memory::zeroed(padded)?;
+        let mut memory = match arguments.iter().any(is_buffer) {
+            true => Memory::zeroed(padded)?,
+            false => Memory::NONE,
+        };
         for (argument, buffer) in arguments.iter().zip(split(arguments, memory.bytes_mut())) {
             if matches!(argument, Argument::In { .. } | Argument::InOut { .. }) {
                 let (bytes, rest) = body.split_at_checked(buffer.len()).ok_or_else(wrong_body)?;
@@ -139,6 +150,11 @@ fn split<'memory>(
         rest = after;
         &mut buffer[..size]
     })
+}
+
+fn is_buffer(argument: &Argument) -> bool {
+    use Argument::{In, InOut, Out};
+    matches!(argument, In { .. } | Out { .. } | InOut { .. })
 }
 
 /// The size in bytes of an argument's buffer, 0 for one that is none.

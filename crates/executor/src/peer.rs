@@ -1,32 +1,43 @@
 //! Serving one connection: requests in, answers out.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering as Memory};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering as Memory};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use farcall_image::Digest;
 use farcall_loader::SealedFile;
 use farcall_protocol::{
-    Argument, Callee, ErrorKind, Failure, Form, Frame, Hello, NO_REQUEST, Order, Received, Request,
-    Response, Value, decode, encode,
+    Argument, Callee, ErrorKind, FIRST_CALLBACK, Failure, Form, Frame, Hello, NO_REQUEST, Order,
+    Received, Request, Response, Value, decode_request, encode,
 };
+use foldhash::fast::FixedState;
 
+use crate::audit::Load;
 use crate::buffers::RemoteBuffers;
-use crate::channel::{Channel, Event, Haste, Side};
+use crate::callback::Line;
+use crate::channel::{Channel, Haste, Next, Side};
+use crate::client::LoadOptions;
+use crate::connections::{Called, Calls};
+use crate::counters::{Counted, Metered, count};
+use crate::doing::Doing;
+use crate::failures::{
+    Shown, bug, cancelled, malformed, no_callback, no_function, no_thread, not_isolated, shorten,
+    stopping, too_deep, too_many,
+};
+use crate::identity::{Identity, Origin};
+use crate::isolation::{self, Limits, Template};
 use crate::memory::{Buffers, number};
 use crate::modules::Function;
-use crate::serve::{Counted, Shared};
-use crate::transport::{Connection, Patience};
+use crate::patience::Patience;
+use crate::refusing::{begins_something, check_body, check_limit, check_size, last_word, refuse};
+use crate::serve::Shared;
+use crate::transport::Connection;
 use crate::{Error, Result, exec};
 
-/// The longest message of a failure, in bytes: one that names thousands of symbols tells no more
-/// than one that names a thousand.
-const MAX_MESSAGE_SIZE: usize = 256 << 10;
-
 /// Functions that returned within this time the last time they were called are quick: answers wait for theirs.
-const QUICK: Duration = Duration::from_micros(20);
+pub(crate) const QUICK: Duration = Duration::from_micros(20);
 
 /// After a request that took longer than this, what was sent meanwhile is looked through for such as are cancelled.
 const SLOW: Duration = Duration::from_millis(1);
@@ -35,24 +46,49 @@ const SLOW: Duration = Duration::from_millis(1);
 const MOST_FUNCTIONS: usize = 1 << 16;
 
 /// The most calls of a connection that run at the same time, or wait to.
-const MOST_CONCURRENT: usize = 1024;
+pub(crate) const MOST_CONCURRENT: usize = 1024;
 
 /// One controller's connection, and what belongs to it.
 pub(crate) struct Peer {
-    pub(crate) channel: Channel,
-    shared: Arc<Shared>,
+    pub(crate) channel: Arc<Channel>,
+    pub(crate) shared: Arc<Shared>,
+    _metered: Metered,
+    /// Who it is, once it has said something.
+    who: OnceLock<Arc<Identity>>,
+    /// What runs for it.
+    calls: Arc<Calls>,
     state: Mutex<State>,
     buffers: RemoteBuffers,
+    /// Concurrent calls that have ended and are not answered.
+    ended: Mutex<VecDeque<Ended>>,
+    /// Held by the thread that answers them.
+    answering: Mutex<()>,
+    /// Whether nobody is there any more for whom a call could begin.
+    is_over: AtomicBool,
+    /// Where functions of the controller's lead.
+    pub(crate) line: Arc<Line>,
+    /// The id of the next call of one.
+    pub(crate) next_callback: AtomicU64,
 }
 
 #[derive(Default)]
 struct State {
-    functions: HashMap<u64, Arc<Prepared>>,
+    functions: HashMap<u64, Arc<Prepared>, FixedState>,
     last_function: u64,
     /// Requests that are not to be begun.
     cancelled: HashSet<u64>,
     /// Concurrent calls that have not ended; true once they have begun.
     concurrent: HashMap<u64, bool>,
+    /// The bytes of their requests.
+    concurrent_bytes: usize,
+}
+
+/// A concurrent call that has ended.
+struct Ended {
+    id: u64,
+    /// Of its request, in bytes.
+    size: usize,
+    answer: Answer,
 }
 
 /// A function that a controller has found.
@@ -68,56 +104,119 @@ type Answer = std::result::Result<(Response, Vec<u8>), Failure>;
 impl Peer {
     /// Serves a connection to its end.
     pub(crate) fn serve(shared: &Arc<Shared>, connection: Connection) -> Result<()> {
-        let patience = Patience::of(&connection)?;
+        let options = &shared.options;
+        let patience = Patience::of(&connection, options.timeouts.greeting);
+        let origin = connection.origin();
+        let template = shared.template.as_ref();
+        let channel = Channel::new(Side::Executor(options.unread_time), connection);
         let peer = Arc::new(Self {
-            channel: Channel::new(Side::Executor, connection),
+            who: OnceLock::new(),
+            _metered: Metered::new(shared, &channel.meter),
+            channel: Arc::new(channel),
+            calls: Arc::default(),
             shared: Arc::clone(shared),
             state: Mutex::default(),
-            buffers: RemoteBuffers::new(shared.options.buffer_limit),
+            buffers: RemoteBuffers::new(options.buffer_limit),
+            ended: Mutex::default(),
+            answering: Mutex::default(),
+            is_over: AtomicBool::new(false),
+            line: template.map_or_else(Arc::default, |template| Arc::clone(&template.line)),
+            next_callback: AtomicU64::new(FIRST_CALLBACK),
         });
-        let mut hello = Vec::new();
+        let most = options.connection_limit;
+        let Some(_open) = Counted::within(&shared.counters.open, most) else {
+            return refuse(&peer.channel, shared, Error::TooMany { most });
+        };
+        let entered = shared.connections.enter(&peer.channel, &peer.calls);
+        let Some(entered) = entered else {
+            return refuse(&peer.channel, shared, Error::Stopping);
+        };
+        peer.line.lead_to(&peer);
+        // Most are no longer, and it is made in one piece of memory.
+        let mut hello = Vec::with_capacity(128);
         shared.hello().encode(&mut hello)?;
         peer.channel.send(&hello, &[], Haste::Now)?;
 
-        let served = peer.converse(patience);
-        if let Err(Error::Protocol(error)) = &served {
-            // The last word, for a controller that still listens. Whether it arrives is not known.
-            let kind = match error {
-                farcall_protocol::Error::FrameTooLong { .. } => ErrorKind::TooLong,
-                _ => ErrorKind::Malformed,
-            };
-            let message = error.to_string();
-            let failure = Response::Failed(Failure { kind, message });
-            let _ = peer.respond(NO_REQUEST, &failure, &[], Haste::Now);
+        let served = peer.converse(patience, &origin);
+        peer.is_over.store(true, Memory::Relaxed);
+        if let Err(error) = &served
+            && let Some(failure) = last_word(error)
+        {
+            // For a controller that still listens. Whether it arrives is not known.
+            let _ = peer.respond(NO_REQUEST, &Response::Failed(failure), &[], Haste::Now);
         }
+        if served.is_err() {
+            peer.channel.let_write();
+            // Calls that run keep the connection, and some may wait for it.
+            peer.channel.close();
+        }
+        // Modules whose functions it has found can be unloaded from now on.
+        drop(peer);
+        drop(entered);
         served
     }
 
-    fn converse(self: &Arc<Self>, patience: Patience) -> Result<()> {
+    fn converse(self: &Arc<Self>, patience: Patience, origin: &Origin) -> Result<()> {
         let greeted = self
             .channel
-            .greet(self.shared.options.frame_limit, |payload| {
+            .greet(patience, self.shared.options.frame_limit, |payload| {
                 let hello = Hello::decode(payload)?;
                 Ok((hello.software, hello.frame_limit))
             })?;
-        drop(patience);
         let Some(software) = greeted else {
             return Ok(());
         };
-        tracing::debug!("a controller: {software}");
+        let who = self.who.get_or_init(|| origin.identity().into());
+        tracing::info!(peer = %who, software, "connected");
         let counters = &self.shared.counters;
-        counters.connections.fetch_add(1, Memory::Relaxed);
+        count(&counters.connections);
         let _connected = Counted::new(&counters.connected);
-        while let Some(Event::Request(frame)) = self.channel.wait(None, true)? {
-            self.handle(frame)?;
+        let mut is_first = true;
+        while !self.is_leaving()
+            && let Some(next) = self.channel.next_request()?
+        {
+            let frame = match next {
+                Next::Request(frame) => frame,
+                Next::Late(frame) => {
+                    self.handle_late(frame)?;
+                    continue;
+                }
+            };
+            let answer = |id, done: std::result::Result<_, _>| {
+                self.finish(id, done.map(|done| (done, Vec::new())), Haste::Now)
+            };
+            if !(std::mem::take(&mut is_first) && self.channel.share(&frame, answer)?) {
+                self.handle(frame)?;
+            }
         }
         Ok(())
     }
 
+    /// Whether this process has become a worker, to which the connection does not belong.
+    fn is_leaving(&self) -> bool {
+        let template = self.shared.template.as_ref();
+        template.is_some_and(Template::is_leaving)
+    }
+
+    /// As [`handle`](Self::handle), when the executor is stopping.
+    fn handle_late(self: &Arc<Self>, frame: Frame) -> Result<()> {
+        let (request, _) = decode_request(&frame)?;
+        if !begins_something(&request.message) {
+            return self.handle(frame);
+        }
+        drop(self.channel.take_file(request.id));
+        self.finish(request.id, Err(stopping()), Haste::Gather)
+    }
+
     /// Does what a frame asks for, and answers.
-    fn handle(self: &Arc<Self>, frame: Frame) -> Result<()> {
-        let request: Received<'_, Request<'_>> = decode(&frame)?;
+    pub(crate) fn handle(self: &Arc<Self>, frame: Frame) -> Result<()> {
+        let (request, within) = decode_request(&frame)?;
         let id = request.id;
+        // Only the connection's own thread knows when to write what was gathered.
+        let haste = match within {
+            Some(_) => Haste::Now,
+            None => Haste::Gather,
+        };
         if id == NO_REQUEST {
             let message = "0 is no id of a request".to_owned();
             let kind = ErrorKind::Malformed;
@@ -130,76 +229,120 @@ impl Peer {
         {
             return self.begin(id, frame);
         }
-        if !self.is_quick(&request.message) {
+        let function = self.prepared(&request.message);
+        if !is_quick(&request.message, function.as_deref()) {
             self.channel.flush()?;
         }
         let start = Instant::now();
-        let answer = self.attempt(|| {
+        let answer = self.attempt(id, || {
             self.check(id)?;
-            self.answer(&request)
+            self.answer(&request, function.as_deref(), start)
         });
-        if start.elapsed() > SLOW {
+        if self.is_leaving() {
+            return Ok(());
+        }
+        // First of all, because somebody may wait for it.
+        self.finish(id, answer, haste)?;
+        let was_quick = function.is_some_and(|function| function.is_quick.load(Memory::Relaxed));
+        if !was_quick && start.elapsed() > SLOW {
             self.channel.look_ahead();
         }
-        self.finish(id, answer, Haste::Gather)
+        Ok(())
     }
 
     /// Has a thread of its own make a call.
     fn begin(self: &Arc<Self>, id: u64, frame: Frame) -> Result<()> {
         let mut state = self.state();
-        let is_full = state.concurrent.len() >= MOST_CONCURRENT;
-        if is_full || state.concurrent.insert(id, false).is_some() {
+        let size = frame.len();
+        let limit = self.shared.options.frame_limit;
+        let is_full = state.concurrent.len() >= MOST_CONCURRENT
+            || number(state.concurrent_bytes + size) > limit.into();
+        if is_full || state.concurrent.contains_key(&id) {
             drop(state);
-            return self.finish(
-                id,
-                Err(too_many("calls at the same time", MOST_CONCURRENT)),
-                Haste::Gather,
-            );
+            let what = format!("calls at the same time, or {limit} bytes of their requests,");
+            let failure = too_many(&what, MOST_CONCURRENT);
+            return self.finish(id, Err(failure), Haste::Gather);
         }
+        state.concurrent.insert(id, false);
+        state.concurrent_bytes += size;
         drop(state);
+        self.channel.begin_beside();
         let peer = Arc::clone(self);
+        let start = Instant::now();
         let call = move || {
-            let answer = peer.attempt(|| {
+            let answer = peer.attempt(id, || {
                 let mut state = peer.state();
                 state.concurrent.insert(id, true);
-                if state.cancelled.remove(&id) {
+                if state.cancelled.remove(&id) || peer.is_over.load(Memory::Relaxed) {
                     return Err(cancelled());
                 }
                 drop(state);
                 // It was read before.
-                let request = decode(&frame).map_err(|error| malformed(&error))?;
-                peer.answer(&request)
+                let (request, _) = decode_request(&frame).map_err(|error| malformed(&error))?;
+                let function = peer.prepared(&request.message);
+                peer.answer(&request, function.as_deref(), start)
             });
-            peer.state().concurrent.remove(&id);
-            // Only the thread that reads knows when to write what was gathered. A connection that has failed says so to that one.
-            let _ = peer.finish(id, answer, Haste::Now);
+            drop(frame);
+            lock(&peer.ended).push_back(Ended { id, size, answer });
+            peer.answer_ended();
         };
         let Err(error) = self.shared.workers.run(Box::new(call)) else {
             return Ok(());
         };
-        self.state().concurrent.remove(&id);
-        let kind = ErrorKind::Memory;
-        let message = format!("no thread for the call: {error}");
-        self.finish(id, Err(Failure { kind, message }), Haste::Gather)
+        self.forget(id, size);
+        self.channel.end_beside();
+        self.finish(id, Err(no_thread(&error)), Haste::Gather)
     }
 
-    /// A bug of ours in one request is that request's failure alone.
-    fn attempt(&self, answer: impl FnOnce() -> Answer) -> Answer {
-        catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
-            Err(Failure {
-                kind: ErrorKind::Internal,
-                message: "a bug of the executor: its log has more".to_owned(),
-            })
+    /// Answers the concurrent calls that have ended. One thread of a connection writes and the others leave it theirs: a controller that
+    /// does not read keeps no more threads from the calls of others.
+    fn answer_ended(&self) {
+        while !lock(&self.ended).is_empty() {
+            let _turn = match self.answering.try_lock() {
+                // It looks again when it is done.
+                Err(TryLockError::WouldBlock) => return,
+                Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+                Ok(turn) => turn,
+            };
+            loop {
+                let ended = lock(&self.ended).pop_front();
+                let Some(Ended { id, size, answer }) = ended else {
+                    break;
+                };
+                self.forget(id, size);
+                // Only the thread that reads knows when to write what was gathered. A connection that has failed says so to that one.
+                let _ = self.finish(id, answer, Haste::Now);
+                self.channel.end_beside();
+            }
+        }
+    }
+
+    /// A concurrent call has ended, whose request had this size in bytes.
+    fn forget(&self, id: u64, size: usize) {
+        let mut state = self.state();
+        state.concurrent.remove(&id);
+        state.concurrent_bytes -= size;
+    }
+
+    /// A bug of ours in one request is that request's failure alone, and so is a function of a controller's that fails in the middle of it.
+    fn attempt(&self, id: u64, answer: impl FnOnce() -> Answer) -> Answer {
+        let answer = || {
+            let _doing = Doing::begin(&self.channel, id).ok_or_else(too_deep)?;
+            answer()
+        };
+        catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|panic| {
+            Err(panic.downcast().map_or_else(|_| bug(), |failure| *failure))
         })
     }
 
     fn finish(&self, id: u64, answer: Answer, haste: Haste) -> Result<()> {
+        // What was printed comes before the answer.
+        isolation::flush_output();
         match answer {
             Ok((response, body)) => self.respond(id, &response, &body, haste),
             Err(mut failure) => {
                 tracing::debug!("request {id}: {failure}");
-                let failures = &self.shared.counters.failures;
-                failures.fetch_add(1, Memory::Relaxed);
+                self.shared.counters.fail(&failure);
                 shorten(&mut failure.message);
                 self.respond(id, &Response::Failed(failure), &[], haste)
             }
@@ -207,7 +350,8 @@ impl Peer {
     }
 
     fn respond(&self, id: u64, response: &Response, body: &[u8], haste: Haste) -> Result<()> {
-        let mut head = Vec::new();
+        // Most are no longer.
+        let mut head = Vec::with_capacity(64);
         let limit = self.channel.peer_limit();
         if let Err(error) = encode(&mut head, id, response, body.len(), limit) {
             // The controller does not take as much as it asked for: a failure of this request alone.
@@ -221,42 +365,28 @@ impl Peer {
         self.channel.send(&head, &[body], haste)
     }
 
-    /// Whether a request takes no time to speak of, so that answers before it may wait for its own.
-    fn is_quick(&self, request: &Request<'_>) -> bool {
+    /// The function that a request calls, if it was prepared.
+    fn prepared(&self, request: &Request<'_>) -> Option<Arc<Prepared>> {
         match request {
             Request::Call {
-                function: Callee::Prepared(function),
+                function: Callee::Prepared(number),
                 ..
-            } => {
-                let state = self.state();
-                let function = state.functions.get(function);
-                function.is_some_and(|function| function.is_quick.load(Memory::Relaxed))
-            }
-            Request::Ping | Request::Write { .. } | Request::Read { .. } => true,
-            _ => false,
+            } => self.state().functions.get(number).cloned(),
+            _ => None,
         }
     }
 
-    /// Does what is asked, and gives the response with its body.
-    fn answer(self: &Arc<Self>, request: &Received<'_, Request<'_>>) -> Answer {
+    /// Does what is asked, by a request that was read at `start`, and gives the response with its body. `function` is what is called, if it was prepared.
+    fn answer(
+        self: &Arc<Self>,
+        request: &Received<'_, Request<'_>>,
+        function: Option<&Prepared>,
+        start: Instant,
+    ) -> Answer {
         let body = request.body;
-        let takes_body = match &request.message {
-            Request::Load { .. }
-            | Request::Call { .. }
-            | Request::Write { .. }
-            | Request::Poke { .. } => true,
-            Request::Define { definition, .. } => {
-                matches!(definition, farcall_protocol::Definition::Bytes)
-            }
-            _ => false,
-        };
-        if !takes_body && !body.is_empty() {
-            return Err(Failure {
-                kind: ErrorKind::Malformed,
-                message: format!("a body of {} bytes where none belongs", body.len()),
-            });
-        }
+        check_body(&request.message, body)?;
         let modules = &self.shared.modules;
+        modules.admission.check_request(&request.message)?;
         let response = match &request.message {
             Request::Load {
                 digest,
@@ -264,20 +394,47 @@ impl Peer {
                 name,
                 scope,
                 form,
-            } => self.load(*digest, *size, name, scope.as_deref(), *form, body)?,
+            } => {
+                // It is taken whatever else is wrong.
+                let file = match form {
+                    Form::File => Some(self.channel.file(request.id)?),
+                    Form::Plain | Form::Zstandard => None,
+                };
+                let options = LoadOptions {
+                    name,
+                    scope: scope.as_deref(),
+                    file: None,
+                };
+                let who = self.who.get().map(Arc::clone).unwrap_or_default();
+                let shown = Shown {
+                    name,
+                    digest: *digest,
+                };
+                let load = Load::new(&modules.admission.audit, who, shown, *size, start);
+                let load = Arc::new(load);
+                let loaded = load.end(self.load(&load, options, *form, file, body));
+                self.shared.counters.load(start, &loaded);
+                loaded?
+            }
             Request::Define {
                 name,
                 value_type,
                 definition,
             } => Response::Defined {
-                address: modules.define(name, *value_type, *definition, body)?,
+                address: modules.define(
+                    name,
+                    *value_type,
+                    *definition,
+                    body,
+                    |signature, number| self.callback(name, signature, number),
+                )?,
             },
             Request::Lookup { module, name } => Response::Found(modules.lookup(*module, name)?),
             Request::Call {
-                function,
+                function: callee,
                 arguments,
                 ..
-            } => return self.call(*function, arguments, body),
+            } => return self.call(*callee, function, arguments, body, start),
             Request::Unload { module } => {
                 modules.unload(*module)?;
                 Response::Done
@@ -302,8 +459,10 @@ impl Peer {
                 released.ok_or_else(|| no_function(*function))?;
                 Response::Done
             }
-            Request::Allocate { size } => {
-                let (buffer, address) = self.buffers.allocate(*size)?;
+            Request::Allocate { size, shared } => {
+                let file = shared.then(|| self.channel.file(request.id));
+                let file = file.transpose()?;
+                let (buffer, address) = self.buffers.allocate(*size, file)?;
                 Response::Allocated { buffer, address }
             }
             Request::Write { buffer, offset } => {
@@ -334,34 +493,53 @@ impl Peer {
                 self.cancel(*id);
                 Response::Done
             }
-            Request::Statistics => Response::Statistics(self.shared.statistics()),
+            Request::Statistics => Response::Statistics(self.shared.statistics().into()),
+            Request::Fork { memory, sandbox } => {
+                let socket = self.channel.file(request.id)?;
+                let template = self.shared.template.as_ref().ok_or_else(not_isolated)?;
+                let limits = Limits {
+                    memory: *memory,
+                    sandbox: *sandbox,
+                };
+                template.fork(socket, limits)?
+            }
+            Request::Reap { process } => {
+                let template = self.shared.template.as_ref().ok_or_else(not_isolated)?;
+                template.reap(*process)
+            }
+            Request::Permit { digest, by, host } => {
+                self.shared.template.as_ref().ok_or_else(not_isolated)?;
+                modules.admission.permit(*digest, by, host);
+                Response::Done
+            }
+            Request::Pardon { .. } => return Err(not_isolated()),
+            Request::Share => return Err(self.channel.too_late_to_share(request.id)),
+            Request::DefineOnFirstCall {
+                space,
+                number,
+                first,
+                functions,
+            } => {
+                self.define_on_first_call(*space, *number, *first, functions)?;
+                Response::Done
+            }
+            // An answer has another id, and of one request within another the inner one was read.
+            Request::CalledBack(_) | Request::Within { .. } => return Err(no_callback()),
         };
         Ok((response, Vec::new()))
     }
 
     fn load(
         &self,
-        digest: Digest,
-        size: u64,
-        name: &str,
-        scope: Option<&[Digest]>,
+        load: &Arc<Load>,
+        options: LoadOptions<'_>,
         form: Form,
+        file: Option<OwnedFd>,
         body: &[u8],
     ) -> std::result::Result<Response, Failure> {
-        // It is taken whatever else is wrong: the next file belongs to the next request.
-        let file = match form {
-            Form::File => Some(self.file()?),
-            Form::Plain | Form::Zstandard => None,
-        };
-        let limit = self.shared.options.frame_limit;
-        if size > limit.into() {
-            return Err(Failure {
-                kind: ErrorKind::Image,
-                message: format!(
-                    "{digest}: an image of {size} bytes: longer than the limit of {limit} bytes"
-                ),
-            });
-        }
+        let (digest, size) = (load.digest, load.size);
+        let LoadOptions { name, scope, .. } = options;
+        check_limit(digest, size, self.shared.options.frame_limit)?;
         let modules = &self.shared.modules;
         let file = file.map(|file| {
             SealedFile::open(file).map_err(|error| Failure {
@@ -371,8 +549,11 @@ impl Peer {
         });
         let file = file.transpose()?;
         let bytes = file.as_ref().map_or(body, SealedFile::bytes);
+        if file.is_some() {
+            self.shared.counters.pass(bytes.len());
+        }
         if bytes.is_empty() && file.is_none() {
-            return Ok(if modules.offer(digest, name)? {
+            return Ok(if modules.offer(digest, name, load)? {
                 Response::Loaded { was_loaded: true }
             } else {
                 Response::Needed
@@ -386,28 +567,25 @@ impl Peer {
                 &unpacked
             }
         };
-        if number(bytes.len()) != size {
-            return Err(Failure {
-                kind: ErrorKind::Malformed,
-                message: format!("{digest}: {} bytes of an image of {size}", bytes.len()),
-            });
-        }
-        let was_loaded = modules.load(digest, bytes, file.as_ref(), name, scope)?;
-        if !was_loaded {
-            self.shared.counters.loads.fetch_add(1, Memory::Relaxed);
-        }
+        check_size(digest, bytes, size)?;
+        load.claim(bytes);
+        let _running = self.calls.begin(Called::load(name, digest), Instant::now());
+        let was_loaded = modules.load(digest, bytes, file.as_ref(), name, scope, load)?;
         Ok(Response::Loaded { was_loaded })
     }
 
-    fn call(&self, callee: Callee<'_>, arguments: &[Argument], body: &[u8]) -> Answer {
+    fn call(
+        &self,
+        callee: Callee<'_>,
+        prepared: Option<&Prepared>,
+        arguments: &[Argument],
+        body: &[u8],
+        start: Instant,
+    ) -> Answer {
         let counters = &self.shared.counters;
         let limit = self.shared.options.frame_limit;
         let mut buffers = Buffers::new(arguments, body, limit)?;
         let kept = self.buffers.of(arguments)?;
-        let count = || {
-            counters.calls.fetch_add(1, Memory::Relaxed);
-            Counted::new(&counters.running)
-        };
         let value = match callee {
             Callee::Export {
                 module,
@@ -415,18 +593,17 @@ impl Peer {
                 signature,
             } => {
                 let function = self.shared.modules.function(module, name, signature)?;
-                let _running = count();
+                let _call = self.calls.begin(function.called(), start);
+                let _running = counters.call(start);
                 function.call(arguments, &mut buffers, &kept)?
             }
             Callee::Prepared(number) => {
-                let prepared = self.state().functions.get(&number).cloned();
                 let prepared = prepared.ok_or_else(|| no_function(number))?;
-                let _running = count();
-                let start = Instant::now();
-                let value = prepared.function.call(arguments, &mut buffers, &kept)?;
-                let is_quick = start.elapsed() < QUICK;
-                prepared.is_quick.store(is_quick, Memory::Relaxed);
-                value
+                self.shared.modules.check_call(&prepared.function.entry)?;
+                let _call = self.calls.begin(prepared.function.called(), start);
+                let mut running = counters.call(start);
+                running.is_quick = Some(&prepared.is_quick);
+                prepared.function.call(arguments, &mut buffers, &kept)?
             }
         };
         let value = wire_value(value);
@@ -460,60 +637,36 @@ impl Peer {
     /// Whether a request may be begun.
     fn check(&self, id: u64) -> std::result::Result<(), Failure> {
         if self.channel.is_cancelled(id) {
+            drop(self.channel.take_file(id));
             return Err(cancelled());
         }
         Ok(())
     }
 
-    /// The file that came with a request.
-    fn file(&self) -> std::result::Result<std::os::fd::OwnedFd, Failure> {
-        self.channel.take_file().ok_or_else(|| Failure {
-            kind: ErrorKind::NoFile,
-            message: "no file came with the request: this connection does not pass them".to_owned(),
-        })
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
-fn cancelled() -> Failure {
-    Failure {
-        kind: ErrorKind::Cancelled,
-        message: "cancelled before it began".to_owned(),
+/// Whether a request takes no time to speak of, so that answers before it may wait for its own.
+fn is_quick(request: &Request<'_>, function: Option<&Prepared>) -> bool {
+    match request {
+        // Who sends it waits for both answers.
+        Request::Call {
+            order: Order::WithAnswersBefore,
+            ..
+        } => true,
+        Request::Call { .. } => {
+            function.is_some_and(|function| function.is_quick.load(Memory::Relaxed))
+        }
+        Request::Ping | Request::Write { .. } | Request::Read { .. } => true,
+        _ => false,
     }
 }
 
-fn malformed(error: &farcall_protocol::Error) -> Failure {
-    Failure {
-        kind: ErrorKind::Malformed,
-        message: error.to_string(),
-    }
-}
-
-fn no_function(number: u64) -> Failure {
-    Failure {
-        kind: ErrorKind::UnknownBuffer,
-        message: format!("no function with the number {number} is prepared on this connection"),
-    }
-}
-
-fn too_many(what: &str, most: usize) -> Failure {
-    Failure {
-        kind: ErrorKind::Memory,
-        message: format!("more than {most} {what} on one connection"),
-    }
-}
-
-/// Cuts `message` to [`MAX_MESSAGE_SIZE`], saying so.
-fn shorten(message: &mut String) {
-    let end = message.floor_char_boundary(MAX_MESSAGE_SIZE);
-    let n_cut = message.len() - end;
-    if n_cut > 0 {
-        message.truncate(end);
-        message.push_str(&format!("… ({n_cut} bytes more)"));
-    }
+/// What is locked is whole also after a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(crate) fn wire_value(value: farcall_loader::invoke::Value) -> Value {

@@ -6,7 +6,8 @@ use farcall_protocol::{Request, Response};
 
 use crate::Result;
 use crate::argument::{Argument, take_buffers};
-use crate::client::{Answer, Executor, LoadOptions, RemoteModule, out_of_place};
+use crate::client::{Executor, LoadOptions, RemoteModule, out_of_place};
+use crate::exchange::Answer;
 
 /// A call that was sent. Dropping it leaves the call alone, and its result.
 ///
@@ -14,9 +15,9 @@ use crate::client::{Answer, Executor, LoadOptions, RemoteModule, out_of_place};
 #[derive(Debug)]
 #[must_use = "the call's result, and whether it was done at all, is not known until it is waited for"]
 pub struct Pending {
-    executor: Executor,
-    id: u64,
-    is_answered: bool,
+    pub(crate) executor: Executor,
+    pub(crate) id: u64,
+    pub(crate) is_answered: bool,
 }
 
 impl Pending {
@@ -78,13 +79,13 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         if !self.is_answered {
-            self.executor.shared.channel.abandon(self.id);
+            self.executor.shared.channel.give_up(self.id);
         }
     }
 }
 
 /// The result, with the buffers that come out.
-fn returned(answer: &Answer, arguments: &mut [Argument<'_>]) -> Result<Value> {
+pub(crate) fn returned(answer: &Answer, arguments: &mut [Argument<'_>]) -> Result<Value> {
     let Response::Returned { value } = answer.response else {
         return Err(out_of_place());
     };
@@ -110,26 +111,33 @@ impl PendingLoad<'_> {
     ///
     /// As [`Executor::load_with`].
     pub fn wait(mut self) -> Result<RemoteModule> {
-        let mut id = self.id.take();
-        let digest = self.image.digest();
         loop {
-            let answer = id.take().map(|id| self.executor.answer(id));
-            match answer.ok_or_else(out_of_place)??.response {
-                Response::Loaded { was_loaded } => {
-                    self.executor.known().insert(digest);
-                    return Ok(RemoteModule {
-                        digest,
-                        was_loaded,
-                        was_sent: self.was_sent,
-                    });
-                }
-                Response::Needed if !self.was_sent => {
-                    self.was_sent = true;
-                    let sent = self.executor.send_image(self.image, self.options, true);
-                    id = Some(sent?);
-                }
-                _ => return Err(out_of_place()),
+            if let Some(module) = self.answered()? {
+                return Ok(module);
             }
+        }
+    }
+
+    /// Waits for the answer; `None` when the executor no longer has the module, for which the image is sent then.
+    pub(crate) fn answered(&mut self) -> Result<Option<RemoteModule>> {
+        let id = self.id.take().ok_or_else(out_of_place)?;
+        let digest = self.image.digest();
+        match self.executor.answer(id)?.response {
+            Response::Loaded { was_loaded } => {
+                self.executor.known().insert(digest);
+                Ok(Some(RemoteModule {
+                    digest,
+                    was_loaded,
+                    was_sent: self.was_sent,
+                }))
+            }
+            Response::Needed if !self.was_sent => {
+                self.was_sent = true;
+                let sent = (self.executor).send_image(self.image, self.options, true, None);
+                self.id = Some(sent?);
+                Ok(None)
+            }
+            _ => Err(out_of_place()),
         }
     }
 }
@@ -142,7 +150,7 @@ impl Drop for PendingLoad<'_> {
     }
 }
 
-fn loaders_value(value: farcall_protocol::Value) -> Value {
+pub(crate) fn loaders_value(value: farcall_protocol::Value) -> Value {
     use farcall_protocol::Value as Wire;
     match value {
         Wire::Void => Value::Void,

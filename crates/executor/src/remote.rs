@@ -5,14 +5,15 @@ use farcall_protocol::{Callee, Order, Request};
 
 use crate::Result;
 use crate::argument::Argument;
+use crate::channel::Interest;
 use crate::client::Executor;
-use crate::pending::Pending;
+use crate::pending::{Pending, returned};
 
 /// A function in an executor. Dropping it lets go of its module.
 #[derive(Debug)]
 pub struct RemoteFunction {
-    executor: Executor,
-    number: u64,
+    pub(crate) executor: Executor,
+    pub(crate) number: u64,
 }
 
 impl RemoteFunction {
@@ -26,7 +27,10 @@ impl RemoteFunction {
     ///
     /// As [`Executor::call`].
     pub fn call(&self, arguments: &mut [Argument<'_>]) -> Result<Value> {
-        self.start(arguments)?.wait_into(arguments)
+        let function = Callee::Prepared(self.number);
+        let id =
+            (self.executor).send_call(function, Order::InTurn, Interest::Awaited, arguments)?;
+        returned(&self.executor.answer(id)?, arguments)
     }
 
     /// Sends a call that is done in its turn, and does not wait: see [`Pending`].
@@ -44,8 +48,20 @@ impl RemoteFunction {
     ///
     /// As [`RemoteFunction::start`].
     pub fn start_in(&self, order: Order, arguments: &[Argument<'_>]) -> Result<Pending> {
+        self.send(order, Interest::Sent, arguments)
+    }
+
+    fn send(
+        &self,
+        order: Order,
+        interest: Interest,
+        arguments: &[Argument<'_>],
+    ) -> Result<Pending> {
         let function = Callee::Prepared(self.number);
-        self.executor.send_call(function, order, arguments)
+        let id = self
+            .executor
+            .send_call(function, order, interest, arguments)?;
+        Ok(Pending::new(self.executor.clone(), id))
     }
 }
 

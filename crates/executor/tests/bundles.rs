@@ -4,12 +4,16 @@
 
 mod common;
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
-use common::{number, small_service, start};
-use farcall_executor::{Error, Executor, Hello, Service};
+use common::{Process, command, ended, number, program, small_service, start, start_command};
+use farcall_executor::{Connection, Credentials, Error, Executor, Hello, Service, TlsClient};
 use farcall_image::{Bundle, CpuFeatures, Image, Machine};
 use farcall_testkit::{Linker, require_tools, tools};
 
@@ -67,10 +71,9 @@ enum Way {
     File,
 }
 
-fn ships_one(executor: Executor, size: usize, way: Way) {
-    let variants = variants(size);
+fn ships_one(executor: &Executor, variants: &[Vec<u8>], way: Way) {
     let own = &variants[own_index()];
-    let bytes = bundle(&variants);
+    let bytes = bundle(variants);
     let bundle = Bundle::parse(&bytes).unwrap();
     let before = executor.traffic();
     let image = executor.choose(&bundle).unwrap();
@@ -91,7 +94,7 @@ fn ships_one(executor: Executor, size: usize, way: Way) {
     );
     assert_eq!(after.requests - before.requests, 1);
     let answer = 1 + own_index() as u64;
-    assert_eq!(number(&executor, &module, "answer"), answer);
+    assert_eq!(number(executor, &module, "answer"), answer);
 
     let before = executor.traffic();
     let again = executor.choose(&bundle).unwrap();
@@ -104,12 +107,71 @@ fn ships_one(executor: Executor, size: usize, way: Way) {
 fn the_variant_for_the_executor_is_all_that_is_sent() {
     require_tools!("clang-22");
     let controller = |service: &Service| common::controller(service);
-    ships_one(controller(&small_service()), 1000, Way::Bytes);
-    ships_one(controller(&small_service()), 100_000, Way::Bytes);
+    let [small, large] = [1000, 100_000].map(variants);
+    ships_one(&controller(&small_service()), &small, Way::Bytes);
+    ships_one(&controller(&small_service()), &large, Way::Bytes);
     let folder = tempfile::tempdir().unwrap();
     let process = start(&format!("unix:{}", folder.path().join("socket").display()));
-    ships_one(process.connect(), 1000, Way::Bytes);
-    ships_one(process.connect(), 100_000, Way::File);
+    ships_one(&process.connect(), &small, Way::Bytes);
+    ships_one(&process.connect(), &large, Way::File);
+}
+
+#[test]
+fn the_variant_is_all_that_is_sent_over_every_transport() {
+    require_tools!("clang-22");
+    let folder = tempfile::tempdir().unwrap();
+    let unix = start(&format!("unix:{}", folder.path().join("socket").display()));
+    let tcp = start("tcp:127.0.0.1:0");
+    let tls = start_tls(folder.path());
+    let mut child = program()
+        .args(["--stdio", "--trust-unsigned"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (reads, writes) = (child.stdout.take().unwrap(), child.stdin.take().unwrap());
+    let stdio = Connection::pipes(OwnedFd::from(reads), OwnedFd::from(writes));
+    let [small, large] = [1000, 100_000].map(variants);
+    for (executor, way) in [
+        (Executor::speak(stdio).unwrap(), Way::Bytes),
+        (tcp.connect(), Way::Bytes),
+        (connect_tls(&tls), Way::Bytes),
+        (Executor::connect_shared(&unix.address).unwrap(), Way::File),
+    ] {
+        ships_one(&executor, &small, Way::Bytes);
+        ships_one(&executor, &large, way);
+    }
+    assert!(ended(&mut child).success());
+}
+
+/// Where the tests of TLS have certificates.
+fn certificate(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/tls/certificates")
+        .join(name)
+}
+
+fn start_tls(folder: &Path) -> Process {
+    // Nobody else may read it.
+    let key = folder.join("server.key");
+    fs::copy(certificate("server.key"), &key).unwrap();
+    fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+    let mut with = command("tls:127.0.0.1:0");
+    with.arg("--tls-certificate")
+        .arg(certificate("server.pem"))
+        .arg("--tls-key")
+        .arg(key)
+        .arg("--tls-ca")
+        .arg(certificate("ca.pem"));
+    start_command(with)
+}
+
+fn connect_tls(process: &Process) -> Executor {
+    let [own, key, ca] =
+        ["client.pem", "client.key", "ca.pem"].map(|it| fs::read_to_string(certificate(it)));
+    let credentials = Credentials::new(own.unwrap(), key.unwrap()).trust_cas(ca.unwrap());
+    let client = TlsClient::new(&credentials).unwrap();
+    Executor::connect_tls(&process.address, &client).unwrap()
 }
 
 #[test]

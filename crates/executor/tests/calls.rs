@@ -4,18 +4,21 @@
 
 mod common;
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::sources::{EVERY_KIND, every_kind};
-use common::{assert_fails, controller, ended, hello, image, int, number, small_service, start};
+use common::{
+    assert_fails, controller, ended, hello, image, in_process, int, number, program, small_service,
+    start_in_process,
+};
 use farcall_executor::{Argument, ErrorKind, Executor, Value};
 use farcall_image::Image;
 use farcall_protocol::{Callee, Order, Request, encode};
-use farcall_testkit::{require_tools, tools};
+use farcall_testkit::require_tools;
 
 #[test]
 fn arguments_and_results_of_every_kind() {
@@ -139,8 +142,9 @@ fn what_shipped_code_prints_is_not_in_the_protocol() {
          static void bye(void) { puts(\"destroyed\"); fflush(stdout); }
          __attribute__((destructor)) static void fini(void) { bye(); }",
     );
-    let mut child = tools::start(env!("CARGO_BIN_EXE_farcall-executor"))
-        .arg("--stdio")
+    let mut child = program()
+        .args(["--stdio", "--trust-unsigned"])
+        .args(in_process())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -161,7 +165,7 @@ fn what_shipped_code_prints_is_not_in_the_protocol() {
         .unwrap()
         .read_to_string(&mut stderr)
         .unwrap();
-    assert_eq!(stderr, "printed\ndestroyed\n");
+    assert!(stderr.ends_with("here\nprinted\ndestroyed\n"), "{stderr}");
 }
 
 #[test]
@@ -177,7 +181,7 @@ fn two_processes_run_one_image_and_stop_with_their_destructors() {
     let folder = tempfile::tempdir().unwrap();
     let unix = format!("unix:{}", folder.path().join("socket").display());
     for (listen, n_calls) in [(unix.as_str(), 3), ("tcp:127.0.0.1:0", 5)] {
-        let mut process = start(listen);
+        let mut process = start_in_process(listen);
         let executor = process.connect();
         let module = executor.load(&parsed).unwrap();
         for n in 1..=n_calls {
@@ -193,7 +197,10 @@ fn two_processes_run_one_image_and_stop_with_their_destructors() {
             .unwrap()
             .read_to_string(&mut stderr)
             .unwrap();
-        assert_eq!(stderr, format!("{n_calls} calls\n"));
+        assert!(
+            stderr.ends_with(&format!("here\n{n_calls} calls\n")),
+            "{stderr}"
+        );
     }
 }
 
@@ -204,15 +211,16 @@ fn a_second_signal_ends_an_executor_whose_destructors_do_not() {
         "#include <unistd.h>
          __attribute__((destructor)) static void fini(void) { write(2, \".\", 1); for (;;) pause(); }",
     );
-    let mut process = start("tcp:127.0.0.1:0");
+    let mut process = start_in_process("tcp:127.0.0.1:0");
     process
         .connect()
         .load(&Image::parse(&bytes).unwrap())
         .unwrap();
     process.signal(rustix::process::Signal::TERM);
-    let mut stderr = [0];
-    let stream = process.child.stderr.as_mut().unwrap();
-    stream.read_exact(&mut stderr).unwrap();
+    let mut stderr = BufReader::new(process.child.stderr.take().unwrap());
+    // After the line that says that it loads unsigned images.
+    stderr.read_line(&mut String::new()).unwrap();
+    stderr.read_exact(&mut [0]).unwrap();
     process.signal(rustix::process::Signal::TERM);
     assert_eq!(process.ended().code(), Some(1));
 }
@@ -223,7 +231,7 @@ fn a_crash_of_shipped_code_ends_the_executor_and_the_controller_is_told() {
     let bytes = image("#include <stdlib.h>\nint crash(void) { abort(); }");
     let folder = tempfile::tempdir().unwrap();
     let listen = format!("unix:{}", folder.path().join("socket").display());
-    let mut process = start(&listen);
+    let mut process = start_in_process(&listen);
     let executor = process.connect();
     let module = executor.load(&Image::parse(&bytes).unwrap()).unwrap();
     let error = executor
@@ -232,7 +240,7 @@ fn a_crash_of_shipped_code_ends_the_executor_and_the_controller_is_told() {
     assert!(error.to_string().starts_with("connection"), "{error}");
     assert_eq!(process.ended().code(), None);
     // Another one takes its place.
-    start(&listen)
+    start_in_process(&listen)
         .connect()
         .load(&Image::parse(&bytes).unwrap())
         .unwrap();
@@ -249,7 +257,7 @@ fn a_controller_that_goes_during_its_call_takes_nothing_along() {
     );
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
-    let process = start(&format!("unix:{}", path.display()));
+    let process = start_in_process(&format!("unix:{}", path.display()));
     let stays = process.connect();
     let module = stays.load(&Image::parse(&bytes).unwrap()).unwrap();
 

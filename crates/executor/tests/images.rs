@@ -89,7 +89,7 @@ fn modules_stay_when_their_controller_goes() {
     let first = controller(&service);
     let options = LoadOptions {
         name: "counter",
-        scope: None,
+        ..LoadOptions::default()
     };
     let module = first
         .load_with(&Image::parse(&bytes).unwrap(), options)
@@ -127,7 +127,10 @@ fn imports_come_from_definitions_then_modules_then_the_system() {
     let executor = controller(&service);
     let load = |executor: &Executor, source: &str, scope| {
         let bytes = image(source);
-        let options = LoadOptions { name: "", scope };
+        let options = LoadOptions {
+            scope,
+            ..LoadOptions::default()
+        };
         executor
             .load_with(&Image::parse(&bytes).unwrap(), options)
             .unwrap()
@@ -391,7 +394,11 @@ fn a_list_longer_than_a_response_comes_in_parts() {
         for k in 0..20 {
             let name = format!("{k:02}-{n:0250}");
             let scope = None;
-            let options = LoadOptions { name: &name, scope };
+            let options = LoadOptions {
+                name: &name,
+                scope,
+                file: None,
+            };
             executor.load_with(&parsed, options).unwrap();
         }
         expected.push(parsed.digest());

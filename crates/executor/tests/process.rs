@@ -10,9 +10,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 
-use common::{command, ended, start};
+use common::{command, command_trusting, ended, program, start, start_command};
 use farcall_executor::{Address, Executor};
-use farcall_testkit::tools;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -55,9 +54,11 @@ fn a_socket_in_use_is_refused_and_stays() {
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
-        stderr.contains("in use: another executor listens there"),
+        stderr.contains("in use: another process listens there"),
         "{stderr}"
     );
+    // Its template ends too, and has nothing to say of that.
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert_eq!(output.stdout, b"");
     process.connect().ping().unwrap();
 }
@@ -166,9 +167,17 @@ fn a_tcp_port_is_found_and_an_open_one_warned_of() {
         .unwrap()
         .read_to_string(&mut stderr)
         .unwrap();
-    assert_eq!(stderr, "");
+    assert_eq!(
+        stderr,
+        "warning: loading unsigned images: whoever can connect can run code here\n"
+    );
 
-    let mut open = start("tcp:0.0.0.0:0");
+    let folder = folder();
+    let policy = folder.path().join("policy");
+    fs::write(&policy, "").unwrap();
+    let mut open = command_trusting("tcp:0.0.0.0:0");
+    open.arg("--policy").arg(policy);
+    let mut open = start_command(open);
     open.signal(Signal::TERM);
     open.ended();
     open.child
@@ -178,15 +187,15 @@ fn a_tcp_port_is_found_and_an_open_one_warned_of() {
         .read_to_string(&mut stderr)
         .unwrap();
     assert!(
-        stderr.contains("anyone who can connect can run code"),
+        stderr.contains("anyone who can connect can call what signed images export"),
         "{stderr}"
     );
 }
 
 #[test]
 fn standard_input_and_output_are_a_connection() {
-    let mut child = tools::start(env!("CARGO_BIN_EXE_farcall-executor"))
-        .arg("--stdio")
+    let mut child = program()
+        .args(["--stdio", "--trust-unsigned"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -219,12 +228,7 @@ fn a_process_survives_what_its_connections_bring() {
 
 #[test]
 fn it_says_what_it_takes() {
-    let run = |args: &[&str]| {
-        tools::start(env!("CARGO_BIN_EXE_farcall-executor"))
-            .args(args)
-            .output()
-            .unwrap()
-    };
+    let run = |args: &[&str]| program().args(args).output().unwrap();
     let help = run(&["--help"]);
     assert!(help.status.success());
     assert!(
@@ -241,4 +245,54 @@ fn it_says_what_it_takes() {
             .unwrap()
             .contains("\"nowhere\": not an address")
     );
+}
+
+// An emulated executor starts no template.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn the_unit_for_systemd_starts_it() {
+    use farcall_testkit::paths::workspace_root;
+    let unit = workspace_root().join("contrib/farcall-executor.service");
+    let unit = fs::read_to_string(unit).unwrap().replace("\\\n", " ");
+    let setting = |name: &str| {
+        let mut lines = unit.lines();
+        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+    };
+    let folder = folder();
+    let policy = folder.path().join("policy");
+    fs::write(&policy, "").unwrap();
+    let mut words = setting("ExecStart").unwrap().split_whitespace();
+    assert_eq!(words.next(), Some("/usr/local/bin/farcall-executor"));
+    let mut with = program();
+    let mut stop_time = 0;
+    while let Some(word) = words.next() {
+        with.arg(word);
+        match word {
+            "--listen" => {
+                let listen = words.next().unwrap();
+                // What RuntimeDirectory makes.
+                let runtime = format!("unix:/run/{}/", setting("RuntimeDirectory").unwrap());
+                assert!(listen.starts_with(&runtime), "{listen}");
+                with.arg(listen_in(&folder));
+            }
+            "--policy" => {
+                assert_eq!(words.next(), Some("/etc/farcall/policy"));
+                with.arg(&policy);
+            }
+            "--stop-time" => {
+                let time = words.next().unwrap();
+                stop_time = time.parse::<u32>().unwrap();
+                with.arg(time);
+            }
+            _ => {}
+        }
+    }
+    // Else systemd would kill it before it has said what still runs.
+    let most: u32 = setting("TimeoutStopSec").unwrap().parse().unwrap();
+    assert!(stop_time < most, "{stop_time} {most}");
+    with.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = start_command(with);
+    process.connect().ping().unwrap();
+    process.signal(Signal::TERM);
+    assert_eq!(process.ended().code(), Some(0));
 }

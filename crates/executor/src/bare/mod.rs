@@ -8,8 +8,9 @@ mod steps;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use farcall_image::{Bundle, CpuFeatures, Image, Machine};
 use farcall_loader::invoke::Value;
@@ -20,10 +21,10 @@ use farcall_protocol::{
 };
 
 use crate::argument::take_buffers;
-use crate::channel::{Channel, Event, Haste, Side};
+use crate::channel::{Channel, Event, Haste, Interest, Others, Side, Wanted, Word};
 use crate::client::{choose, out_of_place};
-use crate::listener::connect;
-use crate::{Address, Argument, Connection, Error, Result, Traffic};
+use crate::patience::Patience;
+use crate::{Address, Argument, Connection, Error, Result, Timeouts, Traffic};
 
 pub use error::BareError;
 pub use module::PlacedModule;
@@ -101,20 +102,10 @@ impl BareExecutor {
     ///
     /// # Errors
     ///
-    /// When nobody listens there, what listens stays silent for 10 seconds, or it is no bare executor of this protocol
+    /// When nobody listens there, or what listens has not said within 10 seconds that it is a bare executor of this protocol
     /// version.
     pub fn connect(address: &Address) -> Result<Self> {
-        let (connection, patience) = connect(address)?;
-        let executor = Self::speak(connection).map_err(|error| match error {
-            Error::Connection(source) if source.kind() == io::ErrorKind::WouldBlock => {
-                Error::Silent {
-                    address: address.clone(),
-                }
-            }
-            other => other,
-        })?;
-        drop(patience);
-        Ok(executor)
+        Self::connect_with(address, Timeouts::default())
     }
 
     /// Speaks to a bare executor through any pair of streams, such as the standard input and output of a child.
@@ -135,6 +126,12 @@ impl BareExecutor {
     ///
     /// When it is no bare executor of this protocol version.
     pub fn speak(connection: Connection) -> Result<Self> {
+        Self::speak_within(connection, Timeouts::default().greeting)
+    }
+
+    /// Speaks to a bare executor that has to say who it is within this time.
+    pub(crate) fn speak_within(connection: Connection, time: Duration) -> Result<Self> {
+        let patience = Patience::of(&connection, time);
         let channel = Channel::new(Side::Controller(last_word), connection);
         let mut own = Vec::new();
         let hello = BareHello {
@@ -147,7 +144,7 @@ impl BareExecutor {
         hello.encode(&mut own)?;
         // What it says of itself is worth more than that it does not listen.
         let sent = channel.send(&own, &[], Haste::Now);
-        let hello = channel.greet(DEFAULT_FRAME_LIMIT, |payload| {
+        let hello = channel.greet(patience, DEFAULT_FRAME_LIMIT, |payload| {
             let hello = BareHello::decode(payload)?;
             let limit = hello.frame_limit;
             Ok((hello, limit))
@@ -448,9 +445,19 @@ impl BareExecutor {
         let body_size = body.iter().map(|part| part.len()).sum();
         let mut head = Vec::new();
         encode(&mut head, id, &steps, body_size, self.hello.frame_limit)?;
-        let sent = self.channel.request(id, &head, body, None);
+        let wanted = Wanted {
+            ids: &[id],
+            interest: Interest::Awaited,
+            at_once: false,
+        };
+        let sent = self.channel.request(wanted, &head, body, None);
+        if let Ok(Some(_)) = sent {
+            return Err(Error::OutOfPlace {
+                what: "a request of a bare executor's",
+            });
+        }
         // Even when it could not all be written: what the executor says of it is worth more.
-        let frame = match self.channel.wait(Some(id), false) {
+        let frame = match self.channel.wait(Some(id), Others::None) {
             Ok(Some(Event::Answer(frame))) => frame,
             other => {
                 sent?;
@@ -477,8 +484,9 @@ impl BareExecutor {
     }
 }
 
-fn last_word(payload: &[u8]) -> farcall_protocol::Result<Option<Failure>> {
-    Ok(decode::<Outcomes>(payload)?.message.failure)
+fn last_word(payload: &[u8]) -> farcall_protocol::Result<Word> {
+    let failure = decode::<Outcomes>(payload)?.message.failure;
+    Ok(failure.map_or(Word::Other, Word::Last))
 }
 
 /// The result of a call that was the last step, and its buffers.

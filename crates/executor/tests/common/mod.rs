@@ -21,7 +21,10 @@ use farcall_executor::{
 use farcall_protocol::{Hello, Response, decode};
 use farcall_testkit::tools;
 
+pub mod isolated;
 pub mod sources;
+pub mod there;
+pub mod watch;
 
 pub use sources::{image, int, object};
 
@@ -146,8 +149,24 @@ pub struct Process {
     pub stdout: BufReader<ChildStdout>,
 }
 
-pub fn command(listen: &str) -> Command {
+/// The program, for its options.
+pub fn program() -> Command {
     let mut command = tools::start(env!("CARGO_BIN_EXE_farcall-executor"));
+    // An emulator starts no template.
+    command.args(tools::is_emulated().then_some("--in-process"));
+    command
+}
+
+/// An executor that loads what is unsigned.
+pub fn command(listen: &str) -> Command {
+    let mut command = command_trusting(listen);
+    command.arg("--trust-unsigned");
+    command
+}
+
+/// An executor that has yet to be told whose images it is to load.
+pub fn command_trusting(listen: &str) -> Command {
+    let mut command = program();
     command
         .args(["--listen", listen])
         .stdout(Stdio::piped())
@@ -157,7 +176,39 @@ pub fn command(listen: &str) -> Command {
 
 /// Starts an executor and waits until it listens.
 pub fn start(listen: &str) -> Process {
-    let mut child = command(listen).spawn().unwrap();
+    start_with(listen, &[])
+}
+
+/// Starts an executor that runs calls itself.
+pub fn start_in_process(listen: &str) -> Process {
+    start_with(listen, in_process())
+}
+
+/// What has an executor run calls itself.
+pub fn in_process() -> &'static [&'static str] {
+    match tools::is_emulated() {
+        // It is said already.
+        true => &[],
+        false => &["--in-process"],
+    }
+}
+
+/// Of ways to run calls, of which the first is in the executor's own process, those that there are: an emulated executor starts no template.
+pub fn possible<T: Copy>(modes: &[T]) -> impl Iterator<Item = T> {
+    let n_modes = if tools::is_emulated() { 1 } else { modes.len() };
+    modes.iter().copied().take(n_modes)
+}
+
+/// Starts an executor with these options, and waits until it listens.
+pub fn start_with(listen: &str, options: &[&str]) -> Process {
+    let mut with = command(listen);
+    with.args(options);
+    start_command(with)
+}
+
+/// Starts an executor by its command and waits until it listens.
+pub fn start_command(mut command: Command) -> Process {
+    let mut child = command.spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     stdout.read_line(&mut line).unwrap();
@@ -188,9 +239,28 @@ impl Process {
         rustix::process::kill_process(id, signal).unwrap();
     }
 
+    /// Stops it, and waits until it has stopped: a signal takes a moment to get to all threads, which go on until then.
+    pub fn stop(&self) {
+        self.signal(rustix::process::Signal::STOP);
+        until_stopped(self.child.id());
+    }
+
     /// Waits until it has ended by itself.
     pub fn ended(&mut self) -> ExitStatus {
         ended(&mut self.child)
+    }
+}
+
+/// Waits until all threads of a process have stopped.
+pub fn until_stopped(process: u32) {
+    let threads = format!("/proc/{process}/task");
+    let has_stopped = |thread: std::io::Result<std::fs::DirEntry>| {
+        let stat = thread.and_then(|it| std::fs::read_to_string(it.path().join("stat")));
+        // One that has ended meanwhile does nothing any more.
+        stat.map_or(true, |stat| stat.contains(") T "))
+    };
+    while !std::fs::read_dir(&threads).unwrap().all(has_stopped) {
+        thread::yield_now();
     }
 }
 
@@ -210,4 +280,29 @@ pub fn ended(child: &mut Child) -> ExitStatus {
         assert!(start.elapsed() < Duration::from_secs(20), "it goes on");
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// The processes that this one's child has, and theirs.
+pub fn descendants(of: u32) -> Vec<u32> {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{of}/task")) else {
+        return Vec::new();
+    };
+    let children = threads.map(|thread| {
+        let children = thread.unwrap().path().join("children");
+        std::fs::read_to_string(children).unwrap_or_default()
+    });
+    let children: String = children.collect();
+    let children = children
+        .split_whitespace()
+        .map(|child| child.parse().unwrap());
+    children
+        .flat_map(|child: u32| [vec![child], descendants(child)].concat())
+        .collect()
+}
+
+/// Kills a process.
+pub fn kill(process: u32) {
+    let process = rustix::process::Pid::from_raw(process.try_into().unwrap()).unwrap();
+    // It may have ended.
+    let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
 }
