@@ -13,6 +13,7 @@ use crate::compile_process::{CompileOptions, compile};
 use crate::input::{Input, Kind, is_elf};
 use crate::libraries;
 use crate::recipe::{Recipe, cached};
+use crate::sign::{SignOptions, Signer};
 use crate::timings::Timings;
 use crate::variants::{VariantOptions, shown};
 
@@ -33,6 +34,8 @@ pub(crate) struct Build {
     link_options: LinkOptions,
     #[command(flatten)]
     cache: CacheOptions,
+    #[command(flatten)]
+    sign: SignOptions,
 }
 
 /// What of the inputs enters the image, and what of that is exported.
@@ -71,7 +74,8 @@ impl LinkOptions {
     /// The version script's text. It is read once: what the cache's key knows of it is what is linked.
     fn read_version_script(&self) -> anyhow::Result<Option<String>> {
         let read = |path: &PathBuf| {
-            std::fs::read_to_string(path).with_context(|| path.display().to_string())
+            std::fs::read_to_string(path)
+                .with_context(|| format!("{}: cannot read", path.display()))
         };
         self.version_script.as_ref().map(read).transpose()
     }
@@ -107,24 +111,45 @@ impl Build {
             anyhow::bail!("{}: {what}, which cannot be linked again", image.name());
         }
         let inputs: Vec<&Input> = inputs.iter().collect();
+        let signer = self.sign.signer()?;
         let mut variants = Vec::new();
         for options in self.variants.expand(self.options)? {
             let (link_options, cache) = (&self.link_options, &self.cache);
             let linked = link(&inputs, &options, link_options, cache, timings, verbose)?;
+            check_machine(&options, &linked.image)?;
             variants.push((shown(&options), linked));
         }
         timings.stage("write", || match &variants[..] {
             [(_, linked)] => {
                 linked.write_debug_file(&self.output, "")?;
-                write(&self.output, &linked.image)
+                write(&self.output, &signer.sign(&linked.image)?)
             }
-            several => write_bundle(&self.output, several),
+            several => write_bundle(&self.output, several, &signer),
         })
     }
 }
 
+/// Objects have a machine, whatever was asked for.
+fn check_machine(options: &CompileOptions, image: &[u8]) -> anyhow::Result<()> {
+    let target = options.target.as_deref().unwrap_or_default();
+    // What it does not know the compiler does, if there is anything to compile.
+    let Some(asked) = Machine::from_triple(target) else {
+        return Ok(());
+    };
+    let machine = Image::parse(image)?.machine();
+    anyhow::ensure!(
+        machine == asked,
+        "{target} was asked for, but the objects are for {machine}: compile them for the other machine"
+    );
+    Ok(())
+}
+
 /// Writes the images of several variants, each with what it was asked for as, as one bundle.
-fn write_bundle(output: &Path, variants: &[(String, Linked)]) -> anyhow::Result<()> {
+fn write_bundle(
+    output: &Path,
+    variants: &[(String, Linked)],
+    signer: &Signer,
+) -> anyhow::Result<()> {
     let mut images = Vec::new();
     for (name, linked) in variants {
         images.push((name.clone(), Image::parse(&linked.image)?));
@@ -134,7 +159,7 @@ fn write_bundle(output: &Path, variants: &[(String, Linked)]) -> anyhow::Result<
         let digest = image.digest().to_string();
         linked.write_debug_file(output, &format!(".{}", &digest[..DIGEST_DIGITS]))?;
     }
-    write(output, &bytes)
+    write(output, &signer.sign(&bytes)?)
 }
 
 /// How much of a digest names a variant's debug information: as much as `farcall inspect` shows.
@@ -373,8 +398,19 @@ fn machine_of(object: &[u8]) -> Machine {
     }
 }
 
-/// Writes a file so that nobody sees a part of it.
+/// Writes a file so that nobody sees a part of it. A device or a pipe is written to as it is, because a file that is renamed
+/// over it takes its place for everybody.
 pub(crate) fn write(path: &Path, image: &[u8]) -> anyhow::Result<()> {
+    let written = match std::fs::metadata(path) {
+        Ok(there) if !there.is_file() => std::fs::write(path, image),
+        // The file that a link leads to is replaced, not the link.
+        Ok(_) => std::fs::canonicalize(path).and_then(|file| replace(&file, image)),
+        Err(_) => replace(path, image),
+    };
+    written.with_context(|| format!("{}: cannot write", path.display()))
+}
+
+fn replace(path: &Path, image: &[u8]) -> std::io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{}.tmp", std::process::id()));
     let written =
@@ -383,5 +419,5 @@ pub(crate) fn write(path: &Path, image: &[u8]) -> anyhow::Result<()> {
         // It may not exist; the error that matters is the one above.
         let _ = std::fs::remove_file(&temporary);
     }
-    written.with_context(|| format!("{}: cannot write", path.display()))
+    written
 }

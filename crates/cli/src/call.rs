@@ -11,9 +11,11 @@ use farcall::{Bundle, Image, Signature};
 use crate::arguments::{self, Argument};
 use crate::input::{checked_image, read_image};
 use crate::libraries;
+use crate::policy::PolicyOptions;
 use crate::remote::{Remote, at_address, connect};
 use crate::report::print;
 use crate::timings::Timings;
+use crate::tls::TlsFiles;
 use crate::trusted::{flush_c_streams, invoke as invoke_here, trusted};
 
 /// How the function's arguments are written.
@@ -41,15 +43,22 @@ pub(crate) struct Call {
     // A hyphen starts an option, unless a number follows: options may come after arguments.
     #[arg(value_name = "ARG", allow_negative_numbers = true)]
     arguments: Vec<String>,
-    /// Call it in this executor: unix:PATH or tcp:HOST:PORT
+    /// Call it in this executor: unix:PATH, tcp:HOST:PORT or tls:HOST:PORT
     #[arg(long, value_name = "ADDRESS")]
     on: Option<Address>,
+    #[command(flatten)]
+    tls: TlsFiles,
+    /// The name that the executor's certificate has to have, if not the host's
+    #[arg(long, value_name = "NAME")]
+    tls_name: Option<String>,
     /// The function's type, for an image that does not know it: 'i32 (i32, ptr)'
     #[arg(long, value_name = "TYPE")]
     signature: Option<Signature>,
     /// Search this system library too
     #[arg(short = 'l', value_name = "NAME")]
     libraries: Vec<String>,
+    #[command(flatten)]
+    policy: PolicyOptions,
 }
 
 impl Call {
@@ -58,11 +67,19 @@ impl Call {
         if self.on.is_some() && !self.libraries.is_empty() {
             anyhow::bail!("-l names libraries of this process; it cannot be used with --on");
         }
+        if self.on.is_some() && self.policy.is_given() {
+            anyhow::bail!(
+                "--policy says what loads in this process; an executor has its own, and --on is for those"
+            );
+        }
         let bytes = read_image(&self.image)?;
+        let tls = self
+            .tls
+            .client(self.on.as_ref(), self.tls_name.as_deref())?;
         // Which image of a bundle it is depends on who runs it.
         let (image, remote) = match &self.on {
             Some(address) if Bundle::is_bundle(&bytes) => {
-                let remote = connect(address, timings)?;
+                let remote = connect(address, tls.as_ref(), timings)?;
                 (remote.image_of(&name, &bytes)?, Some(remote))
             }
             _ => (checked_image(&name, &bytes)?, None),
@@ -73,7 +90,7 @@ impl Call {
         let value = match &self.on {
             None => self.call_here(image, name, &signature, &mut arguments, timings)?,
             Some(address) => {
-                let remote = remote.map_or_else(|| connect(address, timings), Ok)?;
+                let remote = remote.map_or_else(|| connect(address, tls.as_ref(), timings), Ok)?;
                 self.call_on(address, remote, &image, &signature, &mut arguments, timings)?
             }
         };
@@ -116,7 +133,8 @@ impl Call {
         arguments: &mut [Argument],
         timings: &mut Timings,
     ) -> anyhow::Result<invoke::Value> {
-        let loader = libraries::loader(&self.libraries)?;
+        let mut loader = libraries::loader(&self.libraries)?;
+        self.policy.apply(&mut loader)?;
         let module = timings.stage("load", || loader.load(&trusted(image, name), &[]))?;
         let mut arguments: Vec<invoke::Argument<'_>> = (arguments.iter_mut())
             .map(|argument| match argument {

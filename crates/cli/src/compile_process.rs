@@ -13,7 +13,7 @@ use crate::report::Silent;
 /// How to compile.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CompileOptions {
-    /// Optimise IR: 0, 1, 2 or 3
+    /// Optimize IR: 0, 1, 2 or 3
     #[arg(short = 'O', value_name = "LEVEL", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=3))]
     pub(crate) level: u8,
     /// Compile IR for this machine and system (aarch64, x86_64-linux-gnu); by default for this host's machine
@@ -81,8 +81,11 @@ pub(crate) fn compile(
         let _ = send(inputs, stdin);
     }
     let output = child.wait_with_output().with_context(started)?;
-    if output.status.code().is_some_and(|code| code != 0) {
-        return Err(Silent.into());
+    match output.status.code() {
+        Some(1) => return Err(Silent.into()),
+        Some(0) | None => {}
+        // It may not be ours that is there, or not of this version.
+        Some(_) => anyhow::bail!("{}: {}", program.display(), output.status),
     }
     if !output.status.success() {
         let names: Vec<String> = inputs.iter().map(|input| input.name()).collect();

@@ -9,6 +9,7 @@ use farcall::loader::cpu;
 use farcall::{Bundle, Image, Machine};
 
 use crate::input::read_image;
+use crate::policy::PolicyOptions;
 use crate::report::print;
 
 /// What `farcall inspect` was asked.
@@ -22,6 +23,8 @@ pub(crate) struct Inspect {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    policy: PolicyOptions,
 }
 
 impl Inspect {
@@ -49,7 +52,13 @@ impl Inspect {
             serde_json::to_string_pretty(&description),
             &description.to_string(),
         )?;
-        bundle.verify().context(name)
+        bundle.verify().with_context(|| name.clone())?;
+        for index in 0..bundle.table().variants().len() {
+            if let Some(image) = bundle.image(index) {
+                self.trusted(&format!("{name}: variant {index}"), &image?)?;
+            }
+        }
+        Ok(())
     }
 
     fn variant(&self, name: &str, bundle: &Bundle<'_>, number: usize) -> anyhow::Result<()> {
@@ -67,7 +76,18 @@ impl Inspect {
             serde_json::to_string_pretty(&description),
             &description.to_string(),
         )?;
-        image.verify_digest().context(name)
+        image.verify_digest().with_context(|| name.clone())?;
+        self.trusted(&name, image)
+    }
+
+    /// Says whether the policy that was given lets the image load.
+    fn trusted(&self, name: &str, image: &Image<'_>) -> anyhow::Result<()> {
+        let says = self.policy.describe(image);
+        match says.with_context(|| name.to_owned())? {
+            // Who reads JSON sees that there is no error.
+            Some(says) if !self.json => print(&says),
+            _ => Ok(()),
+        }
     }
 
     fn print(&self, json: serde_json::Result<String>, text: &str) -> anyhow::Result<()> {

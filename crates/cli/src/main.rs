@@ -11,14 +11,19 @@ mod compile_process;
 mod executor;
 mod input;
 mod inspect;
+mod key;
 mod libraries;
 mod place;
+mod policy;
 mod recipe;
 mod remote;
 mod report;
 mod run;
+mod sign;
 mod timings;
+mod tls;
 mod toolchain;
+mod top;
 mod trusted;
 mod variants;
 
@@ -56,10 +61,19 @@ enum Command {
     Place(place::Place),
     /// Print what an image, or a bundle of images, is made of
     Inspect(inspect::Inspect),
+    /// Sign images, so that policies can say whose load
+    Sign(sign::Sign),
+    /// Make, show and revoke the keys that images are signed with
+    Key(key::Key),
     /// Look after the images that build and run keep, so as to make them once
     Cache(cache::Cache),
     /// Run an executor: load and call what controllers ship
     Executor(executor::Executor),
+    /// What an executor starts workers from
+    #[command(name = executor::TEMPLATE, hide = true)]
+    Template,
+    /// Watch executors: their modules, calls a second, latency, crashes
+    Top(top::Top),
 }
 
 fn main() -> ExitCode {
@@ -67,7 +81,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return report::command_line(&error),
     };
-    start_log(arguments.verbose);
+    start_log(arguments.verbose, &arguments.command);
     let mut timings = Timings::new(arguments.timings);
     let verbose = arguments.verbose;
     let result = match arguments.command {
@@ -77,8 +91,12 @@ fn main() -> ExitCode {
         Command::Call(call) => call.execute(&mut timings),
         Command::Place(place) => place.execute(),
         Command::Inspect(inspect) => inspect.execute(),
+        Command::Sign(sign) => sign.execute(),
+        Command::Key(key) => key.execute(),
         Command::Cache(cache) => cache.execute(),
         Command::Executor(executor) => executor.execute(),
+        Command::Template => executor::template(),
+        Command::Top(top) => top.execute(),
     };
     timings.print();
     match result {
@@ -87,13 +105,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn start_log(verbose: u8) {
+fn start_log(verbose: u8, command: &Command) {
     let level = match verbose {
         0 => return,
         1 => tracing::Level::INFO,
         2 => tracing::Level::DEBUG,
         _ => tracing::Level::TRACE,
     };
+    if let Command::Executor(executor) = command {
+        farcall::executor::log_to_stderr(level, executor.log_format());
+        return;
+    }
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_ansi(std::io::stderr().is_terminal())

@@ -1,6 +1,8 @@
 //! The executor that `farcall call --on` calls in: one with a loader, or a bare one.
 
-use farcall::executor::{self, Address, Argument, BareExecutor, Executor, PlaceOptions, Value};
+use farcall::executor::{
+    self, Address, Argument, BareExecutor, Executor, PlaceOptions, TlsClient, Value,
+};
 use farcall::{Bundle, Image, protocol};
 
 use crate::timings::Timings;
@@ -12,17 +14,27 @@ pub(crate) enum Remote {
 }
 
 /// Connects to the executor at `address`, of whatever kind it says that it is.
-pub(crate) fn connect(address: &Address, timings: &mut Timings) -> anyhow::Result<Remote> {
-    let connect = || match Executor::connect(address) {
-        Err(executor::Error::Protocol(protocol::Error::Bare)) => {
-            BareExecutor::connect(address).map(|bare| Remote::Bare(Box::new(bare)))
-        }
-        other => other.map(Remote::Loading),
+pub(crate) fn connect(
+    address: &Address,
+    tls: Option<&TlsClient>,
+    timings: &mut Timings,
+) -> anyhow::Result<Remote> {
+    let connect = || match tls {
+        Some(tls) => Executor::connect_tls(address, tls).map(Remote::Loading),
+        None => match Executor::connect(address) {
+            Err(executor::Error::Protocol(protocol::Error::Bare)) => {
+                BareExecutor::connect(address).map(|bare| Remote::Bare(Box::new(bare)))
+            }
+            other => other.map(Remote::Loading),
+        },
     };
     let remote = timings.stage("connect", connect);
     let remote = remote.map_err(|error| at_address(error, address))?;
     let executor = match &remote {
-        Remote::Loading(executor) => &executor.hello().software,
+        Remote::Loading(executor) => {
+            executor.print_output();
+            &executor.hello().software
+        }
         Remote::Bare(executor) => &executor.hello().software,
     };
     tracing::info!(%address, executor, "connected");
@@ -83,11 +95,34 @@ impl Remote {
 
 /// The error with the executor's address, which some name already.
 pub(crate) fn at_address(error: executor::Error, address: &Address) -> anyhow::Error {
-    let is_named = matches!(error, executor::Error::Connect { .. });
+    let is_named = matches!(
+        error,
+        executor::Error::Connect { .. }
+            | executor::Error::Tls { .. }
+            | executor::Error::Silent { .. }
+    );
     let error = anyhow::Error::new(error);
     if is_named {
         error
     } else {
         error.context(address.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_named_once() {
+        let address: Address = "unix:/s".parse().unwrap();
+        let silent = executor::Error::Silent {
+            address: address.clone(),
+        };
+        for error in [silent, executor::Error::NoHello] {
+            let message = crate::report::message(&at_address(error, &address));
+            assert!(message.starts_with("unix:/s: "), "{message}");
+            assert_eq!(message.matches("unix:/s").count(), 1, "{message}");
+        }
     }
 }

@@ -58,12 +58,12 @@ pub(crate) fn command_line(error: &clap::Error) -> ExitCode {
 }
 
 /// The error and its causes. Many errors have their cause in their own message; it is said once.
-fn message(error: &anyhow::Error) -> String {
+pub(crate) fn message(error: &anyhow::Error) -> String {
     let mut message = String::new();
     for cause in error.chain().map(ToString::to_string) {
         if message.is_empty() {
             message = cause;
-        } else if !message.ends_with(&cause) {
+        } else if !message.contains(&cause) {
             // Writing to a string does not fail.
             let _ = write!(message, ": {cause}");
         }

@@ -14,6 +14,7 @@ use crate::cache::CacheOptions;
 use crate::compile_process::CompileOptions;
 use crate::input::{Input, Kind, checked_image};
 use crate::libraries;
+use crate::policy::PolicyOptions;
 use crate::timings::Timings;
 use crate::trusted::{run_program, trusted};
 
@@ -30,6 +31,8 @@ pub(crate) struct Run {
     options: CompileOptions,
     #[command(flatten)]
     cache: CacheOptions,
+    #[command(flatten)]
+    policy: PolicyOptions,
     /// The program's arguments
     #[arg(last = true, value_name = "ARGS")]
     arguments: Vec<OsString>,
@@ -79,7 +82,8 @@ impl Run {
             ),
         };
 
-        let loader = libraries::loader(&self.libraries)?;
+        let mut loader = libraries::loader(&self.libraries)?;
+        self.policy.apply(&mut loader)?;
         let mut modules: Vec<Module> = Vec::new();
         for index in order(&images) {
             let (name, image) = images[index].clone();

@@ -369,6 +369,35 @@ fn places_that_cannot_be_written() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// As root, `-o /dev/null` would otherwise be the end of `/dev/null`.
+#[test]
+fn an_image_is_written_into_what_is_no_file() {
+    let folder = with_sum();
+    let image = fs::read(folder.file("sum")).unwrap();
+    let pipe = folder.file("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    // Open for both, it waits for nobody and takes an image as small as this.
+    let mut ends = (fs::File::options().read(true).write(true))
+        .open(&pipe)
+        .unwrap();
+    farcall_in(&folder, &["build", "sum.ll", "-o", "pipe"]).printed();
+    assert!(!fs::symlink_metadata(&pipe).unwrap().is_file());
+    let mut written = vec![0; image.len()];
+    ends.read_exact(&mut written).unwrap();
+    assert!(written == image, "the pipe has something else");
+
+    std::os::unix::fs::symlink("sum", folder.file("link")).unwrap();
+    folder.write("sum", "an older image");
+    farcall_in(&folder, &["build", "sum.ll", "-o", "link"]).printed();
+    assert!(
+        fs::symlink_metadata(folder.file("link"))
+            .unwrap()
+            .is_symlink()
+    );
+    assert_eq!(fs::read(folder.file("sum")).unwrap(), image);
+}
+
 #[test]
 fn options_that_do_not_exist() {
     let folder = with_sum();
@@ -398,8 +427,23 @@ fn options_that_do_not_exist() {
     }
     for args in [
         &["executor"][..],
-        &["executor", "--listen", "here"],
-        &["executor", "--stdio", "--listen", "unix:x"],
+        &["executor", "--stdio"],
+        &["executor", "--trust-unsigned", "--listen", "here"],
+        &[
+            "executor",
+            "--trust-unsigned",
+            "--stdio",
+            "--listen",
+            "unix:x",
+        ],
+        &["executor", "--trust-unsigned", "--stdio", "--policy", "x"],
+        &[
+            "executor",
+            "--trust-unsigned",
+            "--stdio",
+            "--in-process",
+            "--deadline=1",
+        ],
         &["call", "sum", "sum", "1", "2", "--on", "here"],
         &["call", "sum", "sum", "1", "2", "--signature", "no type"],
         &["build", "sum.ll"],
@@ -422,13 +466,19 @@ fn executors_that_cannot_listen_or_are_not_there() {
     let nowhere = format!("unix:{}", folder.file("nowhere/socket").display());
     let long = format!("unix:/tmp/{}", "long".repeat(40));
     for (address, reason) in [
-        (&*executor.address, "in use: another executor listens there"),
+        (&*executor.address, "in use: another process listens there"),
         (&file, "in use: the file is not a socket"),
         (&nowhere, "cannot listen: No such file"),
         (&long, "cannot listen: "),
         ("tcp:192.0.2.1:9", "cannot listen: "),
     ] {
-        let outcome = run(&mut farcall(["executor", "--listen", address]));
+        let outcome = run(&mut farcall([
+            "executor",
+            "--trust-unsigned",
+            "--in-process",
+            "--listen",
+            address,
+        ]));
         let message = outcome.refused();
         assert!(
             message.contains(address) && message.contains(reason),

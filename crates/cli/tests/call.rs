@@ -10,7 +10,7 @@ mod common;
 use std::fs;
 
 use common::{Executor, Folder, farcall_in, run};
-use farcall_testkit::require_tools;
+use farcall_testkit::{require_tools, tools};
 
 /// A function of every kind of type that can be given on a command line.
 const KINDS: &str = r#"
@@ -215,6 +215,41 @@ fn every_kind_of_argument_and_result_in_executors() {
 }
 
 #[test]
+fn an_executor_is_called_over_tls_by_whom_it_trusts() {
+    let folder = kinds();
+    folder.certificates(&["executor", "controller", "stranger"]);
+    let executor = Executor::with_tls(&folder);
+    let on = ["next_i32", "41", "--on", &executor.address];
+    let as_who = |name: &str| {
+        let arguments = [
+            format!("--tls-certificate={name}.pem"),
+            format!("--tls-key={name}.key"),
+            "--tls-peer=executor.pem".to_owned(),
+        ];
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        call(&folder, &[&on[..], &arguments].concat())
+    };
+    assert_eq!(as_who("controller").printed(), "42\n");
+    let message = as_who("stranger").refused();
+    assert!(
+        message.contains("it trusts neither our certificate nor its CA"),
+        "{message}"
+    );
+    let message = call(&folder, &on).refused();
+    assert!(message.contains("needs --tls-certificate"), "{message}");
+    let tcp = [
+        "next_i32",
+        "41",
+        "--on",
+        "tcp:127.0.0.1:1",
+        "--tls-key",
+        "executor.key",
+    ];
+    let message = call(&folder, &tcp).refused();
+    assert!(message.contains("for tls:HOST:PORT only"), "{message}");
+}
+
+#[test]
 fn every_kind_of_argument_and_result_in_a_bare_executor() {
     let folder = kinds();
     let path = folder.file("bare");
@@ -245,7 +280,7 @@ fn an_executor_keeps_what_it_has() {
     let folder = kinds();
     folder.write("other.ll", KINDS.replace("i32 0", "i32 100"));
     folder.build("other", &["other.ll"]);
-    let executor = Executor::in_folder(&folder);
+    let executor = Executor::in_process(&folder);
     let on = |image, function| {
         let args = [
             "call",
@@ -427,7 +462,7 @@ fn a_crash_in_an_executor_is_reported_to_the_controller() {
     let source = "#include <stdlib.h>\nvoid fall(void) { abort(); } int one(void) { return 1; }";
     folder.compile("fall.bc", source, &[]);
     folder.build("kinds", &["fall.bc"]);
-    let mut executor = Executor::in_folder(&folder);
+    let mut executor = Executor::in_process(&folder);
     let address = executor.address.clone();
     let message = call(&folder, &["fall", "--on", &address]).refused();
     assert!(
@@ -438,5 +473,15 @@ fn a_crash_in_an_executor_is_reported_to_the_controller() {
     // Its socket's file is left behind, and does not keep the next one from starting.
     let next = Executor::in_folder(&folder);
     let args = ["one", "--on", &next.address];
+    assert_eq!(call(&folder, &args).printed(), "1\n");
+    if tools::is_emulated() {
+        return;
+    }
+    // In a worker it is the end of that alone.
+    let message = call(&folder, &["fall", "--on", &next.address]).refused();
+    assert!(
+        message.contains("fall: SIGABRT: it called abort at fall+"),
+        "{message}"
+    );
     assert_eq!(call(&folder, &args).printed(), "1\n");
 }

@@ -133,7 +133,8 @@ fn people_read_the_same() {
     let folder = images();
     let image = json(&folder, "typed");
     let text = farcall_in(&folder, &["inspect", "typed"]).printed();
-    let size = format!("{} bytes in the file", image["file_size"]);
+    let sizes = [&image["file_size"], &image["memory_size"]];
+    let size = format!("{} bytes in the file, {} of addresses", sizes[0], sizes[1]);
     for part in [
         "x86_64",
         image["digest"].as_str().unwrap(),

@@ -35,3 +35,25 @@ fn any_host_builds_for_any_machine() {
         "{message}"
     );
 }
+
+/// Nothing is compiled that could have the machine that was asked for.
+#[test]
+fn objects_of_another_machine_are_refused() {
+    require_tools!("clang-22");
+    let folder = Folder::new();
+    folder.compile("two.o", "int two(void) { return 2; }", &[]);
+    for machine in ["--target=aarch64-linux-gnu", "--variant=aarch64"] {
+        let message = farcall_in(&folder, &["build", "two.o", "-o", "two", machine]).refused();
+        assert!(
+            message.contains("aarch64") && message.contains("the objects are for x86_64"),
+            "{message}"
+        );
+    }
+    for machine in [
+        "--target=x86_64-linux-gnu",
+        "--target=x86-64",
+        "--variant=x86_64",
+    ] {
+        farcall_in(&folder, &["build", "two.o", "-o", "two", machine]).printed();
+    }
+}

@@ -8,14 +8,16 @@
 )]
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use farcall_testkit::paths::workspace_root;
 use farcall_testkit::tools;
 use tempfile::TempDir;
 
@@ -168,6 +170,19 @@ impl Folder {
         path
     }
 
+    /// Writes the certificates and keys of these names, which the executor's tests have.
+    pub fn certificates(&self, names: &[&str]) {
+        let from = workspace_root().join("crates/executor/tests/tls/certificates");
+        for name in names {
+            for name in [format!("{name}.pem"), format!("{name}.key")] {
+                let text = fs::read_to_string(from.join(&name)).unwrap();
+                // Nobody else may read a key.
+                let path = self.write(&name, text);
+                fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+            }
+        }
+    }
+
     /// Builds an image of files in this folder.
     #[track_caller]
     pub fn build(&self, image: &str, inputs: &[&str]) -> PathBuf {
@@ -186,7 +201,15 @@ pub struct Executor {
 impl Executor {
     /// Starts one and waits until it listens.
     pub fn start(listen: &str) -> Self {
-        let mut child = farcall(["executor", "--listen", listen])
+        Self::start_with(listen, &[])
+    }
+
+    /// Starts one with further arguments, and waits until it listens.
+    pub fn start_with(listen: &str, arguments: &[&str]) -> Self {
+        let mut child = farcall(["executor", "--listen", listen, "--trust-unsigned"])
+            // An emulator starts no template.
+            .args(tools::is_emulated().then_some("--in-process"))
+            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -198,6 +221,29 @@ impl Executor {
             address: address.to_owned(),
             child,
         }
+    }
+
+    /// One with TLS for the controller whose [certificates](Folder::certificates) are in the folder, as the executor's own are.
+    pub fn with_tls(folder: &Folder) -> Self {
+        let file = |option: &str, name: &str| format!("{option}={}", folder.file(name).display());
+        let files = [
+            file("--tls-certificate", "executor.pem"),
+            file("--tls-key", "executor.key"),
+            file("--tls-peer", "controller.pem"),
+        ];
+        Self::start_with("tls:127.0.0.1:0", &files.each_ref().map(String::as_str))
+    }
+
+    /// One on a Unix socket in the folder that runs calls itself.
+    pub fn in_process(folder: &Folder) -> Self {
+        let listen = format!("unix:{}", folder.file("socket").display());
+        // In an emulator it is said already.
+        let options = if tools::is_emulated() {
+            &[][..]
+        } else {
+            &["--in-process"]
+        };
+        Self::start_with(&listen, options)
     }
 
     /// One on a Unix socket in the folder.
