@@ -2,7 +2,7 @@
 #![doc = include_str!("../../../README.md")]
 
 pub use farcall_compiler::{Compiler, Object, OptLevel, inkwell};
-pub use farcall_executor::{Executor, RemoteModule};
+pub use farcall_executor::{AsyncExecutor, Executor, Pool, RemoteModule};
 pub use farcall_image::{Bundle, Digest, Image, Machine, Signature};
 pub use farcall_linker::Linker;
 pub use farcall_loader::{
@@ -30,6 +30,10 @@ pub mod loader {
 pub mod session {
     pub use farcall_session::*;
 }
+/// IR to an executor, each function compiled when it is first called there.
+pub mod ship {
+    pub use farcall_ship::*;
+}
 /// Running code in other processes: executors and their controllers.
 pub mod executor {
     pub use farcall_executor::*;
@@ -41,4 +45,8 @@ pub mod protocol {
 /// Keeping images in a local directory, so that what was made once is not made again.
 pub mod store {
     pub use farcall_store::*;
+}
+/// Whose images load: keys, code signatures and policies.
+pub mod trust {
+    pub use farcall_trust::*;
 }

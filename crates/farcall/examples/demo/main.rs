@@ -2,6 +2,8 @@
 //!
 //! Takes bitcode of SQLite and of a workload over it (`testdata/programs/sqlite_workload.c`); and, to compare with, the same
 //! program linked natively. Each stage prints its line when it is done.
+//!
+//! With `--machines` the processes are on machines of their own, which cables join: network namespaces.
 
 #![forbid(unsafe_code)]
 
@@ -10,16 +12,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::{env, fs};
 
-use farcall::executor::{Address, Argument, Value};
+use farcall::executor::{Address, Argument, Timeouts, Value};
 use farcall::{Compiler, Executor, Image, Linker};
 
+use key::Key;
 use process::ExecutorProcess;
 use table::{columns, heading, stage};
 
+mod key;
+mod machines;
 mod process;
 mod table;
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// How many rows the workload inserts.
 const ROWS: u64 = 100_000;
@@ -35,7 +40,13 @@ fn main() -> ExitCode {
     let args: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
     let result = match args.as_slice() {
         [sqlite, workload, native] => demo([sqlite, workload], native),
-        _ => Err("usage: demo SQLITE.bc WORKLOAD.bc NATIVE: `cargo xtask demo` makes them".into()),
+        [option, sqlite, workload, native] if option.as_os_str() == "--machines" => {
+            machines::demo([sqlite, workload], native)
+        }
+        _ => Err(
+            "usage: demo [--machines] SQLITE.bc WORKLOAD.bc NATIVE: `cargo xtask demo` makes them"
+                .into(),
+        ),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -50,6 +61,28 @@ fn demo(inputs: [&PathBuf; 2], native: &Path) -> Result<()> {
     columns();
 
     heading("here, once: IR to machine code, then to one image that fits any address");
+    // The folder of the policy and the sockets goes with its variable.
+    let folder = tempfile::tempdir()?;
+    let key = Key::new(folder.path())?;
+    let bytes = build(inputs, &key)?;
+    let image = parse(&bytes)?;
+
+    let start = |name| {
+        let address = Address::Unix(folder.path().join(name));
+        ExecutorProcess::start(address, Timeouts::default().silence, &key.policy)
+    };
+    let [first, second] = [start("first.sock")?, start("second.sock")?];
+    heading("the first executor: a process with neither compiler nor linker");
+    let (_, answer) = work(&first.address, Timeouts::default(), &image)?;
+    heading("the second executor: the same bytes");
+    let (_, other) = work(&second.address, Timeouts::default(), &image)?;
+    first.stop()?;
+    second.stop()?;
+    compare(&[answer, other], native)
+}
+
+/// Compiles, links and signs.
+fn build(inputs: [&PathBuf; 2], key: &Key) -> Result<Vec<u8>> {
     let compiler = Compiler::new()?;
     let mut objects = Vec::new();
     for path in inputs {
@@ -72,22 +105,22 @@ fn demo(inputs: [&PathBuf; 2], native: &Path) -> Result<()> {
         let size = bytes.len() as u64;
         Ok((bytes, size))
     })?;
-    // No later step checks an offset again.
-    let image = stage("parse", "all of it checked, once", || {
-        Ok((Image::parse(&bytes)?, 0))
-    })?;
+    stage("sign", "the executors trust the key", || {
+        let signed = key.sign(&bytes)?;
+        let size = (signed.len() - bytes.len()) as u64;
+        Ok((signed, size))
+    })
+}
 
-    // The sockets' folder goes with its variable.
-    let folder = tempfile::tempdir()?;
-    let first = ExecutorProcess::start(&folder.path().join("first.sock"))?;
-    let second = ExecutorProcess::start(&folder.path().join("second.sock"))?;
-    heading("the first executor: a process with neither compiler nor linker");
-    let answer = work(&first.address, &image)?;
-    heading("the second executor: the same bytes");
-    let other = work(&second.address, &image)?;
-    first.stop()?;
-    second.stop()?;
+/// No later step checks an offset again.
+fn parse(bytes: &[u8]) -> Result<Image<'_>> {
+    stage("parse", "all of it checked, once", || {
+        Ok((Image::parse(bytes)?, 0))
+    })
+}
 
+/// Shows what the native program answers, and compares the executors' answers with it.
+fn compare(answers: &[Answer; 2], native: &Path) -> Result<()> {
     heading("natively: compiled and linked by clang, for comparison");
     let printed = stage(
         "run: both calls in one process",
@@ -100,6 +133,7 @@ fn demo(inputs: [&PathBuf; 2], native: &Path) -> Result<()> {
     )?;
 
     heading("the answer: count, sum, average; the same by sensor; the most frequent labels");
+    let [answer, other] = answers;
     let expected = format!("{}checksum {}\n", answer.report, answer.checksum);
     println!("{expected}");
     if answer != other {
@@ -113,9 +147,13 @@ fn demo(inputs: [&PathBuf; 2], native: &Path) -> Result<()> {
 }
 
 /// Ships the image to an executor, calls it there, and ships it again.
-fn work(address: &Address, image: &Image<'_>) -> Result<Answer> {
-    let executor = stage("connect", "sent", || connect(address))?;
-    let module = stage("ship and load", "sent: the image", || {
+fn work(address: &Address, timeouts: Timeouts, image: &Image<'_>) -> Result<(Executor, Answer)> {
+    let executor = stage("connect", "sent", || connect(address, timeouts))?;
+    let what = match address {
+        Address::Unix(_) => "sent: the image",
+        Address::Tcp { .. } | Address::Tls { .. } => "sent: the image, compressed",
+    };
+    let module = stage("ship and load", what, || {
         counted(&executor, |executor| executor.load(image))
     })?;
 
@@ -143,7 +181,7 @@ fn work(address: &Address, image: &Image<'_>) -> Result<Answer> {
     let again = stage("ship again", "sent: its digest, no code", || {
         counted(&executor, |executor| executor.load(image))
     })?;
-    let (another, _) = connect(address)?;
+    let (another, _) = connect(address, timeouts)?;
     let elsewhere = stage(
         "ship again, another controller",
         "sent: its digest, no code",
@@ -158,14 +196,15 @@ fn work(address: &Address, image: &Image<'_>) -> Result<Answer> {
         .ok()
         .and_then(|length| report.get(..length))
         .ok_or_else(|| format!("workload_report: it returned {length:?}"))?;
-    Ok(Answer {
+    let answer = Answer {
         report: String::from_utf8(report.to_vec())?,
         checksum: int(checksum)?,
-    })
+    };
+    Ok((executor, answer))
 }
 
-fn connect(address: &Address) -> Result<(Executor, u64)> {
-    let executor = Executor::connect(address)?;
+fn connect(address: &Address, timeouts: Timeouts) -> Result<(Executor, u64)> {
+    let executor = Executor::connect_with(address, timeouts)?;
     let sent = executor.traffic().shipped();
     Ok((executor, sent))
 }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! cargo run --example kaleidoscope                             # here
-//! cargo run --example kaleidoscope -- --on unix:/tmp/farcall   # in `farcall-executor --listen unix:/tmp/farcall`
+//! cargo run --example kaleidoscope -- --on unix:/tmp/farcall   # in `farcall-executor --trust-unsigned --listen unix:/tmp/farcall`
 //! cargo run --example kaleidoscope -- program.kal
 //! ```
 //!

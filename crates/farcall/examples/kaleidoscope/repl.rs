@@ -23,7 +23,7 @@ const HELP: &str = "The language:
   var x = 1, y in x = y + 2                 variables of the expression after `in`
   def unary!(x) if x then 0 else 1          an operator of one's own
   def binary| 5 (a b) if a then 1 else b    5 is its precedence: = 2, < > 10, + - 20, * / 40
-  printd(x), putchard(x)    print a number, a character: where it runs
+  printd(x), putchard(x)    print a number, a character
   # a comment
 
 An item is over at the end of a line that completes it, or at a semicolon. An empty line gives up what was begun.

@@ -23,6 +23,13 @@ define void @"too deep"() uwtable {
 }
 "#;
 
+/// Connects. What a line prints there is printed here.
+fn reach(address: &Address) -> Result<Executor, Error> {
+    let executor = Executor::connect(address)?;
+    executor.print_output();
+    Ok(executor)
+}
+
 pub(crate) struct There {
     address: Address,
     /// None when it has gone.
@@ -35,7 +42,7 @@ pub(crate) struct There {
 
 impl There {
     pub(crate) fn connect(address: Address, level: OptLevel) -> anyhow::Result<Self> {
-        let executor = Executor::connect(&address).map_err(|error| anyhow!("{error}"))?;
+        let executor = reach(&address).map_err(|error| anyhow!("{error}"))?;
         let target = format!("{}-unknown-linux-gnu", executor.hello().machine);
         let compiler = Compiler::builder().opt_level(level).target(target);
         let compiler = compiler.build()?;
@@ -76,7 +83,7 @@ impl There {
         let start = Instant::now();
         let executor = match &mut self.executor {
             Some(executor) => executor,
-            None => self.executor.insert(Executor::connect(&self.address)?),
+            None => self.executor.insert(reach(&self.address)?),
         };
         let module = executor.load(image)?;
         let loaded = Instant::now();
