@@ -33,6 +33,9 @@ impl Artefacts {
         compile(&source, &artefacts.object(Subject::Tiny));
         let wrapper = Path::new(env!("CARGO_MANIFEST_DIR")).join("remote/wrapper.c");
         compile(&wrapper, &artefacts.wrapper());
+        let crash = Path::new(env!("CARGO_MANIFEST_DIR")).join("remote/crash.c");
+        compile(&crash, &artefacts.path("crash.o"));
+        link(&[artefacts.path("crash.o")], &artefacts.crash());
         let sqlite = real::sqlite().unwrap().objects(Level::O2).unwrap();
         fs::copy(&sqlite[0], artefacts.object(Subject::Sqlite)).unwrap();
         for subject in [Subject::Tiny, Subject::Sqlite] {
@@ -54,6 +57,11 @@ impl Artefacts {
     /// The object of ORC's own kind of function.
     pub(crate) fn wrapper(&self) -> PathBuf {
         self.path("wrapper.o")
+    }
+
+    /// An image with a function that crashes and one that does not.
+    pub(crate) fn crash(&self) -> PathBuf {
+        self.path("crash.image")
     }
 
     pub(crate) fn lua_objects(&self) -> &[PathBuf] {

@@ -11,6 +11,12 @@ use crate::artefacts::{Artefacts, executor, orc_executor};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Contender {
     Farcall,
+    /// The same, with the image's bytes in a file in memory.
+    FarcallFile,
+    /// The same with frames that go through shared memory.
+    FarcallShared,
+    /// The same with calls that run in a process of their own.
+    FarcallWorkers,
     /// ORC with memory that both processes map.
     OrcShared,
     /// ORC with memory that it fills through the socket.
@@ -33,6 +39,9 @@ impl Contender {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Farcall => "farcall",
+            Self::FarcallFile => "farcall, from a file in memory",
+            Self::FarcallShared => "farcall, shared",
+            Self::FarcallWorkers => "farcall, in a worker",
             Self::OrcShared => "ORC, shared",
             Self::OrcCopied => "ORC, copied",
             Self::OrcThreads => "ORC, threads",
@@ -44,11 +53,10 @@ impl Contender {
     pub(crate) fn start(self, artefacts: &Artefacts, subject: Subject) -> Child {
         let object = artefacts.object(subject);
         let (way, file) = match self {
-            Self::Farcall => {
-                let mut command = Command::new(env::current_exe().unwrap());
-                command.arg("serve").arg(executor()).arg(subject.name());
-                return Child::start(command.arg(artefacts.image(subject)));
-            }
+            Self::Farcall => return farcall("socket", artefacts, subject),
+            Self::FarcallFile => return farcall("file", artefacts, subject),
+            Self::FarcallShared => return farcall("shared", artefacts, subject),
+            Self::FarcallWorkers => return farcall("workers", artefacts, subject),
             Self::OrcShared => ("shared", object),
             Self::OrcCopied => ("copied", object),
             Self::OrcThreads => ("threads", object),
@@ -58,4 +66,11 @@ impl Contender {
         command.arg(way).arg(orc_executor()).arg(subject.name());
         Child::start(command.arg(file))
     }
+}
+
+fn farcall(frames: &str, artefacts: &Artefacts, subject: Subject) -> Child {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["serve", frames]).arg(executor());
+    command.arg(subject.name());
+    Child::start(command.arg(artefacts.image(subject)))
 }

@@ -3,9 +3,9 @@
 //! Each contender is a process that controls, with a process of its own that executes, and each round asks every one of them in turn, so
 //! that what else the machine does meets all. Prints Markdown; leaves `executor.csv` and `executor.svg` in `target/bench`. farcall's
 //! executor is the one that was built last for release, which `cargo xtask bench` sees to. Its controller is this program, which has no
-//! LLVM in it: `serve EXECUTOR SUBJECT IMAGE` and `first EXECUTOR IMAGE SCRIPT` are what it is started with.
+//! LLVM in it: `serve socket EXECUTOR SUBJECT IMAGE`, the same with `shared`, `file` or `workers`, and `first EXECUTOR IMAGE SCRIPT` are what it is started with.
 //!
-//! With the names of groups of rows (`loads`, `calls`, `start`, `memory`) it measures these alone.
+//! With the names of groups of rows (`loads`, `calls`, `start`, `memory`, `trust`, `isolation`) it measures these alone.
 //!
 //! To add a measurement: write its file in `measure`, and call it in [`rows`].
 
@@ -26,7 +26,7 @@ use farcall_benches::{Row, Subject, report, serve_remote};
 use farcall_testkit::paths::target_dir;
 
 use crate::artefacts::Artefacts;
-use crate::farcall::Farcall;
+use crate::farcall::{Farcall, Way};
 
 fn main() {
     // Cargo adds the first.
@@ -36,9 +36,15 @@ fn main() {
         .collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["serve", executor, subject, image] => {
+        ["serve", way, executor, subject, image] => {
+            let way = match way {
+                "shared" => Way::Shared,
+                "file" => Way::File,
+                "workers" => Way::Workers,
+                _ => Way::Socket,
+            };
             let subject = Subject::named(subject).expect("a subject");
-            let farcall = Farcall::start(Path::new(executor), subject, Path::new(image));
+            let farcall = Farcall::start(Path::new(executor), subject, Path::new(image), way);
             serve_remote(farcall, subject);
         }
         ["first", executor, image, script] => {
@@ -63,11 +69,13 @@ fn run(groups: &[&str]) {
 type Measure = fn(&Artefacts) -> Vec<Row>;
 
 fn rows(artefacts: &Artefacts, groups: &[&str]) -> Vec<Row> {
-    let measures: [(&str, Measure); 4] = [
+    let measures: [(&str, Measure); 6] = [
         ("loads", measure::loads),
         ("calls", measure::calls),
         ("start", measure::start),
         ("memory", measure::memory),
+        ("trust", measure::trust),
+        ("isolation", measure::isolation),
     ];
     let is_wanted = |name: &str| groups.is_empty() || groups.contains(&name);
     let wanted = measures.iter().filter(|(name, _)| is_wanted(name));

@@ -15,6 +15,13 @@ pub trait Remote {
     /// Calls the entry of what is loaded.
     fn call(&mut self) -> i32;
 
+    /// Calls it so many times, with up to 256 calls on their way at once where there is a way to do that, and gives each result to `check`.
+    fn call_many(&mut self, count: usize, check: impl Fn(i32)) {
+        for _ in 0..count {
+            check(self.call());
+        }
+    }
+
     /// Gives back there all that loading took.
     fn unload(&mut self);
 
@@ -27,6 +34,7 @@ pub trait Remote {
 /// - `loads N`: loads and calls N times, and unloads each time, which is not timed; N times
 /// - `again N`: loads and calls N times what is loaded; N times
 /// - `calls N`: calls N times what is loaded, one after the other; N times
+/// - `many N`: calls N times what is loaded, many on their way at once; the time of all divided by N
 /// - `memory`: RSS and PSS in KiB, and mappings
 /// - `executor`: the same of the other process
 ///
@@ -42,6 +50,7 @@ pub fn serve_remote<R: Remote>(mut remote: R, subject: Subject) {
             "loads" => loads(&mut remote, subject, count()),
             "again" => again(&mut remote, subject, count()),
             "calls" => calls(&mut remote, subject, count()),
+            "many" => many(&mut remote, subject, count()),
             "memory" => memory(Memory::now()),
             "executor" => memory(Memory::of(remote.executor())),
             _ => panic!("{line}: no such request"),
@@ -80,6 +89,17 @@ fn calls<R: Remote>(remote: &mut R, subject: Subject, count: usize) -> Vec<f64> 
     let times = times.collect();
     remote.unload();
     times
+}
+
+fn many<R: Remote>(remote: &mut R, subject: Subject, count: usize) -> Vec<f64> {
+    timed(subject, || remote.load_and_call());
+    // What a first call sets up is so afterwards.
+    timed(subject, || remote.call());
+    let start = Instant::now();
+    remote.call_many(count, |result| subject.check_result(result));
+    let time = start.elapsed().as_nanos() as f64 / count as f64;
+    remote.unload();
+    vec![time]
 }
 
 /// The time until there is a result.

@@ -1,16 +1,20 @@
 //! The measurements, one group of rows a file.
 
 mod calls;
+mod isolation;
 mod loads;
 mod memory;
 mod start;
+mod trust;
 
 use farcall_benches::{Child, Subject};
 
 pub(crate) use calls::calls;
+pub(crate) use isolation::isolation;
 pub(crate) use loads::loads;
 pub(crate) use memory::memory;
 pub(crate) use start::start;
+pub(crate) use trust::trust;
 
 use crate::artefacts::Artefacts;
 use crate::contender::Contender;

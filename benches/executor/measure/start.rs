@@ -56,7 +56,8 @@ fn check(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {output:?}");
     let written = [output.stdout, output.stderr].concat();
-    assert_eq!(written, b"hello\n", "{command:?}");
+    // Before it farcall's says that it loads what is unsigned.
+    assert!(written.ends_with(b"hello\n"), "{command:?}: {written:?}");
 }
 
 /// The time until the controller has ended. Its executor may end later.
