@@ -6,52 +6,49 @@ use std::process::{Command, Stdio};
 use farcall_testkit::tools::{self, REQUIRE_ALL};
 
 use crate::command::{cargo, command, run, shown};
+use crate::programs::Tests;
 
 const TARGET: &str = "aarch64-unknown-linux-gnu";
 
-/// The command that runs the tests, or why there is none.
-pub(crate) fn tests() -> Result<Command, String> {
+/// The words that start a program of that machine.
+const EMULATOR: &str = "qemu-aarch64-static -L /usr/aarch64-linux-gnu";
+
+const PACKAGES: [&str; 8] = [
+    "--package",
+    "farcall-loader",
+    "--package",
+    "farcall-executor",
+    "--package",
+    "farcall-native",
+    "--package",
+    "farcall-bare",
+];
+
+/// The tests, or why they cannot be run.
+pub(crate) fn tests() -> Result<Tests, String> {
     ensure_target()?;
-    let mut tests = cargo([
-        "test",
-        "--package",
-        "farcall-loader",
-        "--package",
-        "farcall-executor",
-        "--package",
-        "farcall-native",
-        "--package",
-        "farcall-bare",
-    ]);
-    tests
-        .args(["--target", TARGET])
-        .env(
-            "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER",
-            "aarch64-linux-gnu-gcc",
-        )
-        .env(
+    let mut args = PACKAGES.to_vec();
+    args.extend(["--target", TARGET]);
+    Ok(Tests {
+        args,
+        environment: vec![
+            (
+                "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER",
+                "aarch64-linux-gnu-gcc",
+            ),
             // The tests start programs by these words too.
-            "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER",
-            "qemu-aarch64-static -L /usr/aarch64-linux-gnu",
-        )
-        .env(REQUIRE_ALL, "1");
-    Ok(tests)
+            ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", EMULATOR),
+            (REQUIRE_ALL, "1"),
+        ],
+        runner: EMULATOR,
+    })
 }
 
 /// The command that runs clippy over what only that machine compiles, or why there is none.
 pub(crate) fn clippy() -> Result<Command, String> {
     ensure_target()?;
-    let mut clippy = cargo([
-        "clippy",
-        "--package",
-        "farcall-loader",
-        "--package",
-        "farcall-executor",
-        "--package",
-        "farcall-native",
-        "--package",
-        "farcall-bare",
-    ]);
+    let mut clippy = cargo(["clippy"]);
+    clippy.args(PACKAGES);
     clippy.args(["--all-targets", "--target", TARGET, "--", "-D", "warnings"]);
     Ok(clippy)
 }

@@ -1,9 +1,10 @@
-//! `cargo xtask demo`: SQLite, compiled once and run elsewhere, twice.
+//! `cargo xtask demo`: SQLite, compiled once and run elsewhere, twice; with `--machines` on machines of their own.
 
 use std::path::PathBuf;
 use std::thread;
 
 use anyhow::{Result, bail};
+use farcall_testkit::net::{AS_ROOT, can_have_hosts};
 use farcall_testkit::paths::target_dir;
 use farcall_testkit::{Level, real};
 
@@ -13,8 +14,16 @@ use crate::setup;
 /// Makes what the demo starts from, builds farcall, and runs `crates/farcall/examples/demo` with the paths of
 /// SQLite's bitcode, the workload's, and the same program linked natively.
 pub(crate) fn run(args: &[String]) -> Result<()> {
-    crate::no_arguments(args)?;
+    let is_on_machines = match args {
+        [] => false,
+        [option] if option == "--machines" => true,
+        [arg, ..] => bail!("{arg}: unexpected argument: `--machines` is the only one"),
+    };
     setup::ensure()?;
+    // Before what takes minutes.
+    if is_on_machines && let Err(error) = can_have_hosts() {
+        bail!("no network namespaces, which stand for machines: {error}: {AS_ROOT}");
+    }
     println!(
         "==> clang-22: SQLite to bitcode, and to a native program to compare with (slow the first time)"
     );
@@ -33,10 +42,11 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     ]))?;
 
     println!("==> the demo\n");
-    run_command(&mut command(
+    let mut demo = command(
         target_dir().join("release/examples/demo"),
-        inputs,
-    ))
+        is_on_machines.then_some("--machines"),
+    );
+    run_command(demo.args(inputs))
 }
 
 fn inputs() -> Result<[PathBuf; 3]> {

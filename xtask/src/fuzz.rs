@@ -18,12 +18,17 @@ use crate::setup;
 const SECONDS: u32 = 60;
 /// The argument that asks for a short run.
 pub(crate) const SMOKE: &str = "smoke";
-const TARGETS: [Target; 4] = [
+const TARGETS: [Target; 8] = [
     Target::new("link", 300_000, 1 << 16),
     Target::new("image", 300_000, 1 << 16),
     Target::new("bundle", 300_000, 1 << 16),
     // Loading makes system calls, and images are large from 128 KiB on.
     Target::new("load", 20_000, 200_000),
+    Target::new("frames", 300_000, 4096),
+    // Threads and sockets for each input.
+    Target::new("peer", 20_000, 4096),
+    Target::new("client", 100_000, 4096),
+    Target::new("bare", 50_000, 4096),
 ];
 /// One image for so many objects.
 const OBJECTS_AN_IMAGE: usize = 8;
@@ -98,10 +103,12 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 
 /// Makes what the fuzzer starts from.
 fn seed() -> Result<()> {
-    let [objects, images, bundles, loaded] = TARGETS.map(|target| target.corpus());
-    for folder in [&objects, &images, &bundles, &loaded] {
-        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    for target in &TARGETS {
+        let folder = target.corpus();
+        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     }
+    // The others start from nothing: messages are short.
+    let [objects, images, bundles, loaded, ..] = TARGETS.map(|target| target.corpus());
     let mut n_objects = 0;
     for (folder, target) in [
         ("x86_64", "x86_64-linux-gnu"),

@@ -19,6 +19,7 @@ mod demo;
 mod fuzz;
 mod nightly;
 mod packages;
+mod programs;
 mod setup;
 mod test;
 
@@ -42,7 +43,7 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "demo",
-        summary: "compile SQLite once, ship it to two executors and work there",
+        summary: "compile SQLite once, ship it to two executors and work there; `demo --machines`: on two machines",
         run: demo::run,
     },
     Task {

@@ -91,6 +91,11 @@ pub(crate) const PACKAGES: &[Package] = &[
         why: "runs them",
     },
     Package {
+        name: "iproute2",
+        program: Some("ip"),
+        why: "ip, which joins network namespaces, in tests and the demo of machines",
+    },
+    Package {
         name: "gdb",
         program: Some("gdb"),
         why: "the debugger that tests drive",

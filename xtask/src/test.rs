@@ -8,20 +8,38 @@ use farcall_testkit::paths::target_dir;
 use farcall_testkit::tools::REQUIRE_ALL;
 
 use crate::command::{cargo, run as run_command, shown};
+use crate::programs::Tests;
 use crate::{aarch64, checks, fuzz, setup};
 
-/// One command of the run.
+/// One step of the run.
 struct Step {
     name: &'static str,
     /// Or why it cannot be run here.
-    command: Result<Command, String>,
+    work: Result<Work, String>,
+}
+
+enum Work {
+    Command(Command),
+    Tests(Tests),
+}
+
+impl From<Command> for Work {
+    fn from(command: Command) -> Self {
+        Self::Command(command)
+    }
+}
+
+impl From<Tests> for Work {
+    fn from(tests: Tests) -> Self {
+        Self::Tests(tests)
+    }
 }
 
 /// Runs all steps, or with `-- ARGS` the tests alone, with `ARGS` for `cargo test`.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let steps = match args {
         [] => all_steps(),
-        [dashes, args @ ..] if dashes == "--" && !args.is_empty() => test_steps(args),
+        [dashes, args @ ..] if dashes == "--" && !args.is_empty() => chosen_steps(args),
         [arg, ..] => {
             bail!("{arg}: unexpected argument: arguments for `cargo test` come after `--`")
         }
@@ -34,59 +52,89 @@ fn all_steps() -> Vec<Step> {
     let mut steps = vec![
         Step {
             name: "format",
-            command: Ok(checks::formatting()),
+            work: Ok(checks::formatting().into()),
         },
         Step {
             name: "clippy",
-            command: Ok(checks::clippy()),
-        },
-        Step {
-            name: "doc",
-            command: Ok(checks::documentation()),
-        },
-        Step {
-            name: "build, release",
-            command: Ok(cargo(["build", "--workspace", "--release"])),
+            work: Ok(checks::clippy().into()),
         },
     ];
-    steps.extend(test_steps(&[]));
-    if !cfg!(target_arch = "aarch64") {
+    let has_other_machine = !cfg!(target_arch = "aarch64");
+    if has_other_machine {
+        // Before what takes minutes: what is wrong for that machine alone shows at once.
         steps.push(Step {
             name: "clippy, aarch64",
-            command: aarch64::clippy(),
+            work: aarch64::clippy().map(Work::from),
         });
+    }
+    steps.push(Step {
+        name: "doc",
+        work: Ok(checks::documentation().into()),
+    });
+    steps.extend(SHIPPED.map(|(name, packages)| Step {
+        name,
+        work: Ok(release_build(packages).into()),
+    }));
+    steps.extend(PROFILES.map(|(name, profile)| Step {
+        name,
+        work: Ok(tests(profile).into()),
+    }));
+    if has_other_machine {
         steps.push(Step {
             name: "test, aarch64",
-            command: aarch64::tests(),
+            work: aarch64::tests().map(Work::from),
         });
     }
     steps.extend(static_steps());
     steps.push(Step {
         name: "fuzz",
-        command: Ok(cargo(["xtask", "fuzz", fuzz::SMOKE])),
+        work: Ok(cargo(["xtask", "fuzz", fuzz::SMOKE]).into()),
     });
     steps
 }
 
-/// The tests, doc tests among them, in both profiles: overflow checks in one, the optimiser in the other.
-fn test_steps(args: &[String]) -> Vec<Step> {
-    // At the root all crates are tested unless the arguments choose some, with which `--workspace` would not go.
-    let tests = |profile: &[&str]| {
-        let mut command = cargo(["test"]);
+/// What is shipped, built as it is shipped. The executor by itself, as a test of the command builds it to look at its size: beside
+/// the command its dependencies have features that it has no use for, and all would be built twice. What is not shipped is built for tests.
+const SHIPPED: [(&str, &[&str]); 2] = [
+    ("build, executor", &["farcall-executor"]),
+    ("build, release", &["farcall-cli", "farcall-bare"]),
+];
+
+fn release_build(packages: &[&str]) -> Command {
+    let mut command = cargo(["build", "--release"]);
+    for package in packages {
+        command.args(["--package", package]);
+    }
+    command
+}
+
+/// The tests, doc tests among them, run in both profiles: overflow checks in one, the optimiser in the other.
+const PROFILES: [(&str, &[&str]); 2] = [
+    ("test, dev", &[]),
+    ("test, release", &["--profile", "optimized-tests"]),
+];
+
+fn tests(profile: &[&'static str]) -> Tests {
+    Tests {
+        args: profile.to_vec(),
         // A test that cannot run here fails: a run that says it is complete has to be.
-        command.args(profile).args(args).env(REQUIRE_ALL, "1");
-        command
-    };
-    vec![
+        environment: vec![(REQUIRE_ALL, "1")],
+        runner: "",
+    }
+}
+
+/// The tests that the arguments choose, as cargo runs them.
+fn chosen_steps(args: &[String]) -> Vec<Step> {
+    // At the root all crates are tested unless the arguments choose some, with which `--workspace` would not go.
+    let steps = PROFILES.map(|(name, profile)| {
+        let mut command = tests(profile).cargo_test();
+        command.args(args);
         Step {
-            name: "test, dev",
-            command: Ok(tests(&[])),
-        },
-        Step {
-            name: "test, release",
-            command: Ok(tests(&["--profile", "optimized-tests"])),
-        },
-    ]
+            name,
+            work: Ok(command.into()),
+        }
+    });
+    steps.into()
 }
 
 /// The loader's own tests as fully static programs. Its other tests load what wants a dynamic linker.
@@ -103,25 +151,37 @@ fn static_steps() -> impl Iterator<Item = Step> {
         command.env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
         Step {
             name,
-            command: Ok(command),
+            work: Ok(command.into()),
         }
     })
 }
 
+/// Half the disk, and a first build that takes less time: what is kept for a next build pays only where there is one.
+const INCREMENTAL: (&str, &str) = ("CARGO_INCREMENTAL", "0");
+
 fn run_steps(steps: Vec<Step>) -> Result<()> {
     let mut ends: Vec<(&str, String)> = Vec::new();
-    for Step { name, command } in steps {
-        let mut command = match command {
-            Ok(command) => command,
+    for Step { name, work } in steps {
+        let work = match work {
+            Ok(work) => work,
             Err(reason) => {
                 println!("==> {name}: NOT RUN: {reason}");
                 ends.push((name, format!("NOT RUN: {reason}")));
                 continue;
             }
         };
-        println!("==> {name}: {}", shown(&command));
         let start = Instant::now();
-        let result = run_command(&mut command);
+        let result = match work {
+            Work::Command(mut command) => {
+                println!("==> {name}: {}", shown(&command));
+                run_command(command.env(INCREMENTAL.0, INCREMENTAL.1))
+            }
+            Work::Tests(mut tests) => {
+                println!("==> {name}: {}", shown(&tests.cargo_test()));
+                tests.environment.push(INCREMENTAL);
+                tests.run()
+            }
+        };
         let time = start.elapsed().as_secs_f64();
         let end = if result.is_ok() { "ok" } else { "FAILED" };
         ends.push((name, format!("{time:>8.1} s  {end}")));
