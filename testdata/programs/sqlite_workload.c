@@ -76,7 +76,8 @@ static int query(sqlite3 *db, const char *sql, struct report *report) {
 static int work(int64_t rows, struct report *report) {
     sqlite3 *db = NULL;
     int status = sqlite3_open(":memory:", &db);
-    if (status == SQLITE_OK) status = sqlite3_exec(db, "create table reading (id integer primary key, sensor integer, label text, value real); begin", NULL, NULL, NULL);
+    // It sorts in memory too: where it is shipped to it may not open files.
+    if (status == SQLITE_OK) status = sqlite3_exec(db, "pragma temp_store = memory; create table reading (id integer primary key, sensor integer, label text, value real); begin", NULL, NULL, NULL);
     if (status == SQLITE_OK) status = insert_rows(db, rows);
     if (status == SQLITE_OK) status = sqlite3_exec(db, "commit; create index by_sensor on reading (sensor)", NULL, NULL, NULL);
     if (status == SQLITE_OK) status = query(db, "select count(*), sum(value), round(avg(value), 6) from reading", report);
