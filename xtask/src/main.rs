@@ -22,6 +22,7 @@ mod packages;
 mod programs;
 mod setup;
 mod test;
+mod watched;
 
 /// A task, by the name it is called by.
 struct Task {

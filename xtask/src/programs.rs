@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -15,6 +15,7 @@ use farcall_testkit::paths::{target_dir, workspace_root};
 use serde_json::Value;
 
 use crate::command::{cargo, run as run_command, shown};
+use crate::watched;
 
 /// What `cargo test` is to build and run.
 pub(crate) struct Tests {
@@ -35,9 +36,12 @@ struct Program {
     executable: PathBuf,
 }
 
+/// What a program may take. The slowest takes about two minutes where there is little else to do.
+const LIMIT: Duration = Duration::from_secs(10 * 60);
+
 /// How a program ended.
 struct End {
-    status: ExitStatus,
+    how: watched::End,
     time: Duration,
     output: PathBuf,
 }
@@ -128,7 +132,7 @@ impl Tests {
                 while let Some(end) = early.get_mut(n_shown).and_then(Option::take) {
                     let program = in_order[n_shown];
                     program.show(&end)?;
-                    if !end.status.success() {
+                    if !end.how.is_success() {
                         failed.push(program.title());
                     }
                     n_shown += 1;
@@ -164,6 +168,7 @@ impl Program {
     /// Runs it to its end. What it prints goes to a file, not to a pipe, which what it leaves running would keep open.
     fn run(&self, tests: &Tests, output: PathBuf) -> Result<End> {
         let file = File::create(&output).with_context(|| output.display().to_string())?;
+        let mut stacks = file.try_clone()?;
         let words = tests.runner.split_whitespace().map(OsString::from);
         let mut words = words.chain([self.executable.clone().into()]);
         let mut command = Command::new(words.next().context("there is the program at least")?);
@@ -176,11 +181,9 @@ impl Program {
             .stdout(file.try_clone()?)
             .stderr(file);
         let start = Instant::now();
-        let status = command
-            .status()
-            .with_context(|| format!("{}: cannot start", shown(&command)))?;
+        let how = watched::run(&mut command, LIMIT, &mut stacks)?;
         Ok(End {
-            status,
+            how,
             time: start.elapsed(),
             output,
         })
@@ -194,12 +197,12 @@ impl Program {
             end.time.as_secs_f64(),
             String::from_utf8_lossy(&output)
         );
-        if !end.status.success() {
+        if !end.how.is_success() {
             println!(
                 "==> {}: {}: {}",
                 self.title(),
                 self.executable.display(),
-                end.status
+                end.how
             );
         }
         Ok(())

@@ -1,15 +1,16 @@
 //! `cargo xtask test`: everything that has to pass.
 
-use std::process::Command;
-use std::time::Instant;
+use std::io;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use farcall_testkit::paths::target_dir;
 use farcall_testkit::tools::REQUIRE_ALL;
 
-use crate::command::{cargo, run as run_command, shown};
+use crate::command::{cargo, shown};
 use crate::programs::Tests;
-use crate::{aarch64, checks, fuzz, setup};
+use crate::{aarch64, checks, fuzz, setup, watched};
 
 /// One step of the run.
 struct Step {
@@ -159,8 +160,13 @@ fn static_steps() -> impl Iterator<Item = Step> {
 /// Half the disk, and a first build that takes less time: what is kept for a next build pays only where there is one.
 const INCREMENTAL: (&str, &str) = ("CARGO_INCREMENTAL", "0");
 
+/// How long a command may take that is no test program: it builds, most of the time.
+const LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// Runs all, whatever fails: one run shows all that has to be mended.
 fn run_steps(steps: Vec<Step>) -> Result<()> {
     let mut ends: Vec<(&str, String)> = Vec::new();
+    let mut failed = Vec::new();
     for Step { name, work } in steps {
         let work = match work {
             Ok(work) => work,
@@ -185,18 +191,27 @@ fn run_steps(steps: Vec<Step>) -> Result<()> {
         let time = start.elapsed().as_secs_f64();
         let end = if result.is_ok() { "ok" } else { "FAILED" };
         ends.push((name, format!("{time:>8.1} s  {end}")));
-        if result.is_err() {
-            print_ends(&ends);
+        if let Err(error) = result {
+            println!("==> {name}: FAILED: {error:#}");
+            failed.push(format!("{name}: {error:#}"));
         }
-        result.with_context(|| format!("step `{name}` failed"))?;
+    }
+    for (name, end) in &ends {
+        println!("{name:<16} {end}");
+    }
+    if !failed.is_empty() {
+        bail!("{}", failed.join("\n"));
     }
     println!("==> all steps that were run passed");
-    print_ends(&ends);
     Ok(())
 }
 
-fn print_ends(ends: &[(&str, String)]) {
-    for (name, end) in ends {
-        println!("{name:<16} {end}");
+/// Runs a command to its end, or to the limit. Nobody types: who reads what is typed sees its end.
+fn run_command(command: &mut Command) -> Result<()> {
+    command.stdin(Stdio::null());
+    let end = watched::run(command, LIMIT, &mut io::stderr())?;
+    if !end.is_success() {
+        bail!("{}: {end}", shown(command));
     }
+    Ok(())
 }
