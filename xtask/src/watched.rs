@@ -47,6 +47,15 @@ impl std::fmt::Display for End {
 
 /// Runs a program to its end, or kills it after `limit`. What it was doing then goes to `stacks`.
 pub(crate) fn run(command: &mut Command, limit: Duration, stacks: &mut dyn Write) -> Result<End> {
+    run_with(command, limit, GRACE, stacks)
+}
+
+fn run_with(
+    command: &mut Command,
+    limit: Duration,
+    grace: Duration,
+    stacks: &mut dyn Write,
+) -> Result<End> {
     let start = Instant::now();
     // Programs run one beside the other: each has a mark of its own.
     let mark = format!("{}-{:?}", std::process::id(), thread::current().id());
@@ -59,7 +68,7 @@ pub(crate) fn run(command: &mut Command, limit: Duration, stacks: &mut dyn Write
             thread::sleep(LOOK);
             continue;
         };
-        let left = end_all(&mark)?;
+        let left = end_all(&mark, grace)?;
         return Ok(match status.success() && !left.is_empty() {
             true => End::LeftRunning(left),
             false => End::Exited(status),
@@ -76,8 +85,8 @@ pub(crate) fn run(command: &mut Command, limit: Duration, stacks: &mut dyn Write
 }
 
 /// Waits for what the program left running, kills what is still there after a while, and says what that was.
-fn end_all(mark: &str) -> io::Result<Vec<String>> {
-    let end = Instant::now() + GRACE;
+fn end_all(mark: &str, grace: Duration) -> io::Result<Vec<String>> {
+    let end = Instant::now() + grace;
     let left = loop {
         let left = marked(mark)?;
         if left.is_empty() || Instant::now() > end {
@@ -158,5 +167,65 @@ fn kill(process: i32) {
     if let Some(process) = Pid::from_raw(process) {
         // It may have ended since.
         let _ = kill_process(process, Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn shell(script: &str, limit: Duration, grace: Duration) -> (End, String) {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdin(Stdio::null());
+        let mut told = Vec::new();
+        let end = run_with(&mut command, limit, grace, &mut told).unwrap();
+        (end, String::from_utf8_lossy(&told).into_owned())
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+    const SHORT: Duration = Duration::from_millis(200);
+
+    #[test]
+    fn a_program_ends_as_it_ends() {
+        assert!(shell("exit 0", LONG, LONG).0.is_success());
+        let (end, told) = shell("exit 7", LONG, LONG);
+        assert!(matches!(end, End::Exited(status) if status.code() == Some(7)));
+        assert_eq!(told, "");
+    }
+
+    #[test]
+    fn one_that_takes_too_long_is_told_of_and_killed_with_all_it_started() {
+        let (end, told) = shell("(exec sleep 1001) & sleep 1002", SHORT, LONG);
+        assert!(matches!(end, End::Late));
+        for one in ["`sh -c ", "`sleep 1001`", "`sleep 1002`"] {
+            assert!(told.contains(one), "{told}");
+        }
+        let is_gone = |process: &str| !fs::exists(format!("/proc/{process}/exe")).unwrap();
+        let processes = told.lines().filter_map(|line| line.split_once(" `"));
+        for (process, _) in processes {
+            while !is_gone(process) {
+                thread::sleep(LOOK);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_left_running_is_told_of_and_killed() {
+        let (end, _) = shell("sleep 1003 & exit 0", LONG, SHORT);
+        let End::LeftRunning(left) = &end else {
+            panic!("{end}");
+        };
+        assert!(
+            matches!(&left[..], [one] if one.contains("`sleep 1003`")),
+            "{end}"
+        );
+    }
+
+    #[test]
+    fn what_ends_soon_after_it_is_not_left_running() {
+        let (end, _) = shell("sleep 0.3 & exit 0", LONG, LONG);
+        assert!(end.is_success(), "{end}");
     }
 }

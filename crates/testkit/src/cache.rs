@@ -30,6 +30,8 @@ pub(crate) fn file(
         make(&unfinished)?;
         fs::rename(&unfinished, &path).map_err(Error::io(&path, "create"))?;
     }
+    // Closing would give it back only when no process has it that another thread forked off meanwhile.
+    lock.unlock().map_err(Error::io(&lock_path, "unlock"))?;
     Ok(path)
 }
 
