@@ -5,11 +5,13 @@ use std::ffi::OsStr;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
-use farcall_testkit::paths::workspace_root;
+use farcall_testkit::{paths::workspace_root, tools};
 
 /// The cargo that runs this task, so that a toolchain chosen on its command line (`cargo +1.95 xtask`) stays chosen.
 pub(crate) fn cargo<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
-    command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), args)
+    let mut command = tools::cargo();
+    command.args(args);
+    command
 }
 
 /// `program args...`, to be run at the root of the checkout.

@@ -8,7 +8,6 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use common::{Folder, farcall_in};
 use farcall_testkit::{elf, require_tools, tools};
@@ -24,7 +23,7 @@ fn binary(name: &str) -> PathBuf {
 /// not built it for this test.
 fn executor() -> PathBuf {
     let target = Path::new(env!("CARGO_BIN_EXE_farcall")).ancestors().nth(2);
-    let mut build = Command::new(env!("CARGO"));
+    let mut build = tools::cargo();
     build.args([
         "build",
         "--quiet",

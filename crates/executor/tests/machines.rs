@@ -17,8 +17,7 @@ const AARCH64: &str = "aarch64-unknown-linux-gnu";
 
 /// An executor for AArch64, built by cargo as it is for the tests that run there.
 fn start_emulated(listen: &str) -> Process {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(paths::workspace_root());
+    let mut cargo = tools::cargo();
     cargo.args(["build", "--quiet", "--package", "farcall-executor"]);
     cargo.args(["--bin", "farcall-executor", "--target", AARCH64]);
     cargo.arg("--target-dir").arg(paths::target_dir());

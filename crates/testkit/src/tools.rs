@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::Error;
+use crate::{Error, paths};
 
 /// The environment variable that turns a skipped test into a failed one. `cargo xtask test` sets it.
 pub const REQUIRE_ALL: &str = "FARCALL_REQUIRE_ALL";
@@ -102,6 +102,24 @@ macro_rules! require_targets {
             return;
         }
     };
+}
+
+/// The cargo that runs this program, or the one on `PATH`, to be run at the root of the checkout.
+///
+/// Without what cargo says of the package that it runs: build scripts ask for such variables, so that cargo would
+/// build again what it has built for another package.
+#[must_use]
+pub fn cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(paths::workspace_root());
+    for (name, _) in env::vars_os() {
+        let is_of_package =
+            |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        if name.to_str().is_some_and(is_of_package) {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// The full path of a program on `PATH`.

@@ -4,9 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use farcall_testkit::paths::workspace_root;
+use farcall_testkit::{paths::workspace_root, tools};
 use serde_json::Value;
 
 /// Each crate and what it may depend on. ARCHITECTURE.md draws these arrows; an arrow here is one that stands there, or
@@ -370,10 +369,9 @@ fn workspace_packages() -> Vec<Package> {
 }
 
 fn metadata(args: &[&str]) -> Value {
-    let output = Command::new(env!("CARGO"))
+    let output = tools::cargo()
         .args(["metadata", "--format-version=1"])
         .args(args)
-        .current_dir(workspace_root())
         .output()
         .expect("cargo starts");
     assert!(
