@@ -3,9 +3,10 @@
 //! The fuzzer starts from the linker's fixtures, assembled, from images of some of them, and from images that have what
 //! loading has to do with (`fuzz/seeds`). What it finds that is new it keeps in `fuzz/corpus`, which is no part of the project, and what fails in `fuzz/artifacts`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{fs, panic, thread};
 
 use anyhow::{Context as _, Result, bail};
 use farcall_testkit::paths::workspace_root;
@@ -19,16 +20,16 @@ const SECONDS: u32 = 60;
 /// The argument that asks for a short run.
 pub(crate) const SMOKE: &str = "smoke";
 const TARGETS: [Target; 8] = [
-    Target::new("link", 300_000, 1 << 16),
-    Target::new("image", 300_000, 1 << 16),
-    Target::new("bundle", 300_000, 1 << 16),
+    Target::new("link", 100_000, 1 << 16),
+    Target::new("image", 100_000, 1 << 16),
+    Target::new("bundle", 100_000, 1 << 16),
     // Loading makes system calls, and images are large from 128 KiB on.
-    Target::new("load", 20_000, 200_000),
-    Target::new("frames", 300_000, 4096),
+    Target::new("load", 10_000, 200_000),
+    Target::new("frames", 100_000, 4096),
     // Threads and sockets for each input.
-    Target::new("peer", 20_000, 4096),
-    Target::new("client", 100_000, 4096),
-    Target::new("bare", 50_000, 4096),
+    Target::new("peer", 10_000, 4096),
+    Target::new("client", 50_000, 4096),
+    Target::new("bare", 25_000, 4096),
 ];
 /// One image for so many objects.
 const OBJECTS_AN_IMAGE: usize = 8;
@@ -84,21 +85,44 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         run_command(&mut cargo(["install", "--locked", "--quiet", "cargo-fuzz"]))?;
     }
     seed()?;
-    for target in targets {
-        let mut fuzz = cargo(["fuzz", "run", "--sanitizer", "none", target.name, "--"]);
+    // By cargo-fuzz's own rule the targets are built once, not each when it is its turn.
+    run_command(&mut cargo_fuzz("build"))?;
+    let fuzz = |target: &Target| {
+        let mut fuzz = cargo_fuzz("run");
+        fuzz.args([target.name, "--"]);
         match is_smoke {
             true => fuzz.args(["-seed=1".to_owned(), format!("-runs={}", target.smoke_runs)]),
             false => fuzz.arg(format!("-max_total_time={seconds}")),
         };
         fuzz.args(LIMITS)
             .arg(format!("-max_len={}", target.max_len))
-            .arg("-verbosity=0")
-            // Coverage needs options of the compiler that are not stable.
-            .env("RUSTC_BOOTSTRAP", "1");
-        run_command(&mut fuzz)
-            .with_context(|| format!("fuzzing `{}` found something", target.name))?;
-    }
-    Ok(())
+            .arg("-verbosity=0");
+        run_command(&mut fuzz).with_context(|| format!("fuzzing `{}` found something", target.name))
+    };
+    // One for each core: a fuzzer has one thread.
+    let next = AtomicUsize::new(0);
+    let n_threads = thread::available_parallelism()?.get();
+    thread::scope(|scope| {
+        let fuzzers: Vec<_> = (0..n_threads)
+            .map(|_| {
+                scope.spawn(|| {
+                    while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        fuzz(target)?;
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        let mut ends = fuzzers.into_iter().map(|fuzzer| fuzzer.join());
+        ends.try_for_each(|end| end.unwrap_or_else(|panic| panic::resume_unwind(panic)))
+    })
+}
+
+fn cargo_fuzz(subcommand: &str) -> Command {
+    let mut fuzz = cargo(["fuzz", subcommand, "--sanitizer", "none"]);
+    // Coverage needs options of the compiler that are not stable.
+    fuzz.env("RUSTC_BOOTSTRAP", "1");
+    fuzz
 }
 
 /// Makes what the fuzzer starts from.

@@ -39,7 +39,7 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "test",
-        summary: "run every check and test; `test -- ARGS` runs `cargo test ARGS` alone",
+        summary: "run every check and test; `test TEXT` the steps so named; `test -- ARGS` runs `cargo test ARGS` alone",
         run: test::run,
     },
     Task {

@@ -71,8 +71,8 @@ impl Tests {
         Ok(match self.runner {
             // One more than there are cores, because there is nearly always one that waits.
             "" => thread::available_parallelism()?.get() + 1,
-            // Emulated ones hardly wait, and what they wait for comes late already.
-            _ => 1,
+            // Emulated ones hardly wait.
+            _ => thread::available_parallelism()?.get(),
         })
     }
 

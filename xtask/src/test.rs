@@ -36,12 +36,13 @@ impl From<Tests> for Work {
     }
 }
 
-/// Runs all steps, or with `-- ARGS` the tests alone, with `ARGS` for `cargo test`.
+/// Runs all steps, or those whose name has the text, or with `-- ARGS` the tests alone, with `ARGS` for `cargo test`.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let steps = match args {
         [] => all_steps(),
         [dashes, args @ ..] if dashes == "--" && !args.is_empty() => chosen_steps(args),
-        [arg, ..] => {
+        [text] => named_steps(text)?,
+        [_, arg, ..] => {
             bail!("{arg}: unexpected argument: arguments for `cargo test` come after `--`")
         }
     };
@@ -72,13 +73,13 @@ fn all_steps() -> Vec<Step> {
         name: "doc",
         work: Ok(checks::documentation().into()),
     });
-    steps.extend(SHIPPED.map(|(name, packages)| Step {
-        name,
-        work: Ok(release_build(packages).into()),
-    }));
-    steps.extend(PROFILES.map(|(name, profile)| Step {
-        name,
-        work: Ok(tests(profile).into()),
+    steps.push(Step {
+        name: "build, executor",
+        work: Ok(cargo(["build", "--release", "--package", "farcall-executor"]).into()),
+    });
+    steps.extend(PROFILES.map(|profile| Step {
+        name: profile.name,
+        work: Ok(tests([profile.args, profile.packages].concat()).into()),
     }));
     if has_other_machine {
         steps.push(Step {
@@ -94,44 +95,65 @@ fn all_steps() -> Vec<Step> {
     steps
 }
 
-/// What is shipped, built as it is shipped. The executor by itself, as a test of the command builds it to look at its size: beside
-/// the command its dependencies have features that it has no use for, and all would be built twice. What is not shipped is built for tests.
-const SHIPPED: [(&str, &[&str]); 2] = [
-    ("build, executor", &["farcall-executor"]),
-    ("build, release", &["farcall-cli", "farcall-bare"]),
+/// The tests, doc tests among them, run in both profiles: overflow checks in one, the optimiser in the other.
+const PROFILES: [Profile; 2] = [
+    Profile {
+        name: "test, dev",
+        args: &[],
+        packages: &[],
+    },
+    Profile {
+        name: "test, release",
+        args: &["--profile", "optimized-tests"],
+        // Benchmarks have no tests: that they are built once is enough.
+        packages: &[
+            "--workspace",
+            "--exclude",
+            "farcall-benches",
+            "--exclude",
+            "farcall-static-host",
+        ],
+    },
 ];
 
-fn release_build(packages: &[&str]) -> Command {
-    let mut command = cargo(["build", "--release"]);
-    for package in packages {
-        command.args(["--package", package]);
-    }
-    command
+struct Profile {
+    name: &'static str,
+    args: &'static [&'static str],
+    /// What chooses the packages, where that is not left to cargo.
+    packages: &'static [&'static str],
 }
 
-/// The tests, doc tests among them, run in both profiles: overflow checks in one, the optimiser in the other.
-const PROFILES: [(&str, &[&str]); 2] = [
-    ("test, dev", &[]),
-    ("test, release", &["--profile", "optimized-tests"]),
-];
-
-fn tests(profile: &[&'static str]) -> Tests {
+fn tests(args: Vec<&'static str>) -> Tests {
     Tests {
-        args: profile.to_vec(),
+        args,
         // A test that cannot run here fails: a run that says it is complete has to be.
         environment: vec![(REQUIRE_ALL, "1")],
         runner: "",
     }
 }
 
+/// The steps whose name has the text.
+fn named_steps(text: &str) -> Result<Vec<Step>> {
+    let mut steps = all_steps();
+    let names: Vec<_> = steps.iter().map(|step| step.name).collect();
+    steps.retain(|step| step.name.contains(text));
+    if steps.is_empty() {
+        bail!(
+            "{text}: no such step: there are {}; arguments for `cargo test` come after `--`",
+            names.join("; ")
+        );
+    }
+    Ok(steps)
+}
+
 /// The tests that the arguments choose, as cargo runs them.
 fn chosen_steps(args: &[String]) -> Vec<Step> {
     // At the root all crates are tested unless the arguments choose some, with which `--workspace` would not go.
-    let steps = PROFILES.map(|(name, profile)| {
-        let mut command = tests(profile).cargo_test();
+    let steps = PROFILES.map(|profile| {
+        let mut command = tests(profile.args.to_vec()).cargo_test();
         command.args(args);
         Step {
-            name,
+            name: profile.name,
             work: Ok(command.into()),
         }
     });
