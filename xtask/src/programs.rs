@@ -36,8 +36,8 @@ struct Program {
     executable: PathBuf,
 }
 
-/// What a program may take. The slowest takes about two minutes where there is little else to do.
-const LIMIT: Duration = Duration::from_secs(10 * 60);
+/// What a program may take. The slowest takes about two minutes where there is little else to do, and it is there for those that would wait for ever.
+const LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// How a program ended.
 struct End {
