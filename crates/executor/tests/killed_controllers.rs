@@ -324,7 +324,8 @@ fn calls_of_a_killed_controller_that_wait_do_not_begin() {
     let other = process.connect();
     let calls: Vec<_> = (0..1000)
         .map(|_| {
-            let nap = [Argument::Int(200)];
+            // Together they would take a minute and more: longer than the slowest machine takes to begin them.
+            let nap = [Argument::Int(2000)];
             let order = Order::Concurrent;
             other
                 .start_call(&module, "nap", Some("void (i32)"), order, &nap)

@@ -139,6 +139,8 @@ fn what_runs_is_finished_and_what_comes_is_refused() {
         // A successor could have the address. Nobody connects to this one.
         let connected = Executor::connect(&setup.process.address);
         assert!(matches!(connected, Err(Error::Connect { .. })));
+        // What it reads before it has told itself is done.
+        until(|| add(&executor, &module, 1).is_err());
         assert_fails(add(&executor, &module, 1), ErrorKind::Stopping, "not begun");
         let other = image("int other(void) { return 1; }");
         let loaded = executor.load(&Image::parse(&other).unwrap());
