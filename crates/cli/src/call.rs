@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use farcall::executor::{self, Address};
-use farcall::loader::{invoke, nearest};
+use farcall::image::nearest;
+use farcall::loader::invoke;
 use farcall::{Bundle, Image, Signature};
 
 use crate::arguments::{self, Argument};

@@ -19,6 +19,7 @@ mod executable;
 mod exports;
 mod image;
 mod manifest;
+mod nearest;
 mod packing;
 mod parse;
 mod signature;
@@ -41,6 +42,7 @@ pub use image::{
     Binding, DynamicRelocation, Image, Segment, Symbol, SymbolIndex, SymbolKind, TlsTemplate,
 };
 pub use manifest::{FORMAT_VERSION, Manifest, NOTE_OWNER, NOTE_TYPE_MANIFEST, Referrer};
+pub use nearest::nearest;
 pub use packing::{ARENA_STRIDE, PackedSegment};
 pub use signature::{Parameter, ParseTypeError, Signature, ValueType};
 pub use unwind::{CieForm, cie_form, function_distance_size, shortest_fde};

@@ -42,6 +42,56 @@ impl fmt::Display for Referrer {
     }
 }
 
+/// Why a name is not exported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotExported {
+    /// No input defines it.
+    Undefined {
+        /// Names that inputs define and that are like it, the nearest first; those of C++ that are so called there.
+        nearest: Vec<String>,
+    },
+    /// An object keeps it to itself.
+    Local {
+        /// The object.
+        object: String,
+    },
+    /// It is hidden, or internal.
+    Hidden {
+        /// The object that defines it, or the linker.
+        object: String,
+    },
+    /// It is in a member of an archive that nothing refers to.
+    NotLinked {
+        /// The archive.
+        archive: String,
+    },
+}
+
+impl fmt::Display for NotExported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Undefined { nearest } if nearest.is_empty() => {
+                f.write_str("no input defines it: add the one that does, or correct the name")
+            }
+            Self::Undefined { nearest } => {
+                let nearest = nearest.join(", ");
+                write!(f, "no input defines it; similar: {nearest}")
+            }
+            Self::Local { object } => {
+                write!(f, "{object} keeps it to itself: declare it without static")
+            }
+            Self::Hidden { object } => {
+                write!(f, "{object} hides it: declare it with default visibility")
+            }
+            Self::NotLinked { archive } => write!(
+                f,
+                "nothing refers to the member of {archive} that defines it: link all members (--whole-archive {archive})"
+            ),
+        }
+    }
+}
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -147,6 +197,14 @@ pub enum Error {
         symbol: String,
         /// `hidden`, `internal` or `protected`.
         visibility: &'static str,
+    },
+    /// A name that [`ExportList::only`](crate::ExportList::only) lists, and that nothing which could be exported has.
+    #[error("{name}: is to be exported, but {reason}")]
+    NotExported {
+        /// The name, or the pattern.
+        name: String,
+        /// Why it is not.
+        reason: NotExported,
     },
     /// A reference into a section that lost against another object's group.
     #[error(

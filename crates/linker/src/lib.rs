@@ -43,7 +43,7 @@ mod write;
 
 use input::{Archive, Object};
 
-pub use error::{Error, Errors, Place, Referrer, Result};
+pub use error::{Error, Errors, NotExported, Place, Referrer, Result};
 pub use exports::{ExportList, ParseExportListError};
 pub use input::{Member, archive_members, is_bitcode};
 

@@ -5,13 +5,12 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
-use farcall_image::{Digest, Signature, SymbolKind};
+use farcall_image::{Digest, Signature, SymbolKind, nearest};
 
 use crate::error::listed;
 use crate::held::{Handle, Held, Kept};
 use crate::load::pointer;
 use crate::loaded::Found;
-use crate::nearest::nearest;
 use crate::relocate::Value;
 use crate::{Error, Result, UnsafeFunctionPointer};
 

@@ -4,11 +4,10 @@ use std::convert::Infallible;
 use std::ffi::{CString, c_char};
 use std::ptr;
 
-use farcall_image::SymbolKind;
+use farcall_image::{SymbolKind, nearest};
 
 use crate::error::{Error, Result};
 use crate::load::{Arguments, Published};
-use crate::nearest::nearest;
 use crate::relocate::Value;
 use crate::sys::{noexcept, runtime};
 

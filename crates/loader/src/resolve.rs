@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use farcall_image::{Binding, Manifest, Referrer, Symbol, SymbolIndex, SymbolKind};
+use farcall_image::{Binding, Manifest, Referrer, Symbol, SymbolIndex, SymbolKind, nearest};
 
 use crate::definition::Provider;
 use crate::demangle::demangle;
@@ -16,7 +16,6 @@ use crate::held::{Held, Kept};
 use crate::host_symbols::{HostSymbols, Unreadable};
 use crate::kind::Kind;
 use crate::lazy::{LazyImport, LazyImports};
-use crate::nearest::nearest;
 use crate::relocate::{self, Value};
 use crate::sys::host::{self, Library};
 use crate::together::{Fellow, Group, GroupExport, Member};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use farcall_loader::nearest;
+use farcall_image::nearest;
 
 /// Why something was not done. It can be cloned: all who wait for a unit get the same error.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use farcall_image::{Image, Signature, Symbol, SymbolKind};
+use farcall_image::{Image, Signature, Symbol, SymbolKind, nearest};
+use farcall_loader::Placed;
 use farcall_loader::invoke::{self, Value};
-use farcall_loader::{Placed, nearest};
 use farcall_protocol::{Argument as Wire, ResultRegister, Step};
 
 use super::steps::Steps;

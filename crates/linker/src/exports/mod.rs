@@ -18,6 +18,8 @@ pub struct ExportList {
     /// The first that matches decides. What says more about a name comes first: whole names, patterns, then
     /// patterns of everything; as they were written within each.
     rules: Vec<Rule>,
+    /// What has to be there: names, or patterns that some name has to match.
+    asked: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,17 +41,20 @@ pub struct ParseExportListError {
 }
 
 impl ExportList {
-    /// Exports these names and no others. They are patterns: see [`ExportList::parse_version_script`].
+    /// Exports these names and no others. They are patterns: see [`ExportList::parse_version_script`]. A link of which one of them exports nothing
+    /// fails ([`Error::NotExported`](crate::Error::NotExported)), because who lists a name means to use it.
     #[must_use]
     pub fn only<Name: Into<String>>(names: impl IntoIterator<Item = Name>) -> Self {
+        let asked: Vec<String> = names.into_iter().map(Into::into).collect();
         let rule = |text: &str, is_exported| Rule {
             pattern: Pattern::new(text),
             is_cpp: false,
             is_exported,
         };
-        let exported = names.into_iter().map(|name| rule(&name.into(), true));
+        let exported = asked.iter().map(|name| rule(name, true));
         let others = std::iter::once(rule("*", false));
-        Self::new(exported.chain(others).collect())
+        let Self { rules, .. } = Self::new(exported.chain(others).collect());
+        Self { rules, asked }
     }
 
     /// Reads a version script, as linkers take it: `{ global: f; g_*; extern "C++" { ns::*; }; local: *; };`.
@@ -68,7 +73,19 @@ impl ExportList {
 
     fn new(mut rules: Vec<Rule>) -> Self {
         rules.sort_by_key(|rule| rule.pattern.generality());
-        Self { rules }
+        Self {
+            rules,
+            asked: Vec::new(),
+        }
+    }
+
+    /// What has to be there, each with whether a name is one that is meant.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = (&str, impl Fn(&[u8]) -> bool + use<>)> {
+        self.asked.iter().map(|text| {
+            let pattern = Pattern::new(text);
+            let is_meant = move |name: &[u8]| pattern.matches(Versioned::wanted(name).name);
+            (text.as_str(), is_meant)
+        })
     }
 
     /// Whether it hides nothing: most links have no list, and need not look at each name.
@@ -95,7 +112,7 @@ impl ExportList {
 }
 
 /// The name as C++ programs write it; a name that is no mangled one is that of C's.
-fn demangle(name: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn demangle(name: &[u8]) -> Cow<'_, [u8]> {
     let symbol = cpp_demangle::Symbol::new(name).ok();
     match symbol.and_then(|symbol| symbol.demangle().ok()) {
         Some(demangled) if name.starts_with(b"_Z") => Cow::Owned(demangled.into_bytes()),

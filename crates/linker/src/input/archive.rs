@@ -75,7 +75,7 @@ fn may_be_object(bytes: &[u8]) -> bool {
 /// An archive: objects that are linked when they are needed.
 #[derive(Debug)]
 pub(crate) struct Archive<'data> {
-    name: String,
+    pub(crate) name: String,
     /// Whether its members are linked on demand only, even when there is no other input.
     pub(crate) is_library: bool,
     with_debug_info: bool,

@@ -1,6 +1,7 @@
 //! Which definition each name means, and which sections are kept: what is known of it, and in `resolver.rs`
 //! how it is found out.
 
+mod asked;
 mod resolver;
 
 pub(crate) use resolver::resolve;

@@ -9,7 +9,7 @@ use farcall_arch::Machine;
 use foldhash::fast::FixedState;
 use object::elf;
 
-use super::{Common, Definition, Global, GlobalId, Resolved};
+use super::{Common, Definition, Global, GlobalId, Resolved, asked};
 use crate::ExportList;
 use crate::error::{Error, Errors, Place, Result};
 use crate::input::{Archive, Binding, InputSymbol, Object, Placement, Versioned, Visibility};
@@ -43,6 +43,7 @@ pub(crate) fn resolve<'data>(
     resolver.hide_all_but(export_list);
     resolver.export(exports);
     let mut resolved = resolver.resolved;
+    Errors::check(asked::missing(&resolved, archives, export_list))?;
     resolved.properties = properties::combined(machine, &resolved.objects);
     let is_marked = properties::needs_landing_pads(machine, &resolved.properties);
     resolved.plt_entry_size = machine.plt_entry_size(is_marked);
