@@ -269,7 +269,7 @@ const ROWS: &[Row] = &[
         assert_eq!(session.call("count"), 1);
         session.fails("crash", ErrorKind::Crashed);
         let message = session.fails("count", ErrorKind::Quarantined);
-        assert!(message.contains("crashed 2 times"), "{message}");
+        assert!(message.contains("it has crashed twice"), "{message}");
     }),
     (&[POLICY, "--metrics=unix:metrics"], |there| {
         assert_eq!(there.line(), "listening on unix:metrics for metrics\n");

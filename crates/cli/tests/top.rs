@@ -81,7 +81,7 @@ fn tables_of_executors_and_modules() {
     let lines: Vec<&str> = printed.lines().collect();
     let width = busy.len();
     let titles =
-        "STATE UPTIME CALLS/S RUN P50≤ P99≤ FAIL/S CRASH REFUSE MODS IMAGES CONNS WORK LOAD/S";
+        "STATE UPTIME CALLS/S RUN P50≤ P99≤ FAIL/S CRASH LATE REFUSE MODS IMAGES CONNS WORK LOAD/S";
     let titles: Vec<&str> = titles.split(' ').collect();
     assert_eq!(cells(lines[0])[1..], titles);
     assert_eq!(&lines[0][..width], format!("{:width$}", "EXECUTOR"));
@@ -89,20 +89,20 @@ fn tables_of_executors_and_modules() {
     assert_eq!(busy_cells[..2], [busy.as_str(), "up"]);
     // No call was in this interval: calls a second, then running; one module; this connection and that of the test.
     assert_eq!(busy_cells[3..5], ["0", "0"], "{printed}");
-    assert_eq!((busy_cells[10], busy_cells[12]), ("1", "2"), "{printed}");
+    assert_eq!((busy_cells[11], busy_cells[13]), ("1", "2"), "{printed}");
     let idle_cells = cells(lines[2]);
     assert_eq!(idle_cells[..2], [idle.as_str(), "up"]);
-    assert_eq!((idle_cells[10], idle_cells[12]), ("0", "1"), "{printed}");
+    assert_eq!((idle_cells[11], idle_cells[13]), ("0", "1"), "{printed}");
     assert_eq!(lines[3], "");
     let titles = [
-        "EXECUTOR", "MODULE", "CALLS/S", "CALLS", "CRASH", "STATE", "SIZE", "EXPORTS", "KEY",
-        "DIGEST",
+        "EXECUTOR", "MODULE", "CALLS/S", "CALLS", "CRASH", "LATE", "STATE", "SIZE", "EXPORTS",
+        "KEY", "DIGEST",
     ];
     assert_eq!(cells(lines[4]), titles);
     let module = cells(lines[5]);
-    let expected = [busy.as_str(), "next\\u{1b}[2J", "0", "70", "0", "ok"];
-    assert_eq!(module[..6], expected);
-    assert_eq!(module[7..], ["1", "-", &digest]);
+    let expected = [busy.as_str(), "next\\u{1b}[2J", "0", "70", "0", "0", "ok"];
+    assert_eq!(module[..7], expected);
+    assert_eq!(module[8..], ["1", "-", &digest]);
     assert_eq!(lines.len(), 6);
 }
 

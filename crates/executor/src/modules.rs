@@ -543,6 +543,7 @@ impl Modules {
                 calls: entry.calls.load(Ordering::Relaxed),
                 // What crashes here takes the executor with it.
                 crashes: 0,
+                late: 0,
                 is_quarantined: false,
                 signer: self.admission.signer(&entry.signature),
             });

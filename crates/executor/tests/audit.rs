@@ -328,7 +328,7 @@ fn a_crash_is_logged_with_whose_it_is() {
         .skip_while(|line| !line.contains(" WARN null: f: SIGSEGV"));
     let crash = lines.next().unwrap();
     assert!(
-        crash.ends_with(&format!(" digest={digest} crashes=1")),
+        crash.ends_with(&format!(" digest={digest} crashes=1 late=0")),
         "{crash}"
     );
     assert!(lines.next().unwrap().starts_with("  #0 f+0x"), "{log}");

@@ -117,7 +117,7 @@ fn calls_in_workers_are_counted() {
     for _ in 0..2 {
         common::assert_fails(crash(), ErrorKind::Crashed, "null pointer");
     }
-    common::assert_fails(crash(), ErrorKind::Quarantined, "2 times");
+    common::assert_fails(crash(), ErrorKind::Quarantined, "crashed twice");
     let after = executor.statistics().unwrap();
     assert_eq!((after.crashes, after.late), (2, 0));
     assert_eq!((after.quarantined, after.refused), (1, 0));
@@ -134,6 +134,31 @@ fn calls_in_workers_are_counted() {
     executor.pardon(digest).unwrap();
     let modules = executor.list().unwrap();
     assert_eq!((modules[0].crashes, modules[0].is_quarantined), (0, false));
+}
+
+#[test]
+fn what_took_too_long_has_not_crashed() {
+    require_tools!("clang-22");
+    let mut isolation = isolation(Keep::Session);
+    isolation.quarantine = 3;
+    isolation.deadline = Some(Duration::from_millis(100));
+    let service = isolated(isolation);
+    let executor = controller(&service);
+    let source = "int waits(void) { for (volatile int i = 0;; i++); } int crash(void) { return *(volatile int *)8; }";
+    let digest = common::isolated::load(&executor, source);
+    let call = |function| executor.call(digest, function, Some("i32 ()"), &mut []);
+    for _ in 0..2 {
+        common::assert_fails(call("waits"), ErrorKind::TimedOut, "took longer");
+    }
+    common::assert_fails(call("crash"), ErrorKind::Crashed, "null pointer");
+    // The executor's counts and the module's are the same ones.
+    let now = executor.statistics().unwrap();
+    assert_eq!((now.crashes, now.late), (1, 2));
+    let modules = executor.list().unwrap();
+    assert_eq!((modules[0].crashes, modules[0].late), (1, 2));
+    assert!(modules[0].is_quarantined);
+    let said = "it has crashed once and was ended twice for taking too long";
+    common::assert_fails(call("crash"), ErrorKind::Quarantined, said);
 }
 
 #[test]

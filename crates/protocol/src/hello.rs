@@ -10,7 +10,7 @@ pub const MAGIC: &[u8; 8] = b"farcall\0";
 
 /// The version of the protocol; a little-endian `u32` after [`MAGIC`]. Another version is refused,
 /// older or newer.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// The longest payload that is taken as a hello, in bytes.
 pub const HELLO_LIMIT: u32 = 64 << 10;

@@ -71,7 +71,9 @@ pub struct ModuleInfo {
     pub calls: u64,
     /// How often it has crashed since the executor started, or was told to forget it.
     pub crashes: u64,
-    /// Whether it is refused, because it has crashed too often.
+    /// How often a worker was ended because something of it took too long, likewise. None of these is a crash.
+    pub late: u64,
+    /// Whether it is refused, because both together are too many.
     pub is_quarantined: bool,
     /// The id of the key that signed it, where a policy has verified that.
     pub signer: Option<String>,

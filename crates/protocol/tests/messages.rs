@@ -192,6 +192,7 @@ fn responses() -> Vec<Response> {
                 n_exports: 8,
                 calls: 9,
                 crashes: u64::MAX,
+                late: 10,
                 is_quarantined: true,
                 signer: Some("5a1c9d9dbe21a0c4".to_owned()),
             }],

@@ -131,9 +131,10 @@ impl App {
         let ids: Vec<Digest> = rows.iter().map(|row| row.info.digest).collect();
         let chosen = rows.get(self.modules.place(&ids));
         // There is something to forget.
-        let chosen = chosen.filter(|row| row.info.is_quarantined || row.info.crashes > 0);
+        let chosen = chosen
+            .filter(|row| row.info.is_quarantined || row.info.crashes > 0 || row.info.late > 0);
         let Some(chosen) = chosen else {
-            self.say(now, "the module that is chosen has not crashed");
+            self.say(now, "the module that is chosen has ended no worker");
             return;
         };
         self.mode = Mode::Confirm {

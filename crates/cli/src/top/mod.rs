@@ -24,11 +24,13 @@ use farcall::executor::Address;
 
 use crate::tls::TlsFiles;
 use ask::Target;
+pub(crate) use text::escaped;
 
 /// What the columns mean, where their titles do not say it.
 const COLUMNS: &str = "\
 Of an executor: RUN calls that run now; P50≤ and P99≤ what half of the calls, and all but a hundredth, that ended in the last
-interval have not taken longer than, as a power of two; CRASH crashes since it started; REFUSE what it has refused since then,
+interval have not taken longer than, as a power of two; CRASH workers that crashed since it started, LATE those that
+were ended because something took longer than --deadline; REFUSE what it has refused since then,
 by its policy, for crashes or for too many connections; WORK its workers; LOAD/S images loaded in a second.
 
 Keys: q quits, arrows choose a row and the column to sort by, r reverses, tab goes to the other table, / filters modules,

@@ -373,6 +373,7 @@ mod tests {
             n_exports: 1,
             calls,
             crashes: 0,
+            late: 0,
             is_quarantined: false,
             signer: None,
         }

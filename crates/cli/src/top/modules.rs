@@ -33,12 +33,15 @@ pub(crate) const COLUMNS: &[Column<Listed>] = &[
         5,
         2,
         "CRASH",
-        |module, _| {
-            let crashes = module.info.crashes;
-            let tone = if crashes > 0 { Tone::Bad } else { Tone::Plain };
-            Cell::new(count(crashes), tone)
-        },
+        |module, _| alarm(module.info.crashes),
         |module| Key::Number(as_float(module.info.crashes)),
+    ),
+    number(
+        4,
+        8,
+        "LATE",
+        |module, _| alarm(module.info.late),
+        |module| Key::Number(as_float(module.info.late)),
     ),
     Column {
         title: "STATE",
@@ -83,7 +86,7 @@ pub(crate) const COLUMNS: &[Column<Listed>] = &[
         width: 16,
         widest: 64,
         side: Side::Left,
-        rank: 8,
+        rank: 9,
         cell: |module, width| {
             let digest = module.info.digest.to_string();
             Cell::new(taken(digest.chars(), width), Tone::Faint)
@@ -91,6 +94,12 @@ pub(crate) const COLUMNS: &[Column<Listed>] = &[
         key: |module| Key::Text(module.info.digest.to_string()),
     },
 ];
+
+/// What should not be is seen when there is any.
+fn alarm(number: u64) -> Cell {
+    let tone = if number > 0 { Tone::Bad } else { Tone::Plain };
+    Cell::new(count(number), tone)
+}
 
 const fn number(
     width: usize,

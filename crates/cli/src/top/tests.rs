@@ -115,6 +115,7 @@ fn modules_of(second: u64) -> Vec<ModuleInfo> {
         n_exports: number.into(),
         calls,
         crashes: 0,
+        late: 0,
         is_quarantined: false,
         signer: Some("5a1c9d9dbe21a0c4".to_owned()),
     };
@@ -122,6 +123,7 @@ fn modules_of(second: u64) -> Vec<ModuleInfo> {
         module(1, &["score"], 10 * second),
         ModuleInfo {
             crashes: 5,
+            late: 2,
             is_quarantined: true,
             signer: None,
             ..module(2, &["aggregate", "sum"], 90)
@@ -168,17 +170,17 @@ fn more_columns_have_more_of_the_table() {
     Screen::new(172, 14).assert_shows(
         r"
 farcall top   1 of 3 up  30000 calls/s      4 running      6 crashes      1 refusals
-  EXECUTOR                   STATE  UPTIME CALLS/S   RUN    P50≤    P99≤ FAIL/S CRASH REFUSE  MODS IMAGES CONNS  WORK LOAD/S HISTORY
-> unix:/run/farcall/one.sock up      3h05m   30000     4     8µs  4.10ms    1.0     6      1     4  4.20M     3     8      0                                             ▂▅█
+  EXECUTOR                   STATE  UPTIME CALLS/S   RUN    P50≤    P99≤ FAIL/S CRASH LATE REFUSE  MODS IMAGES CONNS  WORK LOAD/S HISTORY
+> unix:/run/farcall/one.sock up      3h05m   30000     4     8µs  4.10ms    1.0     6    0      1     4  4.20M     3     8      0                                        ▂▅█
   tcp:10.0.0.2:7000          down   for 4s: cannot connect: Connection refused (os error 111)
   tls:例え.jp:7000           wait   connecting for 4s
 ── unix:/run/farcall/one.sock ── farcall 0.1.0, x86_64 ── up 3h05m ─────────────────────────────────────────────────────────────────────────────────────────────────────────
  calls/s                                                                                                                                                      ▂▅█ most 30000
-  MODULE                  CALLS/S  CALLS CRASH STATE         SIZE EXPORTS KEY              DIGEST
-> score                      10.0     30     0 ok           1.05M       1 5a1c9d9dbe21a0c4 0101010101010101010101010101010101010101010101010101010101010101
-  aggregate, sum                0     90     5 quarantined   537K       2 -                0202020202020202020202020202020202020202020202020202020202020202
-  030303030303               4000  2.01M     0 ok            358K       3 5a1c9d9dbe21a0c4 0303030303030303030303030303030303030303030303030303030303030303
-  \u{1b}]0;title\u{7}模块       0      0     0 ok            269K       4 5a1c9d9dbe21a0c4 0404040404040404040404040404040404040404040404040404040404040404
+  MODULE                  CALLS/S  CALLS CRASH LATE STATE         SIZE EXPORTS KEY              DIGEST
+> score                      10.0     30     0    0 ok           1.05M       1 5a1c9d9dbe21a0c4 0101010101010101010101010101010101010101010101010101010101010101
+  aggregate, sum                0     90     5    2 quarantined   537K       2 -                0202020202020202020202020202020202020202020202020202020202020202
+  030303030303               4000  2.01M     0    0 ok            358K       3 5a1c9d9dbe21a0c4 0303030303030303030303030303030303030303030303030303030303030303
+  \u{1b}]0;title\u{7}模块       0      0     0    0 ok            269K       4 5a1c9d9dbe21a0c4 0404040404040404040404040404040404040404040404040404040404040404
 
  q quit  ↑↓ choose  tab other table  ←→ sort by  r reverse  / filter  p pardon
 ",
@@ -368,7 +370,7 @@ fn an_image_is_pardoned_when_that_is_confirmed() {
     assert_eq!(screen.press([KeyCode::Tab, pardon]), None);
     assert_eq!(
         last(&mut screen),
-        " the module that is chosen has not crashed"
+        " the module that is chosen has ended no worker"
     );
     assert_eq!(screen.press([KeyCode::Down, pardon]), None);
     assert_eq!(

@@ -9,6 +9,7 @@ use farcall_loader::demangle;
 use farcall_protocol::{ErrorKind, Failure};
 
 use super::front::Front;
+use super::blame::Ends;
 use super::pool::{Ended, Gone, Worker, lock};
 use super::report::{Crash, Frame};
 use super::supervisor::Supervisor;
@@ -58,9 +59,10 @@ fn count(supervisor: &Supervisor, worker: &Worker, blamed: Option<Digest>, failu
     if let Some(blamed) = blamed
         && worker.is_to_blame()
     {
-        supervisor.count_end(worker.last_words().is_late);
-        let count = supervisor.blame.count(blamed);
-        tracing::warn!(digest = %blamed, crashes = u64::from(count), "{failure}");
+        let is_late = worker.last_words().is_late;
+        supervisor.count_end(is_late);
+        let Ends { crashes, late } = supervisor.blame.count(blamed, is_late);
+        tracing::warn!(digest = %blamed, crashes, late, "{failure}");
     }
 }
 

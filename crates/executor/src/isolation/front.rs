@@ -345,8 +345,8 @@ impl Front {
             }
             Request::Statistics => Response::Statistics(self.shared.statistics().into()),
             Request::Pardon { digest } => {
-                let count = self.supervisor.blame.pardon(*digest);
-                tracing::info!(%digest, crashes = u64::from(count), "pardoned");
+                let ends = self.supervisor.blame.pardon(*digest);
+                tracing::info!(%digest, crashes = ends.crashes, late = ends.late, "pardoned");
                 Response::Done
             }
             Request::Call { function, .. } => return self.call(request, *function, body, start),

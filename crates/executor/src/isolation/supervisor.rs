@@ -414,14 +414,15 @@ impl Supervisor {
                 let mut names = names.remove(&kept.digest).unwrap_or_default();
                 names.sort_unstable();
                 names.truncate(16);
-                let (crashes, is_quarantined) = self.blame.of(kept.digest);
+                let (ends, is_quarantined) = self.blame.of(kept.digest);
                 ModuleInfo {
                     digest: kept.digest,
                     names,
                     size: kept.image.size(),
                     n_exports: kept.n_exports,
                     calls: kept.calls.load(Ordering::Relaxed),
-                    crashes,
+                    crashes: ends.crashes,
+                    late: ends.late,
                     is_quarantined,
                     signer: signer(&kept.signature),
                 }
