@@ -13,7 +13,7 @@ use crate::arguments::{self, Argument};
 use crate::input::{checked_image, read_image};
 use crate::libraries;
 use crate::policy::PolicyOptions;
-use crate::remote::{Remote, at_address, connect};
+use crate::remote::{Remote, at_address, connect, name_of};
 use crate::report::print;
 use crate::timings::Timings;
 use crate::tls::TlsFiles;
@@ -173,7 +173,15 @@ impl Call {
             })
             .collect();
         let signature = signature.to_string();
-        let called = remote.call(image, &self.function, &signature, &mut arguments, timings);
+        let name = name_of(&self.image);
+        let called = remote.call(
+            image,
+            &name,
+            &self.function,
+            &signature,
+            &mut arguments,
+            timings,
+        );
         called.map_err(|error| at_address(error, address))
     }
 }

@@ -10,7 +10,7 @@ use farcall::{Bundle, Image, Machine};
 
 use crate::input::read_image;
 use crate::policy::PolicyOptions;
-use crate::report::print;
+use crate::report::{print, visible};
 
 /// What `farcall inspect` was asked.
 #[derive(Debug, Args)]
@@ -55,7 +55,8 @@ impl Inspect {
         bundle.verify().with_context(|| name.clone())?;
         for index in 0..bundle.table().variants().len() {
             if let Some(image) = bundle.image(index) {
-                self.trusted(&format!("{name}: variant {index}"), &image?)?;
+                let says = self.policy.describe(&image?);
+                self.trusted(&format!("{name}: variant {index}"), says)?;
             }
         }
         Ok(())
@@ -71,21 +72,26 @@ impl Inspect {
     }
 
     fn image(&self, name: String, image: &Image<'_>) -> anyhow::Result<()> {
-        let description = described(image);
+        let says = self.policy.describe(image);
+        let mut description = described(image);
+        if self.policy.is_given()
+            && let Some(signature) = &mut description.signature
+        {
+            signature.verified = Some(says.is_ok());
+        }
         self.print(
             serde_json::to_string_pretty(&description),
             &description.to_string(),
         )?;
         image.verify_digest().with_context(|| name.clone())?;
-        self.trusted(&name, image)
+        self.trusted(&name, says)
     }
 
     /// Says whether the policy that was given lets the image load.
-    fn trusted(&self, name: &str, image: &Image<'_>) -> anyhow::Result<()> {
-        let says = self.policy.describe(image);
+    fn trusted(&self, name: &str, says: anyhow::Result<Option<String>>) -> anyhow::Result<()> {
         match says.with_context(|| name.to_owned())? {
             // Who reads JSON sees that there is no error.
-            Some(says) if !self.json => print(&says),
+            Some(says) if !self.json => print(&visible(&says)),
             _ => Ok(()),
         }
     }
@@ -93,7 +99,7 @@ impl Inspect {
     fn print(&self, json: serde_json::Result<String>, text: &str) -> anyhow::Result<()> {
         match self.json {
             true => print(&(json? + "\n")),
-            false => print(text),
+            false => print(&visible(text)),
         }
     }
 }

@@ -1,11 +1,14 @@
 //! The executor that `farcall call --on` calls in: one with a loader, or a bare one.
 
+use std::path::Path;
+
 use farcall::executor::{
-    self, Address, Argument, BareExecutor, Executor, PlaceOptions, TlsClient, Value,
+    self, Address, Argument, BareExecutor, Executor, LoadOptions, PlaceOptions, TlsClient, Value,
 };
 use farcall::{Bundle, Image, protocol};
 
 use crate::timings::Timings;
+use crate::top::escaped;
 
 /// A connection to an executor of either kind.
 pub(crate) enum Remote {
@@ -61,11 +64,12 @@ impl Remote {
             .map_err(|error: executor::Error| anyhow::Error::new(error).context(name.to_owned()))
     }
 
-    /// Calls a function of an image there. In an executor with a loader the image stays; in a bare one, where nobody else
-    /// could find it, it does not.
+    /// Calls a function of an image there. In an executor with a loader the image stays, under `name`; in a bare one, where nobody
+    /// else could find it, it does not.
     pub(crate) fn call(
         &self,
         image: &Image<'_>,
+        name: &str,
         function: &str,
         signature: &str,
         arguments: &mut [Argument<'_>],
@@ -74,7 +78,12 @@ impl Remote {
         match self {
             Self::Loading(remote) => {
                 let sent = remote.traffic().shipped();
-                let module = timings.stage("ship, load", || remote.load(image))?;
+                let options = LoadOptions {
+                    name,
+                    ..LoadOptions::default()
+                };
+                let load = || remote.load_with(image, options);
+                let module = timings.stage("ship, load", load)?;
                 timings.bytes(remote.traffic().shipped() - sent);
                 let call = || remote.call(&module, function, Some(signature), arguments);
                 timings.stage("call", call)
@@ -91,6 +100,15 @@ impl Remote {
             }
         }
     }
+}
+
+/// What an image is called in an executor, whose audit and logs have it: the name of its file, without folders and without what a terminal would obey.
+pub(crate) fn name_of(path: &Path) -> String {
+    const MOST_BYTES: usize = 256;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut shown = escaped(&name);
+    shown.truncate(shown.floor_char_boundary(MOST_BYTES));
+    shown
 }
 
 /// The error with the executor's address, which some name already.
@@ -112,6 +130,20 @@ pub(crate) fn at_address(error: executor::Error, address: &Address) -> anyhow::E
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_is_called_like_its_file() {
+        let folders = "../".repeat(100) + &"ä".repeat(200);
+        for (path, name) in [
+            ("twice.img", "twice.img"),
+            ("/a/b/../twice", "twice"),
+            ("..", ""),
+            ("a/x\n\u{1b}[2J\u{202e}y", "x\\n\\u{1b}[2J\\u{202e}y"),
+            (folders.as_str(), "ä".repeat(128).as_str()),
+        ] {
+            assert_eq!(name_of(Path::new(path)), name, "{path:?}");
+        }
+    }
 
     #[test]
     fn an_address_is_named_once() {

@@ -1,5 +1,6 @@
 //! What the command says: results on standard output, what is wrong on standard error.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -36,9 +37,27 @@ pub(crate) fn line(text: impl fmt::Display) {
 /// Reports why the command failed, and gives its exit code.
 pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
     if !error.is::<Silent>() {
-        line(format_args!("farcall: {}", message(error)));
+        line(format_args!("farcall: {}", visible(&message(error))));
     }
     ExitCode::FAILURE
+}
+
+/// A text with names of somebody else's in it, of which a terminal obeys nothing but its lines' ends.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    // Those that turn the direction of a line around are no control characters to Unicode.
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_obeyed = |c: char| turns(c) || (c.is_control() && !matches!(c, '\n' | '\t'));
+    if !text.contains(is_obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut visible = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_obeyed(c) {
+            true => visible.extend(c.escape_unicode()),
+            false => visible.push(c),
+        }
+    }
+    Cow::Owned(visible)
 }
 
 /// Reports what is wrong with the command line, or prints the help that it asks for.
@@ -74,6 +93,15 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn terminals_obey_nothing_of_a_name() {
+        assert_eq!(visible("a: ü\n  b\t{\"c\"}"), "a: ü\n  b\t{\"c\"}");
+        assert_eq!(
+            visible("\x1b[2J\u{202e}x\r\x07\n"),
+            "\\u{1b}[2J\\u{202e}x\\u{d}\\u{7}\n"
+        );
+    }
 
     #[test]
     fn a_cause_is_said_once() {

@@ -93,10 +93,28 @@ impl TermOptions {
         let mut terms = Terms::default();
         terms.expires = self.expires.unwrap_or(terms.expires);
         terms.not_before = self.not_before.unwrap_or(terms.not_before);
+        self.check_times(Utc::now())?;
         if !self.host_import.is_empty() {
             terms.host_imports = Patterns::new(&self.host_import);
         }
         Ok(Signer(Some((self.folder.read(key)?, terms))))
+    }
+
+    /// A signature that never holds is a mistake: a wrong year, most often.
+    fn check_times(&self, now: Utc) -> anyhow::Result<()> {
+        let Some(expires) = self.expires else {
+            return Ok(());
+        };
+        anyhow::ensure!(
+            expires > now,
+            "--expires {expires}: that has passed, as it is {now} now: nobody could load the image; give a time to come, such as 30d"
+        );
+        let not_before = self.not_before.unwrap_or(Utc(0));
+        anyhow::ensure!(
+            expires > not_before,
+            "--expires {expires}: not after --not-before {not_before}: nobody could ever load the image"
+        );
+        Ok(())
     }
 }
 
@@ -135,6 +153,37 @@ fn when(text: &str) -> Result<Utc, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signature_that_never_holds_is_refused() {
+        let check = |not_before: Option<u64>, expires: Option<u64>| {
+            let options = TermOptions {
+                not_before: not_before.map(Utc),
+                expires: expires.map(Utc),
+                ..TermOptions::default()
+            };
+            options
+                .check_times(Utc(86_400))
+                .map_err(|error| error.to_string())
+        };
+        for (not_before, expires) in [(None, None), (Some(0), Some(86_401)), (Some(90_000), None)] {
+            check(not_before, expires).unwrap();
+        }
+        let passed = check(None, Some(86_400)).unwrap_err();
+        assert!(
+            passed.contains("--expires 1970-01-02T00:00:00Z"),
+            "{passed}"
+        );
+        assert!(
+            passed.contains("it is 1970-01-02T00:00:00Z now"),
+            "{passed}"
+        );
+        let never = check(Some(90_000), Some(90_000)).unwrap_err();
+        assert!(
+            never.contains("not after --not-before 1970-01-02T01:00:00Z"),
+            "{never}"
+        );
+    }
 
     #[test]
     fn times_are_points_or_distances() {

@@ -485,3 +485,19 @@ fn a_crash_in_an_executor_is_reported_to_the_controller() {
     );
     assert_eq!(call(&folder, &args).printed(), "1\n");
 }
+
+#[test]
+fn what_is_shipped_is_called_like_its_file() {
+    let folder = Folder::new();
+    folder.write("one.ll", "define i32 @one() { ret i32 1 }");
+    folder.build("image", &["one.ll"]);
+    fs::rename(folder.file("image"), folder.file("one\x1b[2J.img")).unwrap();
+    let listen = format!("unix:{}", folder.file("socket").display());
+    let audit = format!("--audit={}", folder.file("audit").display());
+    let executor = Executor::start_with(&listen, &[&audit]);
+    let path = format!("{}/one\x1b[2J.img", folder.path().display());
+    let called = ["call", &path, "one", "--on", &executor.address];
+    assert_eq!(farcall_in(&folder, &called).printed(), "1\n");
+    let text = fs::read_to_string(folder.file("audit")).unwrap();
+    assert!(text.contains(r#""name":"one\\u{1b}[2J.img""#), "{text}");
+}

@@ -248,3 +248,33 @@ fn a_reader_that_has_enough_is_no_error() {
         assert_eq!(stderr, "", "{args:?}");
     }
 }
+
+#[test]
+fn a_terminal_obeys_no_name_of_an_image() {
+    let folder = Folder::new();
+    folder.write(
+        "names.ll",
+        "target triple = \"x86_64-pc-linux-gnu\"
+         declare i32 @\"\\1B]0;import\\07\"()
+         define i32 @\"\\1B[2J\"() {
+           %x = call i32 @\"\\1B]0;import\\07\"()
+           ret i32 %x
+         }",
+    );
+    folder.build("names", &["names.ll"]);
+    let text = farcall_in(&folder, &["inspect", "names"]).printed();
+    assert!(text.contains(r"\u{1b}[2J i32 ()"), "{text}");
+    assert!(text.contains(r"\u{1b}]0;import\u{7} i32 ()"), "{text}");
+    let refused = farcall_in(&folder, &["call", "names", "\u{1b}[2J"]).refused();
+    assert!(
+        refused.contains(r"missing symbol: \u{1b}]0;import"),
+        "{refused}"
+    );
+    for text in [text, refused] {
+        assert!(!text.contains(['\u{1b}', '\u{7}']), "{text}");
+    }
+    // Programs get the names as they are.
+    let json = farcall_in(&folder, &["inspect", "--json", "names"]).printed();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["exports"][0]["name"], "\u{1b}[2J");
+}

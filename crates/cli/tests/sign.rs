@@ -134,6 +134,9 @@ fn who_signed() {
     let trusted =
         format!("trusted: signed with key {id} (build); from other images only: getpid\n");
     assert!(text.ends_with(&trusted), "{text}");
+    // It says one thing, wherever it says it.
+    assert!(text.contains("2100-01-01T00:00:00Z (verified)\n"), "{text}");
+    assert!(!text.contains("not verified"), "{text}");
     policy(&folder, "");
     let refused = here(&folder, &["inspect", "--policy", "policy", "image"]);
     assert_eq!(refused.end, 1);
@@ -141,19 +144,30 @@ fn who_signed() {
         refused.stderr.contains("which the policy does not have"),
         "{refused:?}"
     );
+    assert!(refused.stdout.contains("(refused)\n"), "{refused:?}");
+}
 
-    let expired = ["sign", "image", "--key", "build", "--expires", "1970-01-02"];
-    here(&folder, &expired).printed();
-    policy(&folder, &format!("{line}host *\n"));
-    let refused = here(
+#[test]
+fn what_has_expired_is_neither_signed_nor_loaded() {
+    let (folder, line) = setup();
+    here(
         &folder,
-        &["call", "--policy", "policy", "image", "twice", "1"],
+        &["build", "twice.ll", "-o", "signed", "--sign", "build"],
     )
-    .refused();
+    .printed();
+    let before = fs::read(folder.file("signed")).unwrap();
+    let args = ["sign", "signed", "--key", "build", "--expires"];
+    let passed = here(&folder, &[&args[..], &["1970-01-02"]].concat()).refused();
     assert!(
-        refused.contains("has expired at 1970-01-02T00:00:00Z"),
-        "{refused}"
+        passed.contains("--expires 1970-01-02T00:00:00Z: that has passed, as it is 20"),
+        "{passed}"
     );
+    assert_eq!(fs::read(folder.file("signed")).unwrap(), before);
+    let expired = format!("{line}until 1970-01-02\nhost *\n");
+    policy(&folder, &expired);
+    let args = ["call", "--policy", "policy", "signed", "twice", "1"];
+    let refused = here(&folder, &args).refused();
+    assert!(refused.contains("1970-01-02T00:00:00Z"), "{refused}");
 }
 
 #[test]

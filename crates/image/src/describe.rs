@@ -61,6 +61,9 @@ pub struct SignatureDescription {
     pub expires: Option<u64>,
     /// The imports that may be bound to what the host has.
     pub host_imports: Vec<String>,
+    /// Whether a policy lets the image load for it; `None` when none was asked. The image does not know: the caller fills
+    /// it in.
+    pub verified: Option<bool>,
 }
 
 /// A segment.
@@ -181,6 +184,7 @@ impl SignatureDescription {
             not_before: claims.not_before.0,
             expires: Some(claims.expires.0).filter(|_| claims.expires != Utc::NEVER),
             host_imports: claims.host_imports.into_iter().map(text).collect(),
+            verified: None,
         })
     }
 }
@@ -258,7 +262,12 @@ impl fmt::Display for Description {
         writeln!(f, "machine      {}", self.machine)?;
         writeln!(f, "digest       {}", self.digest)?;
         if let Some(signature) = &self.signature {
-            writeln!(f, "signed by    {signature} (not verified)")?;
+            let verified = match signature.verified {
+                None => " (not verified)",
+                Some(true) => " (verified)",
+                Some(false) => " (refused)",
+            };
+            writeln!(f, "signed by    {signature}{verified}")?;
             if signature.digest != self.digest {
                 writeln!(f, "             for another image, {}", signature.digest)?;
             }
