@@ -77,6 +77,20 @@ const WRONG: &str = r#"
     int talks_to_the_supervisor(void) { char noise[4096]; memset(noise, 0x41, sizeof noise); for (int fd = 3; fd < 64; fd++) send(fd, noise, sizeof noise, MSG_NOSIGNAL | MSG_DONTWAIT); return 1; }
     int replaces_the_socket(void) { int two[2]; pipe(two); for (int fd = 3; fd < 64; fd++) dup2(two[0], fd); return 1; }
 
+    int loses_its_variables(void) {
+    #ifdef __x86_64__
+        syscall(SYS_arch_prctl, 0x1002, 0L);
+    #else
+        __asm__ volatile("msr tpidr_el0, xzr");
+    #endif
+        return *(volatile int *)16;
+    }
+    static int calls_itself(volatile int *p) { volatile int a[1000]; a[7] = 1; return calls_itself(a) + a[7]; }
+    int overflows(void) { return calls_itself(&zero); }
+    int raises_segv(void) { raise(SIGSEGV); return 1; }
+    int traps(void) { __builtin_trap(); }
+    int dies_of_a_number(void) { raise(SIGRTMIN + 2); return 1; }
+
     static void at_exit(void) { *(volatile int *)16 = 1; }
     int faults_at_exit(void) { atexit(at_exit); exit(0); }
     static pthread_key_t key;
@@ -117,9 +131,17 @@ fn every_crash_is_told_and_the_next_call_works() {
                 &["SIGSEGV", "takes_the_handlers_stack+0x"],
             ),
             ("alarmed", &["SIGALRM"]),
+            ("loses_its_variables", &["SIGSEGV"]),
+            ("overflows", &["its stack is used up", "\n  #1 to #"]),
+            (
+                "raises_segv",
+                &["SIGSEGV: somebody sent it", "raises_segv+0x"],
+            ),
+            ("traps", &["SIGILL: a trap", "traps+0x"]),
+            ("dies_of_a_number", &["ended by signal 36"]),
             ("closes_everything", &[]),
             ("talks_to_the_supervisor", &[]),
-            ("replaces_the_socket", &[]),
+            ("replaces_the_socket", &["closed the connection"]),
             ("faults_at_exit", &["SIGSEGV"]),
             ("faults_at_a_thread_s_end", &["SIGSEGV"]),
             ("faults_on_two_threads", &["SIGSEGV"]),

@@ -1,5 +1,6 @@
 //! What a controller is told of a worker's end.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use super::blame::Ends;
 use super::pool::{Ended, Gone, Worker, lock};
 use super::report::{Crash, Frame};
 use super::supervisor::Supervisor;
+use super::worker::CUT_OFF;
 
 /// For what is no image's fault.
 pub(super) const NO_IMAGE: Digest = Digest::from_bytes([0; 32]);
@@ -107,6 +109,13 @@ fn tell(supervisor: &Supervisor, ended: &Ended, gone: Gone, what: &str, image: D
             blamed: Some(image),
         };
     }
+    if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == CUT_OFF {
+        let message = format!("{what}: closed the connection of its process, which ended");
+        return Told {
+            failure: crashed(message),
+            blamed: Some(image),
+        };
+    }
     let signal = libc::WTERMSIG(status);
     let crash = ended
         .crash
@@ -137,8 +146,19 @@ fn tell(supervisor: &Supervisor, ended: &Ended, gone: Gone, what: &str, image: D
     if let Some(first) = frames.iter().find(|frame| frame.image.is_some()) {
         let _ = write!(message, " at {}", first.text);
     }
-    for (nth, frame) in frames[..n_shown].iter().enumerate() {
-        let _ = write!(message, "\n  #{nth} {}", frame.text);
+    let mut nth = 0;
+    for alike in frames[..n_shown].chunk_by(|one, other| one.text == other.text) {
+        // Of a function that calls itself there are many.
+        match alike.len() {
+            1 => {
+                let _ = write!(message, "\n  #{nth} {}", alike[0].text);
+            }
+            more => {
+                let last = nth + more - 1;
+                let _ = write!(message, "\n  #{nth} to #{last} {}", alike[0].text);
+            }
+        }
+        nth += alike.len();
     }
     Told {
         blamed: Some(frames.iter().find_map(|frame| frame.image).unwrap_or(image)),
@@ -185,7 +205,8 @@ fn function_at(bytes: &[u8], address: u64) -> Option<String> {
             let end = symbol.value.saturating_add(symbol.size.max(1));
             (symbol.value..end).contains(&address)
         })
-        .max_by_key(|(_, symbol)| symbol.value)?;
+        // One that has a size rather than one that ends where it starts.
+        .max_by_key(|(_, symbol)| (symbol.value, symbol.size))?;
     let name = String::from_utf8_lossy(symbol.name);
     let name = demangle(&name).unwrap_or_else(|| name.into_owned());
     Some(format!("{name}+{:#x}", address - symbol.value))
@@ -205,16 +226,22 @@ fn reason(crash: &Crash) -> String {
         (libc::SIGSEGV, 1 | 2)
             if is_in_frame(address, crash.stack()) && !was_executed(crash, address) =>
         {
+        // The system's codes are positive. `abort` sends its signal likewise.
+        (_, ..=0) if signal != libc::SIGABRT => {
+            format!("{name}: somebody sent it, with raise or kill")
+        }
             format!("{name}: its stack is used up: {address:#x} is not of it")
         }
         (libc::SIGSEGV, 1) => format!("{name}: nothing is mapped at {address:#x}"),
         (libc::SIGSEGV, 2) => format!("{name}: {address:#x} is not for that"),
         (libc::SIGSEGV, _) => format!("{name}: an address that is none"),
         (libc::SIGFPE, 1) => format!("{name}: an integer was divided by zero"),
-        (libc::SIGILL, _) => format!("{name}: an instruction that this processor does not have"),
+        (libc::SIGILL, _) => format!(
+            "{name}: a trap, as where code cannot be reached, or an instruction that this processor does not have"
+        ),
         (libc::SIGABRT, _) => format!("{name}: it called abort"),
         (libc::SIGSYS, _) => format!("{name}: a system call that workers may not make"),
-        _ => name.to_owned(),
+        _ => name.into_owned(),
     }
 }
 
@@ -231,8 +258,8 @@ fn was_executed(crash: &Crash, address: u64) -> bool {
     crash.frames().next().is_some_and(is_place)
 }
 
-fn name_of(signal: i32) -> &'static str {
-    match signal {
+fn name_of(signal: i32) -> Cow<'static, str> {
+    let name = match signal {
         libc::SIGSEGV => "SIGSEGV",
         libc::SIGBUS => "SIGBUS",
         libc::SIGILL => "SIGILL",
@@ -256,6 +283,7 @@ fn name_of(signal: i32) -> &'static str {
         libc::SIGPWR => "SIGPWR",
         libc::SIGXFSZ => "SIGXFSZ",
         libc::SIGSTKFLT => "SIGSTKFLT",
-        _ => "a signal",
-    }
+        _ => return format!("signal {signal}").into(),
+    };
+    name.into()
 }

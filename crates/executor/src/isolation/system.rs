@@ -231,10 +231,27 @@ unsafe extern "C" fn on_crash(signal: c_int, info: *mut libc::siginfo_t, context
             write(crash.bytes(), 0);
         }
     }
-    // SAFETY: it is a signal.
-    unsafe { libc::signal(signal, libc::SIG_DFL) };
-    // SAFETY: as above. It ends the process, if what caused the signal does not come again first.
-    unsafe { libc::raise(signal) };
+    end_by(signal, own);
+}
+
+/// Ends the process by a signal, in a handler of which this thread returns to what caused it. Nothing of the thread's own variables is used, as the C library's functions
+/// do: code may have left it without them, and to crash here would be to come here again, for ever.
+fn end_by(signal: c_int, thread: c_int) {
+    // What the system takes for a `struct sigaction`: a handler, flags, and what else is zero here.
+    let default = [0_u64; 4];
+    // SAFETY: it only reads the array, which is as long as the system's structure, and the set in it is of 8 bytes.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            signal,
+            default.as_ptr(),
+            ptr::null_mut::<u64>(),
+            8_usize,
+        )
+    };
+    let process = rustix::process::getpid().as_raw_nonzero().get();
+    // SAFETY: numbers only. It ends the process, if what caused the signal does not come again first.
+    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, signal) };
 }
 
 /// Longer than a report takes.
@@ -256,12 +273,14 @@ fn write(bytes: &[u8], at: u64) {
 /// The word at an address, which may be none: the system writes it to the report, behind all else, and says when it cannot read it.
 fn peek(address: u64) -> Option<u64> {
     let report = REPORT.load(Ordering::Relaxed);
-    let from = ptr::with_exposed_provenance(usize::try_from(address).ok()?);
+    let from: *const u8 = ptr::with_exposed_provenance(usize::try_from(address).ok()?);
+    // Not the C library's functions, which look at variables of the thread's.
     // SAFETY: the system only reads, and checks whether it can.
-    let n_bytes = unsafe { libc::pwrite(report, from, 8, BEHIND) };
+    let n_bytes = unsafe { libc::syscall(libc::SYS_pwrite64, report, from, 8_usize, BEHIND) };
     let mut word = [0; 8];
+    let to = word.as_mut_ptr();
     // SAFETY: the word is as long as it says.
-    let n_back = unsafe { libc::pread(report, word.as_mut_ptr().cast(), 8, BEHIND) };
+    let n_back = unsafe { libc::syscall(libc::SYS_pread64, report, to, 8_usize, BEHIND) };
     (n_bytes == 8 && n_back == 8).then(|| u64::from_le_bytes(word))
 }
 

@@ -22,6 +22,9 @@ use crate::peer::Peer;
 use crate::serve::Shared;
 use crate::transport::Connection;
 
+/// The exit status of a worker whose connection has ended: of interest only where it was not the supervisor that ended it.
+pub(super) const CUT_OFF: i32 = 76;
+
 /// What a supervisor has of a worker beside the connection.
 pub(super) struct Belongings {
     /// The file that it writes to when it crashes.
@@ -56,10 +59,10 @@ pub(super) fn run(shared: &Arc<Shared>, beginning: Beginning) -> ! {
     let status = match started {
         Ok(()) => {
             shared.modules.start(When::AtUse);
-            // What ends the connection the supervisor knows.
+            // What ends the connection the supervisor knows, unless shipped code has ended it.
             let _ = Peer::serve(shared, Connection::unix(socket));
             shared.modules.unload_all();
-            0
+            CUT_OFF
         }
         // The supervisor sees that it ends.
         Err(_) => 125,
