@@ -157,7 +157,9 @@ impl Audit {
 
 fn open(path: &PathBuf) -> io::Result<Open> {
     let mut options = OpenOptions::new();
-    let file = options.append(true).create(true).mode(0o600).open(path)?;
+    options.append(true).create(true).mode(0o600);
+    // A pipe that nobody reads is an error, now and when it is full: nothing waits for it.
+    let file = options.custom_flags(libc::O_NONBLOCK).open(path)?;
     let is_cut = false;
     Ok(Open { file, is_cut })
 }
@@ -358,5 +360,38 @@ pub(crate) struct Unwritten(String);
 impl Unwritten {
     fn text(error: &io::Error) -> String {
         format!("the audit cannot be written, and nothing is loaded without: {error}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_that_nobody_reads_is_an_error_and_no_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(
+            Command::new("mkfifo")
+                .arg(&pipe)
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert!(Audit::to_file(&pipe).is_err());
+        let mut options = OpenOptions::new();
+        let reader = options
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(&pipe)
+            .unwrap();
+        let audit = Audit::to_file(&pipe).unwrap();
+        let line = "x".repeat(4000) + "\n";
+        let full = (0..1000).find_map(|_| audit.write(&line).err()).unwrap();
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        drop(reader);
+        assert!(audit.reopen().is_err());
     }
 }

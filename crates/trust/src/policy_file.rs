@@ -241,7 +241,7 @@ fn parse(path: &Path, text: &str) -> Result<Policy, PolicyError> {
 
 fn read(path: &Path) -> Result<(String, Version), PolicyError> {
     let read = || -> io::Result<_> {
-        let mut file = File::open(path)?;
+        let mut file = open_file(path)?;
         let metadata = file.metadata()?;
         let mut text = String::new();
         (&mut file).take(MAX_SIZE + 1).read_to_string(&mut text)?;
@@ -264,10 +264,21 @@ fn read(path: &Path) -> Result<(String, Version), PolicyError> {
     Ok((text, Version::of(&metadata)))
 }
 
+/// Opens a file that has all its bytes now. A pipe would have whoever reads it wait for somebody to write, with an executor that cannot be told to stop.
+pub(crate) fn open_file(path: &Path) -> io::Result<File> {
+    let metadata = std::fs::metadata(path)?;
+    if metadata.is_file() || metadata.is_dir() {
+        return File::open(path);
+    }
+    let what = "it is a pipe or a device: write it to an ordinary file";
+    Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt as _;
+    use std::process::Command;
 
     use super::*;
     use crate::{KeyName, PublicKey};
@@ -352,5 +363,18 @@ mod tests {
         }
         fs::write(&path, b"key \xff").unwrap();
         assert!(PolicyFile::open(&path).is_err());
+        // Nobody writes to it, and nobody waits for that.
+        let pipe = folder.path().join("pipe");
+        assert!(
+            Command::new("mkfifo")
+                .arg(&pipe)
+                .status()
+                .unwrap()
+                .success()
+        );
+        for path in [&pipe, Path::new("/dev/zero")] {
+            let error = PolicyFile::open(path).unwrap_err().to_string();
+            assert!(error.contains("a pipe or a device"), "{error}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Secret keys, and the files that hold them.
 
 use std::fmt;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
 use crate::key::{PUBLIC_KEY_SIZE, ParseKeyNameError};
+use crate::policy_file::open_file;
 use crate::{KeyName, PublicKey, base64};
 
 const SEED_SIZE: usize = 32;
@@ -165,7 +166,7 @@ impl SecretKey {
             let path = path.to_owned();
             move |source| KeyError::Io { path, call, source }
         };
-        let file = File::open(path).map_err(error("open"))?;
+        let file = open_file(path).map_err(error("open"))?;
         // Of the file that was opened, whatever becomes of its name.
         let metadata = file.metadata().map_err(error("ask for its mode"))?;
         let mode = metadata.mode() & 0o777;
