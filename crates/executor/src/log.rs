@@ -119,9 +119,10 @@ fn text(event: &Event<'_>, has_colours: bool) -> String {
     }));
     line.push_str(&fields);
     line.push('\n');
-    if !more.is_empty() {
-        line.push_str(&more);
-        line.push('\n');
+    // No line of it looks like an event of its own, whatever shipped code calls its functions.
+    for more in more.lines() {
+        let indent = if more.starts_with(' ') { "" } else { "  " };
+        let _ = writeln!(line, "{indent}{more}");
     }
     line
 }

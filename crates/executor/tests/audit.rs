@@ -307,7 +307,11 @@ fn a_log_has_the_same_for_people_and_for_programs() {
 #[cfg(target_arch = "x86_64")]
 fn a_crash_is_logged_with_whose_it_is() {
     require_tools!("clang-22");
-    let bytes = image("int f(void) { return *(volatile int *)0; }");
+    let bytes = image(
+        "int forges(void) __asm__(\"forges\\n2026-01-01T00:00:00.0Z  INFO load accepted\\x1b[2J\");
+         int forges(void) { return *(volatile int *)0; }
+         int f(void) { return *(volatile int *)0; }",
+    );
     let digest = Image::parse(&bytes).unwrap().digest();
     let folder = tempfile::tempdir().unwrap();
     let mut with = common::command(&format!("unix:{}", folder.path().join("s").display()));
@@ -316,6 +320,9 @@ fn a_crash_is_logged_with_whose_it_is() {
     let executor = process.connect();
     load(&executor, &bytes, "null").unwrap();
     let crash = executor.call(digest, "f", Some("i32 ()"), &mut []);
+    assert_fails(crash, ErrorKind::Crashed, "null pointer");
+    let name = "forges\n2026-01-01T00:00:00.0Z  INFO load accepted\x1b[2J";
+    let crash = executor.call(digest, name, Some("i32 ()"), &mut []);
     assert_fails(crash, ErrorKind::Crashed, "null pointer");
     drop(executor);
     process.signal(Signal::TERM);
@@ -332,6 +339,12 @@ fn a_crash_is_logged_with_whose_it_is() {
         "{crash}"
     );
     assert!(lines.next().unwrap().starts_with("  #0 f+0x"), "{log}");
+    // Whatever a function is called, its line is none of an event.
+    assert!(
+        log.contains("\n  2026-01-01T00:00:00.0Z  INFO load accepted?[2J"),
+        "{log}"
+    );
+    assert!(!log.contains("\n2026-01-01"), "{log}");
 }
 
 #[test]
