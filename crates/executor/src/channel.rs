@@ -236,7 +236,7 @@ impl Channel {
             Ok(None) => return Ok(None),
             Err(_) if self.has_parted() => return Ok(None),
             Err(End::System(io::ErrorKind::WouldBlock, _)) => return Err(Error::NoHello),
-            Err(end) => return Err(end.error()),
+            Err(end) => return Err(self.not_a_hello(end.error())),
         };
         let (hello, peer_limit) = read(&frame)?;
         self.peer_limit.store(peer_limit, Ordering::Relaxed);
@@ -251,6 +251,16 @@ impl Channel {
             return Err(Error::Failed(failure));
         }
         Ok(Some(hello))
+    }
+
+    /// Whatever is no frame starts with a length that is none: who asks has to know that nobody there understands it.
+    fn not_a_hello(&self, error: Error) -> Error {
+        match error {
+            Error::Protocol(farcall_protocol::Error::FrameTooLong { .. }) if self.side.asks() => {
+                farcall_protocol::Error::NotFarcall.into()
+            }
+            other => other,
+        }
     }
 
     /// The longest payload that the other side takes, in bytes.

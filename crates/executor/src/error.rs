@@ -34,7 +34,7 @@ pub enum Error {
         address: Address,
     },
     /// The operating system does not let it listen.
-    #[error("{address}: cannot listen: {source}")]
+    #[error("{address}: cannot listen: {source}{}", advice_to_listen(.source))]
     Listen {
         /// The address.
         address: Address,
@@ -227,7 +227,8 @@ impl Error {
 /// What to do about an address that cannot be connected to.
 fn advice(error: &io::Error) -> &'static str {
     use io::ErrorKind::{
-        ConnectionRefused, HostUnreachable, NetworkUnreachable, NotFound, TimedOut,
+        ConnectionRefused, HostUnreachable, InvalidFilename, NetworkUnreachable, NotFound,
+        PermissionDenied, TimedOut,
     };
     match error.kind() {
         TimedOut => {
@@ -240,6 +241,22 @@ fn advice(error: &io::Error) -> &'static str {
         }
         // Of a Unix socket: there is no such file.
         ConnectionRefused | NotFound => ": nobody listens there: start an executor at this address",
+        PermissionDenied => ": a Unix socket is for the executor's own user: run as that user",
+        InvalidFilename => TOO_LONG,
+        _ => "",
+    }
+}
+
+const TOO_LONG: &str = ": the path of a Unix socket has at most 107 bytes: take a shorter one";
+
+/// What to do about an address that cannot be listened at.
+fn advice_to_listen(error: &io::Error) -> &'static str {
+    use io::ErrorKind::{AddrNotAvailable, InvalidFilename, NotFound, PermissionDenied};
+    match error.kind() {
+        NotFound => ": its folder is not there: make it first",
+        PermissionDenied => ": this user may not write to that folder, or use that port",
+        AddrNotAvailable => ": it is no address of this machine",
+        InvalidFilename => TOO_LONG,
         _ => "",
     }
 }
@@ -252,5 +269,41 @@ fn reason(error: &io::Error) -> &'static str {
             ": the peer's machine gave no sign for too long; what was asked may have been done there"
         }
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_says_comes_with_what_to_do() {
+        let text = |code| {
+            let address = || "unix:/s".parse::<Address>().unwrap();
+            let source = || io::Error::from_raw_os_error(code);
+            let listen = Error::Listen {
+                address: address(),
+                source: source(),
+            };
+            let connect = Error::Connect {
+                address: address(),
+                source: source(),
+            };
+            [listen.to_string(), connect.to_string()]
+        };
+        for (code, listen, connect) in [
+            (libc::ENAMETOOLONG, "at most 107 bytes", "at most 107 bytes"),
+            (libc::ENOENT, "make it first", "start an executor"),
+            (
+                libc::EACCES,
+                "may not write to that folder",
+                "run as that user",
+            ),
+            (libc::EADDRNOTAVAIL, "no address of this machine", "unix:/s"),
+        ] {
+            let [listens, connects] = text(code);
+            assert!(listens.contains(listen), "{listens}");
+            assert!(connects.contains(connect), "{connects}");
+        }
     }
 }

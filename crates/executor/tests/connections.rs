@@ -257,7 +257,10 @@ fn a_controller_refuses_what_is_no_executor() {
         (vec![], "closed by the peer before it answered"),
         (b"\x07\0\0\0gar".to_vec(), "in the middle of a frame"),
         (frame(b"garbage"), "does not speak farcall's protocol"),
-        (b"SSH-2.0-OpenSSH".to_vec(), "longer than the limit"),
+        (
+            b"SSH-2.0-OpenSSH".to_vec(),
+            "does not speak farcall's protocol",
+        ),
         (newer(hello()), other.as_str()),
     ] {
         let error = Executor::over(io::Cursor::new(bytes), io::sink()).unwrap_err();
