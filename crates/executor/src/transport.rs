@@ -585,10 +585,16 @@ impl Socket {
 
     /// Whether the other side of a connection over TCP sends nothing more.
     pub(crate) fn has_hung_up(&self) -> bool {
-        if !matches!(self.way, Way::Near | Way::Far) {
-            return false;
-        }
-        let mut fds = [PollFd::new(&*self.reads, PollFlags::RDHUP)];
+        matches!(self.way, Way::Near | Way::Far) && self.is_gone()
+    }
+
+    /// Whether nobody reads any more what is written here. Over TCP one who has said that nothing more will be sent is taken to have gone, because the system does not tell the two apart.
+    pub(crate) fn is_gone(&self) -> bool {
+        let asked = match self.way {
+            Way::Pipe | Way::Local => PollFlags::empty(),
+            Way::Near | Way::Far => PollFlags::RDHUP,
+        };
+        let mut fds = [PollFd::new(&*self.writes, asked)];
         let now = rustix::event::Timespec {
             tv_sec: 0,
             tv_nsec: 0,

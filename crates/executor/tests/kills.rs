@@ -19,6 +19,7 @@ use common::{Process, descendants, image, int, kill, number, start_with};
 use farcall_executor::{Argument, Error, ErrorKind, Executor, Order, Value};
 use farcall_image::{Digest, Image};
 use farcall_testkit::require_tools;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 const SOURCE: &str = r#"
@@ -343,4 +344,57 @@ fn resident(process: u32) -> usize {
     let statm = fs::read_to_string(format!("/proc/{process}/statm")).unwrap();
     let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
     pages * rustix::param::page_size()
+}
+
+#[test]
+fn what_runs_for_nobody_is_ended() {
+    require_tools!("clang-22");
+    let image = image(SOURCE);
+    let image = Image::parse(&image).unwrap();
+    for keep in ["session", "call"] {
+        let (_folder, process) = start(&["--workers", keep]);
+        let other = process.connect();
+        let module = other.load(&image).unwrap().digest;
+        let executor = process.connect();
+        let call = executor.start_call(module, "waits", Some("i32 ()"), Order::InTurn, &[]);
+        let running = || other.statistics().unwrap().running;
+        until("it runs", || running() == 1);
+        // It waits for as long as its controller is there, and no longer.
+        drop(call);
+        drop(executor);
+        until("it has ended", || running() == 0);
+        assert_eq!(number(&other, module, "fine"), 7);
+        let statistics = other.statistics().unwrap();
+        assert_eq!(
+            (statistics.crashes, statistics.late),
+            (0, 0),
+            "it is nobody's fault"
+        );
+    }
+}
+
+#[test]
+fn an_executor_whose_template_does_not_answer_stops() {
+    require_tools!("clang-22");
+    let (_folder, mut process) = start(&["--stop-time", "1"]);
+    let executor = process.connect();
+    let module = load(&executor, SOURCE);
+    let template = Pid::from_raw(template(&process).cast_signed()).unwrap();
+    kill_process(template, Signal::STOP).unwrap();
+    let image = image("int other(void) { return 1; }");
+    let loading = process.connect();
+    let loading = thread::spawn(move || loading.load(&Image::parse(&image).unwrap()).map(drop));
+    until("it is being loaded", || {
+        executor.statistics().unwrap().connected == 2
+    });
+    assert!(
+        executor
+            .list()
+            .unwrap()
+            .iter()
+            .any(|it| it.digest == module)
+    );
+    process.signal(Signal::TERM);
+    process.ended();
+    assert!(loading.join().unwrap().is_err());
 }

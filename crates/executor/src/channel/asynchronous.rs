@@ -461,6 +461,11 @@ impl Channel {
         self.socket.as_ref().is_some_and(Socket::has_hung_up)
     }
 
+    /// What it goes over, if that can be asked anything.
+    pub(crate) fn socket(&self) -> Option<&Socket> {
+        self.socket.as_ref()
+    }
+
     /// Whether futures have waited for answers.
     pub(crate) fn is_asynchronous(&self) -> bool {
         self.inbox().futures.reader == Thread::Runs

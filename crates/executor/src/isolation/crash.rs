@@ -9,8 +9,8 @@ use farcall_image::{Digest, Image, SymbolKind};
 use farcall_loader::demangle;
 use farcall_protocol::{ErrorKind, Failure};
 
-use super::front::Front;
 use super::blame::Ends;
+use super::front::Front;
 use super::pool::{Ended, Gone, Worker, lock};
 use super::report::{Crash, Frame};
 use super::supervisor::Supervisor;
@@ -86,6 +86,13 @@ fn tell(supervisor: &Supervisor, ended: &Ended, gone: Gone, what: &str, image: D
             blamed: gone.was_late.then_some(image),
         };
     }
+    if ended.was_abandoned {
+        let message = format!("{what}: its controller has gone, and it did not end by itself");
+        return Told {
+            failure: crashed(message),
+            blamed: None,
+        };
+    }
     if ended.was_cut_off {
         let message =
             format!("{what}: closed the connection of its process or wrote to it, and was ended");
@@ -102,17 +109,17 @@ fn tell(supervisor: &Supervisor, ended: &Ended, gone: Gone, what: &str, image: D
             blamed: None,
         };
     };
-    if libc::WIFEXITED(status) {
-        let code = libc::WEXITSTATUS(status);
-        return Told {
-            failure: crashed(format!("{what}: ended its process: exit status {code}")),
-            blamed: Some(image),
-        };
-    }
     if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == CUT_OFF {
         let message = format!("{what}: closed the connection of its process, which ended");
         return Told {
             failure: crashed(message),
+            blamed: Some(image),
+        };
+    }
+    if libc::WIFEXITED(status) {
+        let code = libc::WEXITSTATUS(status);
+        return Told {
+            failure: crashed(format!("{what}: ended its process: exit status {code}")),
             blamed: Some(image),
         };
     }
@@ -219,6 +226,10 @@ fn reason(crash: &Crash) -> String {
     let address = crash.address();
     // sigaction(2), "The siginfo_t argument to a SA_SIGINFO handler"
     match (signal, crash.code()) {
+        // The system's codes are positive. `abort` sends its signal likewise.
+        (_, ..=0) if signal != libc::SIGABRT => {
+            format!("{name}: somebody sent it, with raise or kill")
+        }
         (libc::SIGSEGV, 1) if address < 4096 => {
             format!("{name}: used a null pointer (address {address:#x})")
         }
@@ -226,10 +237,6 @@ fn reason(crash: &Crash) -> String {
         (libc::SIGSEGV, 1 | 2)
             if is_in_frame(address, crash.stack()) && !was_executed(crash, address) =>
         {
-        // The system's codes are positive. `abort` sends its signal likewise.
-        (_, ..=0) if signal != libc::SIGABRT => {
-            format!("{name}: somebody sent it, with raise or kill")
-        }
             format!("{name}: its stack is used up: {address:#x} is not of it")
         }
         (libc::SIGSEGV, 1) => format!("{name}: nothing is mapped at {address:#x}"),

@@ -515,6 +515,9 @@ impl Front {
 
     fn new_worker(self: &Arc<Self>) -> std::result::Result<Arc<Worker>, Failure> {
         let worker = self.supervisor.take_worker()?;
+        if let Some(socket) = self.channel.socket() {
+            worker.serve_master(socket.clone());
+        }
         let channel = Arc::clone(&self.channel);
         worker.print_to(move |is_error, bytes| {
             let mut head = Vec::new();

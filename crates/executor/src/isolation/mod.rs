@@ -22,6 +22,7 @@ mod front;
 mod limits;
 mod load;
 mod output;
+mod overseen;
 mod pool;
 mod report;
 mod sandbox;
@@ -29,6 +30,7 @@ mod spaces;
 mod supervisor;
 mod system;
 mod template;
+mod tending;
 mod worker;
 
 use std::ffi::OsString;

@@ -26,11 +26,14 @@ use crate::channel::{Channel, Interest};
 use crate::client::Executor;
 use crate::closures::Serving;
 use crate::doing::Doing;
-use crate::transport::Connection;
+use crate::transport::{Connection, Socket};
 use crate::{Error, Result};
 
 /// How long a worker may take to end after its connection has: the system takes it down in this order.
 const ENDING: Duration = Duration::from_millis(250);
+
+/// How long what was asked for may go on when whoever asked has gone: what is short is done to its end.
+const ALONE: Duration = Duration::from_secs(2);
 
 /// A worker. Dropping it closes its connection, upon which it ends.
 pub(super) struct Worker {
@@ -55,6 +58,12 @@ pub(super) struct Worker {
     last_run: AtomicU64,
     /// What of that took too long.
     late: Mutex<Vec<u64>>,
+    /// Who has a session in it.
+    master: OnceLock<Socket>,
+    /// Since when its master has been gone, with something still running.
+    alone_since: Mutex<Option<Instant>>,
+    /// Whether it was ended for that.
+    was_abandoned: AtomicBool,
     /// Whether it had to be ended when its connection was of no use any more.
     was_cut_off: AtomicBool,
     /// Whether somebody who waited for it was told that it has ended.
@@ -85,6 +94,8 @@ pub(super) struct Ended {
     pub(super) is_late: bool,
     /// Whether it went on without its connection, and was ended.
     pub(super) was_cut_off: bool,
+    /// Whether it was ended because nobody was there for whom it ran.
+    pub(super) was_abandoned: bool,
 }
 
 /// What a worker has yet to do, in order.
@@ -144,6 +155,9 @@ impl Worker {
             running: Mutex::default(),
             last_run: AtomicU64::new(0),
             late: Mutex::default(),
+            master: OnceLock::new(),
+            alone_since: Mutex::default(),
+            was_abandoned: AtomicBool::new(false),
             was_cut_off: AtomicBool::new(false),
             was_missed: AtomicBool::new(false),
             is_blamed: AtomicBool::new(false),
@@ -324,6 +338,27 @@ impl Worker {
         }
     }
 
+    /// Has it end when whoever is at the other end of this has gone, and something goes on for nobody.
+    pub(super) fn serve_master(&self, master: Socket) {
+        let _ = self.master.set(master);
+    }
+
+    /// Ends it if its master has gone and what was asked for does not end: nobody else could end it.
+    pub(super) fn end_if_abandoned(&self) {
+        let is_busy = !lock(&self.running).is_empty();
+        let is_alone = is_busy && self.master.get().is_some_and(Socket::is_gone);
+        let mut since = lock(&self.alone_since);
+        match *since {
+            _ if !is_alone => *since = None,
+            None => *since = Some(Instant::now()),
+            Some(then) if then.elapsed() > ALONE => {
+                self.was_abandoned.store(true, Ordering::Relaxed);
+                self.kill();
+            }
+            Some(_) => {}
+        }
+    }
+
     /// Whether it has ended by now, or does so within this time.
     fn ends_within(&self, time: Duration) -> bool {
         let time = Timespec::try_from(time).ok();
@@ -424,6 +459,7 @@ impl Worker {
             crash: Crash::read(&report[..n_bytes.unwrap_or(0)]).map(Box::new),
             is_late: !lock(&self.late).is_empty(),
             was_cut_off: self.was_cut_off.load(Ordering::Relaxed),
+            was_abandoned: self.was_abandoned.load(Ordering::Relaxed),
         }
     }
 }

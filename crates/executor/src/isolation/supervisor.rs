@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, Once, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, Once, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,8 +21,10 @@ use super::blame::Blame;
 use super::change::{Change, Defined, Kept, Value, is_answer};
 use super::limits::Limits;
 use super::output::{self, Outputs};
+use super::overseen::Overseen;
 use super::pool::{Worker, lock};
 use super::spaces::Spaces;
+use super::tending::{TASKS, repeat};
 use super::{Isolation, Keep};
 use crate::admission::Signed;
 use crate::client::{Executor, out_of_place, size};
@@ -32,12 +34,6 @@ use crate::transport::Connection;
 use crate::workers::Workers;
 use crate::{Error, Result};
 
-/// How often it is looked whether a call takes too long, at most.
-const TICK: Duration = Duration::from_millis(5);
-
-/// How long a worker may take to end that nobody wants any more.
-const LEAVING: Duration = Duration::from_secs(1);
-
 /// How long a call waits for a worker when there are as many as there may be.
 const WAITING: Duration = Duration::from_secs(10);
 
@@ -45,7 +41,7 @@ const WAITING: Duration = Duration::from_secs(10);
 const MOST_TODO: usize = 4;
 
 /// How long a template that has ended is let be, before another is started: so that one that cannot live does not take all time.
-const RESTART: Duration = Duration::from_millis(200);
+pub(super) const RESTART: Duration = Duration::from_millis(200);
 
 /// What an executor has whose calls run in workers.
 pub(crate) struct Supervisor {
@@ -53,9 +49,10 @@ pub(crate) struct Supervisor {
     pub(super) blame: Blame,
     /// Held by who changes what is loaded.
     template: Mutex<Option<TemplateProcess>>,
-    state: Mutex<State>,
+    pub(super) overseen: Overseen,
+    pub(super) state: Mutex<State>,
     /// Notified when workers come and go.
-    changed: Condvar,
+    pub(super) changed: Condvar,
     warned: Once,
     /// Workers that were started.
     n_started: AtomicU64,
@@ -87,7 +84,7 @@ fn end(process: &mut Child) {
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// What is loaded and defined, in order.
     changes: BTreeMap<u64, Arc<Change>>,
     last: u64,
@@ -96,14 +93,16 @@ struct State {
     /// What the template could not load, for each worker to load itself.
     outside: Vec<u64>,
     /// All workers, by their processes.
-    workers: HashMap<u32, Arc<Worker>>,
+    pub(super) workers: HashMap<u32, Arc<Worker>>,
     /// Those that wait for something to do.
-    ready: Vec<Arc<Worker>>,
+    pub(super) ready: Vec<Arc<Worker>>,
     /// Processes that were told to end.
-    leaving: Vec<(Instant, Arc<Worker>)>,
+    pub(super) leaving: Vec<(Instant, Arc<Worker>)>,
     /// Workers, and such as are being started.
-    n_workers: usize,
-    has_stopped: bool,
+    pub(super) n_workers: usize,
+    pub(super) has_stopped: bool,
+    /// When it was last looked whose controllers have gone.
+    pub(super) looked: Option<Instant>,
 }
 
 impl Supervisor {
@@ -115,6 +114,7 @@ impl Supervisor {
             blame: Blame::new(options.quarantine),
             options,
             template: Mutex::new(None),
+            overseen: Overseen::default(),
             state: Mutex::default(),
             changed: Condvar::new(),
             warned: Once::new(),
@@ -128,16 +128,18 @@ impl Supervisor {
         output::pass_on(&supervisor, threads).map_err(Error::system("start a thread"))?;
         let template = supervisor.start_template()?;
         *lock(&supervisor.template) = Some(template);
-        let weak = Arc::downgrade(&supervisor);
-        thread::Builder::new()
-            .name("workers".to_owned())
-            .spawn(move || tend(&weak))
-            .map_err(Error::system("start a thread"))?;
+        for (name, does) in TASKS {
+            let weak = Arc::downgrade(&supervisor);
+            thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(move || repeat(&weak, does))
+                .map_err(Error::system("start a thread"))?;
+        }
         Ok(supervisor)
     }
 
     fn start_template(self: &Arc<Self>) -> Result<TemplateProcess> {
-        let system = Error::system("start a template");
+        let system = || Error::system("start a template");
         let (program, arguments) = &self.options.program;
         let start = || {
             let (own, theirs) = UnixStream::pair()?;
@@ -151,7 +153,11 @@ impl Supervisor {
                 .spawn()?;
             io::Result::Ok((own, process))
         };
-        let (own, mut process) = start().map_err(system)?;
+        let (own, mut process) = start().map_err(system())?;
+        let overseen = self.overseen.oversee(&process);
+        overseen
+            .map_err(system())
+            .inspect_err(|_| end(&mut process))?;
         let speak = Executor::speak(Connection::unix(own));
         let executor = speak.inspect_err(|_| end(&mut process))?;
         let template = TemplateProcess { executor, process };
@@ -162,22 +168,33 @@ impl Supervisor {
         state.outside.clear();
         drop(state);
         for (order, change) in changes {
+            self.overseen.begins();
             match change.apply(&template.executor) {
                 Ok(_) => {}
                 Err(error) if is_answer(&error) => lock(&self.state).outside.push(order),
                 Err(error) => return Err(error),
             }
         }
+        self.overseen.rests();
         Ok(template)
     }
 
     /// Does something with the template. One that has ended is started anew.
     fn with_template<T>(self: &Arc<Self>, act: impl Fn(&Executor) -> Result<T>) -> Result<T> {
         let mut template = lock(&self.template);
+        let act = |template: &TemplateProcess| {
+            self.overseen.begins();
+            let done = act(&template.executor);
+            self.overseen.rests();
+            done
+        };
         if let Some(running) = &*template {
-            match act(&running.executor) {
+            match act(running) {
                 Err(error) if !is_answer(&error) => {
-                    tracing::warn!("the template has ended: {error}");
+                    // When the executor stops it is ended.
+                    if !lock(&self.state).has_stopped {
+                        tracing::warn!("the template has ended: {error}");
+                    }
                 }
                 done => return done,
             }
@@ -187,6 +204,9 @@ impl Supervisor {
         }
         // The system has ended its workers with it.
         let mut state = lock(&self.state);
+        if state.has_stopped {
+            return Err(Error::Stopping);
+        }
         let processes: Vec<_> = state.workers.keys().copied().collect();
         let workers = processes.iter().filter_map(|&process| state.gone(process));
         let workers: Vec<_> = workers.collect();
@@ -195,7 +215,7 @@ impl Supervisor {
             .iter()
             .for_each(|worker| worker.set_ended(Some(libc::SIGKILL)));
         let started = template.insert(self.start_template()?);
-        act(&started.executor)
+        act(started)
     }
 
     /// Whether an image is there that `is_let` still lets in; gives it a name then.
@@ -468,7 +488,7 @@ impl Supervisor {
     }
 
     /// Starts a worker, which is counted already.
-    fn fork(self: &Arc<Self>) -> Result<Arc<Worker>, Failure> {
+    pub(super) fn fork(self: &Arc<Self>) -> Result<Arc<Worker>, Failure> {
         let limits = Limits {
             memory: self.options.memory,
             sandbox: self.options.sandbox,
@@ -548,25 +568,6 @@ impl Supervisor {
         self.changed.notify_all();
     }
 
-    /// Has a worker end that nobody uses any more.
-    pub(super) fn dismiss(&self, worker: Arc<Worker>) {
-        if !worker.has_ended() {
-            // Upon that it unloads what it has, and ends.
-            worker.close();
-            lock(&self.state).leaving.push((Instant::now(), worker));
-        }
-    }
-
-    /// Waits for workers that were dismissed: they unload what they have, which runs destructors.
-    pub(crate) fn let_workers_end(&self) {
-        let start = Instant::now();
-        let mut state = lock(&self.state);
-        while !state.leaving.is_empty() && start.elapsed() < LEAVING {
-            let waited = self.changed.wait_timeout(state, TICK);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
     /// Ends all workers and the template.
     pub(crate) fn stop(&self) {
         let mut state = lock(&self.state);
@@ -576,47 +577,9 @@ impl Supervisor {
         drop(state);
         self.changed.notify_all();
         workers.iter().for_each(|worker| worker.kill());
+        // First, because somebody may wait for it.
+        self.overseen.end();
         drop(lock(&self.template).take());
-    }
-
-    /// Keeps workers ready, and ends those that take too long. Gives whether there is more to do.
-    fn tend(self: &Arc<Self>) -> bool {
-        let mut state = lock(&self.state);
-        if state.has_stopped {
-            return false;
-        }
-        let all: Vec<_> = state.workers.values().cloned().collect();
-        state.leaving.retain(|(since, worker)| {
-            if since.elapsed() > LEAVING {
-                worker.kill();
-            }
-            !worker.has_ended() && since.elapsed() < 2 * LEAVING
-        });
-        let most = self.options.most_workers;
-        let is_short = state.ready.len() < self.options.ready && state.n_workers < most;
-        if is_short {
-            state.n_workers += 1;
-        }
-        drop(state);
-        if let Some(deadline) = self.options.deadline {
-            all.iter().for_each(|worker| worker.end_if_late(deadline));
-        }
-        if is_short {
-            match self.fork() {
-                Ok(worker) => lock(&self.state).ready.push(worker),
-                Err(failure) => {
-                    tracing::warn!("{failure}");
-                    thread::sleep(RESTART);
-                }
-            }
-            self.changed.notify_all();
-            return true;
-        }
-        let state = lock(&self.state);
-        let is_idle = self.options.deadline.is_none() && state.leaving.is_empty();
-        let tick = if is_idle { 200 * TICK } else { TICK };
-        let _ = self.changed.wait_timeout(state, tick);
-        true
     }
 }
 
@@ -658,14 +621,6 @@ fn loaded(change: &Arc<Change>) -> Option<&Kept> {
     match &**change {
         Change::Load(kept) => Some(kept),
         _ => None,
-    }
-}
-
-fn tend(supervisor: &Weak<Supervisor>) {
-    while let Some(supervisor) = supervisor.upgrade() {
-        if !supervisor.tend() {
-            return;
-        }
     }
 }
 
