@@ -6,7 +6,7 @@ use std::{env, fs};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use farcall::image::KeyId;
-use farcall::trust::{KeyName, PolicyFile, SecretKey};
+use farcall::trust::{KeyName, Policy, PolicyFile, SecretKey};
 
 use crate::report::{line, print};
 
@@ -42,7 +42,7 @@ enum Command {
     },
     /// Write to a policy that a key is not trusted any more
     Revoke {
-        /// Its name, the path of its file, or its id
+        /// Its name in the policy, the path of its file, or its id
         #[arg(value_name = "KEY")]
         key: String,
         /// The policy
@@ -75,13 +75,15 @@ impl Key {
                 print(&keys.iter().map(policy_line).collect::<String>())
             }
             Command::Revoke { key, policy } => {
-                let id = match key.parse::<KeyId>() {
-                    Ok(id) => id,
-                    Err(_) => folder.read(&key)?.public().id(),
-                };
-                match PolicyFile::revoke(&policy, id)? {
-                    true => print(&format!("revoked key {id}\n")),
-                    false => print(&format!("key {id} was revoked before\n")),
+                let current = PolicyFile::open(&policy)?.current();
+                let id = folder.id_in(&current, &key)?;
+                let is_revoked = PolicyFile::revoke(&policy, id)?;
+                match (is_revoked, current.key(id)) {
+                    (false, _) => print(&format!("key {id} was revoked before\n")),
+                    (true, Some(_)) => print(&format!("revoked key {id}\n")),
+                    (true, None) => print(&format!(
+                        "revoked key {id}, which the policy had not trusted\n"
+                    )),
                 }
             }
         }
@@ -114,6 +116,31 @@ impl KeyFolder {
         let path = SecretKey::path_in(&self.path()?, &key.parse::<KeyName>()?);
         let read = SecretKey::read(&path);
         read.with_context(|| format!("no key {key}"))
+    }
+
+    /// The id of a key that a policy is to revoke. By a name it is the policy's key of that name, because that is the one which is trusted: who revokes it need not
+    /// have its secret, and a key of the same name in the folder may be another one.
+    fn id_in(&self, policy: &Policy, key: &str) -> anyhow::Result<KeyId> {
+        if let Ok(id) = key.parse() {
+            return Ok(id);
+        }
+        let name = key.parse::<KeyName>();
+        let named = name.as_ref().map(|name| policy.named(name));
+        match named.as_deref() {
+            Ok([id]) => Ok(*id),
+            Ok([_, _, ..]) => {
+                let ids: Vec<_> = named.iter().flatten().map(ToString::to_string).collect();
+                anyhow::bail!(
+                    "{key}: the policy has keys of this name with the ids {}: say which",
+                    ids.join(", ")
+                )
+            }
+            _ => {
+                let read = self.read(key);
+                let read = read.context("the policy has no key of this name");
+                Ok(read?.public().id())
+            }
+        }
     }
 
     /// All keys of the folder, in the order of their names.

@@ -148,6 +148,40 @@ fn who_signed() {
 }
 
 #[test]
+fn a_key_is_revoked_where_its_secret_is_not() {
+    let (folder, line) = setup();
+    let id = line.split(' ').nth(1).unwrap();
+    let other = here(&folder, &["key", "new", "other"]).stdout;
+    policy(&folder, &format!("{line}{other}"));
+    fs::remove_file(folder.file("keys/build.key")).unwrap();
+    // Another one of that name, which the policy does not have.
+    let strange = here(&folder, &["key", "new", "build"]).stdout;
+    let revoke = |key: &str| here(&folder, &["key", "revoke", key, "--policy", "policy"]);
+    assert_eq!(revoke("build").printed(), format!("revoked key {id}\n"));
+    let unknown = "0123456789abcdef";
+    let said = revoke(unknown).printed();
+    assert_eq!(
+        said,
+        format!("revoked key {unknown}, which the policy had not trusted\n")
+    );
+    let refused = revoke("none").refused();
+    assert!(
+        refused.contains("the policy has no key of this name"),
+        "{refused}"
+    );
+    policy(&folder, &format!("{line}{strange}"));
+    let refused = revoke("build").refused();
+    assert!(
+        refused.contains(id) && refused.contains("say which"),
+        "{refused}"
+    );
+    // A folder that cannot be one is no key that is there.
+    let args = ["key", "new", "x", "--key-dir", "policy"];
+    let refused = here(&folder, &args).refused();
+    assert!(refused.contains("make this folder"), "{refused}");
+}
+
+#[test]
 fn what_has_expired_is_neither_signed_nor_loaded() {
     let (folder, line) = setup();
     here(

@@ -18,7 +18,7 @@ use farcall_image::{Digest, KeyId, ParseDigestError, ParseKeyIdError, ParseUtcEr
 
 use crate::key::ParseKeyError;
 use crate::verify::Cache;
-use crate::{Patterns, PublicKey};
+use crate::{KeyName, Patterns, PublicKey};
 
 /// Whose images load. It does not change: see [`crate::PolicyFile`] for one that does.
 #[derive(Debug, Default)]
@@ -98,6 +98,16 @@ impl Policy {
     #[must_use]
     pub fn key(&self, id: KeyId) -> Option<&TrustedKey> {
         self.keys.get(&id)
+    }
+
+    /// The ids of the keys of this name, ascending: names are for people, and two keys may have one.
+    #[must_use]
+    pub fn named(&self, name: &KeyName) -> Vec<KeyId> {
+        let named = self.keys.iter();
+        let named = named.filter(|(_, trusted)| trusted.key.name() == name);
+        let mut ids: Vec<KeyId> = named.map(|(&id, _)| id).collect();
+        ids.sort_unstable_by_key(ToString::to_string);
+        ids
     }
 
     /// How many keys it trusts that it does not revoke.

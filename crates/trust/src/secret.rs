@@ -143,7 +143,11 @@ impl SecretKey {
         };
         let mut make = DirBuilder::new();
         let made = make.recursive(true).mode(0o700).create(folder);
-        made.map_err(error("make its folder"))?;
+        made.map_err(|source| KeyError::Io {
+            path: folder.to_owned(),
+            call: "make this folder",
+            source,
+        })?;
         let mut options = OpenOptions::new();
         let file = options.write(true).create_new(true).mode(0o600).open(&path);
         let mut file = file.map_err(error("make"))?;
