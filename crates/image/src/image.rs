@@ -6,10 +6,11 @@ use farcall_arch::{Expression, Machine};
 use object::elf::{self, Rela64, Sym64};
 use object::endian::{LittleEndian as LE, U64};
 
+use crate::digest::DigestCheck;
 use crate::exports::ExportTables;
 use crate::packing::PackedSegment;
 use crate::unwind::UnwindTable;
-use crate::{Digest, Error, Exports, Manifest, Result};
+use crate::{Digest, Exports, Manifest, Result};
 
 /// An image whose form has been checked. It borrows the bytes.
 ///
@@ -217,15 +218,18 @@ impl<'data> Image<'data> {
     ///
     /// [`Error::DigestMismatch`] when they do not.
     pub fn verify_digest(&self) -> Result<()> {
-        let found =
-            Digest::of_with_hole(self.content, self.digest_offset).ok_or(Error::NoManifest)?;
-        if found == self.digest {
-            return Ok(());
-        }
-        Err(Error::DigestMismatch {
-            expected: self.digest,
-            found,
-        })
+        self.digest_check().finish()
+    }
+
+    /// As [`Image::verify_digest`], in pieces.
+    ///
+    /// # Panics
+    ///
+    /// Never: parsing has found the digest in the content.
+    #[must_use]
+    pub fn digest_check(&self) -> DigestCheck<'data> {
+        let check = DigestCheck::new(self.content, self.digest_offset, self.digest);
+        check.expect("parsing has found the digest in the content")
     }
 
     /// The segments to load. The first starts at address 0 and file offset 0, is read-only, and

@@ -34,7 +34,7 @@ pub use describe::{
     Description, ExportDescription, ImportDescription, SegmentDescription, SignatureDescription,
 };
 pub use describe_bundle::{BundleDescription, VariantDescription};
-pub use digest::{DIGEST_SIZE, Digest, ParseDigestError};
+pub use digest::{DIGEST_SIZE, Digest, DigestCheck, ParseDigestError};
 pub use error::{Error, Result};
 pub use executable::{PlacedSegment, PlacedSymbol, executable};
 pub use exports::{Exports, gnu_hash};
