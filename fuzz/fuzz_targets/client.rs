@@ -41,6 +41,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         machine: "x86_64".to_owned(),
         features: 0,
         frame_limit: 1 << 20,
+        docks: true,
         modules: Vec::new(),
     };
     executor.encode(&mut hello).expect("it is short");

@@ -47,6 +47,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         machine: String::new(),
         features: 0,
         frame_limit: 1 << 20,
+        docks: false,
         modules: Vec::new(),
     };
     controller.encode(&mut hello).expect("it is short");

@@ -356,6 +356,29 @@ impl Channel {
         Ok(None)
     }
 
+    /// Whether nothing is without an answer.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.inbox().expected.is_empty()
+    }
+
+    /// As [`Channel::request`], but only when nothing else is without an answer: gives whether it was sent.
+    pub(crate) fn request_alone(
+        &self,
+        wanted: Wanted<'_>,
+        head: &[u8],
+        body: &[&[u8]],
+    ) -> Result<bool> {
+        let mut sender = lock(&self.outgoing);
+        self.send_unsent(&mut sender)?;
+        if !self.is_at_rest() || !self.expect(wanted) {
+            return Ok(false);
+        }
+        let size = head.len() + body.iter().map(|part| part.len()).sum::<usize>();
+        self.meter.sent.fetch_add(size as u64, Ordering::Relaxed);
+        self.send_all(&mut sender, Parcel::new(&[], head, body, None))?;
+        Ok(true)
+    }
+
     /// Says that answers are to come, if there may be as many.
     fn expect(&self, wanted: Wanted<'_>) -> bool {
         let mut inbox = self.inbox();

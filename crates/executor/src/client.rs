@@ -19,6 +19,7 @@ use farcall_protocol::{
 use crate::argument::Argument;
 use crate::channel::{Channel, Haste, Interest, Side, Word};
 use crate::closures::Closures;
+use crate::dock::Pier;
 use crate::exchange::Encoded;
 use crate::patience::Patience;
 use crate::pending::{Pending, returned};
@@ -44,8 +45,10 @@ pub(crate) struct Shared {
     known: Mutex<HashSet<Digest>>,
     pub(crate) last_id: AtomicU64,
     pub(crate) closures: Closures,
-    /// Bytes of files in memory that were handed over.
+    /// Bytes of images in memory that were handed over.
     pub(crate) passed: AtomicU64,
+    /// Through which large images go.
+    pub(crate) pier: Mutex<Pier>,
 }
 
 impl Drop for Shared {
@@ -147,6 +150,7 @@ impl Executor {
             machine: String::new(),
             features: 0,
             frame_limit: DEFAULT_FRAME_LIMIT,
+            docks: false,
             modules: Vec::new(),
         };
         hello.encode(&mut own)?;
@@ -167,6 +171,7 @@ impl Executor {
                 last_id: AtomicU64::new(NO_REQUEST),
                 closures: Closures::default(),
                 passed: AtomicU64::new(0),
+                pier: Mutex::default(),
             }),
         })
     }

@@ -143,17 +143,46 @@ impl Executor {
                 Err(error) => break error,
             }
         };
+        Err(self.unsent(ids, error))
+    }
+
+    /// Sends a request, and `then` another, if nothing else is without an answer.
+    pub(crate) fn send_alone(
+        &self,
+        request: &Encoded<'_>,
+        then: Option<&Encoded<'_>>,
+    ) -> Result<Option<u64>> {
+        let id = request.id;
+        let (ids, body) = match then {
+            None => (vec![id], Vec::new()),
+            Some(then) => (vec![id, then.id], [&[&*then.head][..], &then.body].concat()),
+        };
+        let wanted = Wanted {
+            ids: &ids,
+            interest: Interest::Sent,
+            at_once: request.is_within,
+        };
+        let channel = &self.shared.channel;
+        match channel.request_alone(wanted, &request.head, &body) {
+            Ok(is_sent) => Ok(is_sent.then_some(id)),
+            Err(error) => Err(self.unsent(&ids, error)),
+        }
+    }
+
+    /// Why requests could not be sent.
+    fn unsent(&self, ids: &[u64], error: Error) -> Error {
         let has_ended = matches!(&error, Error::Connection(source)
             if matches!(source.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset));
         if !has_ended {
             // Such as a file that the system does not pass on: no answer comes.
+            let channel = &self.shared.channel;
             ids.iter().for_each(|&id| channel.abandon(id));
-            return Err(error);
+            return error;
         }
         // What the executor says of it, before it went, is worth more.
-        match self.answer(*id) {
-            Err(Error::Failed(failure)) => Err(Error::Failed(failure)),
-            _ => Err(error),
+        match self.answer(ids[0]) {
+            Err(Error::Failed(failure)) => Error::Failed(failure),
+            _ => error,
         }
     }
 

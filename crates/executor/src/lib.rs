@@ -33,6 +33,7 @@
 mod address;
 mod admission;
 mod argument;
+mod arriving;
 mod asking;
 mod asynchronous;
 mod audit;
@@ -48,6 +49,7 @@ mod connect;
 mod connections;
 mod counters;
 mod definitions;
+mod dock;
 mod doing;
 mod entry;
 mod error;

@@ -1,13 +1,14 @@
 //! Sending images.
 
 use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
 
 use farcall_image::Image;
 use farcall_loader::invoke::Value;
 use farcall_protocol::{Callee, ErrorKind, Order};
 
 use crate::argument::Argument;
-use crate::client::{Executor, LoadOptions, RemoteModule};
+use crate::client::{Executor, LoadOptions, RemoteModule, size};
 use crate::exchange::Encoded;
 use crate::pending::{Pending, PendingLoad};
 use crate::{Error, Result};
@@ -119,6 +120,11 @@ impl Executor {
         sends: bool,
         then: Option<&Encoded<'_>>,
     ) -> Result<u64> {
+        if sends && let Some(id) = self.send_docked(image, options, then)? {
+            let passed = &self.shared.passed;
+            passed.fetch_add(size(image.bytes().len()), Ordering::Relaxed);
+            return Ok(id);
+        }
         let shipment = self.shipment(image, options, sends);
         let file = shipment.file.as_ref().map(AsFd::as_fd);
         self.send_with(&shipment.request, &[&shipment.body], file, then)

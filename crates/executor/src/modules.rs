@@ -20,6 +20,7 @@ use crate::buffers::Buffer;
 use crate::connections::Called;
 use crate::counters::count;
 use crate::definitions::{Defined, Definitions, Prepared, Wanted};
+use crate::dock::Arrived;
 use crate::entry::{Entry, Needs};
 use crate::exec;
 use crate::failures::{Shown, in_use, loading, not_meant, unknown};
@@ -166,19 +167,21 @@ impl Modules {
         Ok(is_loaded)
     }
 
-    /// Loads the image in `bytes`. Returns whether it had been loaded before.
+    /// Loads an image. Returns whether it had been loaded before.
     pub(crate) fn load(
         &self,
         digest: Digest,
-        bytes: &[u8],
-        file: Option<&SealedFile>,
+        mut arrived: Arrived<'_, '_>,
         name: &str,
         scope: Option<&[Digest]>,
         asked: &Arc<Load>,
     ) -> Result<bool, Failure> {
         check_name(name)?;
         let shown = Shown { name, digest };
-        let image = check_image(bytes, &self.admission).map_err(|error| Failure {
+        let bytes = arrived.bytes;
+        // With a policy it is compared when it is verified, with the signature.
+        let compares = arrived.word.is_none() && !self.admission.has_policy();
+        let image = check_image(bytes, compares).map_err(|error| Failure {
             kind: ErrorKind::Image,
             message: format!("{shown}: {error}"),
         })?;
@@ -209,14 +212,20 @@ impl Modules {
 
         let n_exports = image.exports().len();
         let image = exec::trust(image, &shown.name());
-        let (module, start, needs) = self.bind(
+        let (module, mut start, needs) = self.bind(
             &image,
-            file,
-            scope,
-            &spaces,
+            &mut arrived,
+            shown,
+            (scope, &spaces),
             prepared,
             (permitted.as_ref(), asked),
         )?;
+        if let Some(word) = arrived.word {
+            word.wait(bytes, shown)?;
+            start
+                .take()
+                .map_or(Ok(()), |start| start.run(&module).map_err(loading))?;
+        }
 
         let mut state = self.lock();
         let order = state.next;
@@ -259,14 +268,19 @@ impl Modules {
     fn bind(
         &self,
         image: &TrustedImage<'_>,
-        file: Option<&SealedFile>,
-        entries: Vec<Arc<Entry>>,
-        spaces: &[Digest],
+        arrived: &mut Arrived<'_, '_>,
+        shown: Shown<'_>,
+        (entries, spaces): (Vec<Arc<Entry>>, &[Digest]),
         mut prepared: Prepared,
         (permitted, asked): (Option<&Permission>, &Arc<Load>),
     ) -> Result<(Module, Option<Start>, Needs), Failure> {
         let scope: Vec<&Module> = entries.iter().map(|entry| &entry.module).collect();
-        let when = self.when();
+        let file = arrived.file;
+        let when = match arrived.word {
+            // None of it runs before it is known to be right.
+            Some(_) => When::AtUse,
+            None => self.when(),
+        };
         (self.admission).guard(&mut prepared.loader, permitted, asked)?;
         let mut loaded = load(&prepared.loader, image, file, when, &scope);
         if let Err(LoadError::Missing { .. }) = loaded {
@@ -278,6 +292,9 @@ impl Modules {
         if let Err(LoadError::RunsCode { .. }) = loaded
             && when == When::AtUse
         {
+            if let Some(word) = &mut arrived.word {
+                word.wait(arrived.bytes, shown)?;
+            }
             for entry in &entries {
                 entry.start()?;
             }
@@ -285,7 +302,7 @@ impl Modules {
         }
         let (module, start) = loaded.map_err(loading)?;
         let mut needs = prepared.needs;
-        if when != When::AtLoad {
+        if self.when() != When::AtLoad {
             let providers = entries
                 .into_iter()
                 .filter(|entry| module.imports_from(&entry.module));

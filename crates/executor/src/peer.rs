@@ -1,13 +1,11 @@
 //! Serving one connection: requests in, answers out.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering as Memory};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use farcall_loader::SealedFile;
 use farcall_protocol::{
     Argument, Callee, ErrorKind, FIRST_CALLBACK, Failure, Form, Frame, Hello, NO_REQUEST, Order,
     Received, Request, Response, Value, decode_request, encode,
@@ -19,8 +17,9 @@ use crate::buffers::RemoteBuffers;
 use crate::callback::Line;
 use crate::channel::{Channel, Haste, Next, Side};
 use crate::client::LoadOptions;
-use crate::connections::{Called, Calls};
+use crate::connections::Calls;
 use crate::counters::{Counted, Metered, count};
+use crate::dock::Dock;
 use crate::doing::Doing;
 use crate::failures::{
     Shown, bug, cancelled, malformed, no_callback, no_function, no_thread, not_isolated, shorten,
@@ -31,7 +30,7 @@ use crate::isolation::{self, Limits, Template};
 use crate::memory::{Buffers, number};
 use crate::modules::Function;
 use crate::patience::Patience;
-use crate::refusing::{begins_something, check_body, check_limit, check_size, last_word, refuse};
+use crate::refusing::{begins_something, check_body, last_word, refuse};
 use crate::serve::Shared;
 use crate::transport::Connection;
 use crate::{Error, Result, exec};
@@ -56,7 +55,7 @@ pub(crate) struct Peer {
     /// Who it is, once it has said something.
     who: OnceLock<Arc<Identity>>,
     /// What runs for it.
-    calls: Arc<Calls>,
+    pub(crate) calls: Arc<Calls>,
     state: Mutex<State>,
     buffers: RemoteBuffers,
     /// Concurrent calls that have ended and are not answered.
@@ -65,6 +64,8 @@ pub(crate) struct Peer {
     answering: Mutex<()>,
     /// Whether nobody is there any more for whom a call could begin.
     is_over: AtomicBool,
+    /// Through which large images may come.
+    pub(crate) dock: Dock,
     /// Where functions of the controller's lead.
     pub(crate) line: Arc<Line>,
     /// The id of the next call of one.
@@ -120,6 +121,7 @@ impl Peer {
             ended: Mutex::default(),
             answering: Mutex::default(),
             is_over: AtomicBool::new(false),
+            dock: Dock::default(),
             line: template.map_or_else(Arc::default, |template| Arc::clone(&template.line)),
             next_callback: AtomicU64::new(FIRST_CALLBACK),
         });
@@ -205,6 +207,7 @@ impl Peer {
             return self.handle(frame);
         }
         drop(self.channel.take_file(request.id));
+        self.dock.close_after(&request.message);
         self.finish(request.id, Err(stopping()), Haste::Gather)
     }
 
@@ -235,7 +238,8 @@ impl Peer {
         }
         let start = Instant::now();
         let answer = self.attempt(id, || {
-            self.check(id)?;
+            let begun = self.check(id);
+            begun.inspect_err(|_| self.dock.close_after(&request.message))?;
             self.answer(&request, function.as_deref(), start)
         });
         if self.is_leaving() {
@@ -398,7 +402,7 @@ impl Peer {
                 // It is taken whatever else is wrong.
                 let file = match form {
                     Form::File => Some(self.channel.file(request.id)?),
-                    Form::Plain | Form::Zstandard => None,
+                    Form::Plain | Form::Zstandard | Form::Docked => None,
                 };
                 let options = LoadOptions {
                     name,
@@ -514,6 +518,11 @@ impl Peer {
             }
             Request::Pardon { .. } => return Err(not_isolated()),
             Request::Share => return Err(self.channel.too_late_to_share(request.id)),
+            Request::Dock => {
+                let (ring, _) = self.channel.ring(request.id)?;
+                self.dock.open(ring, self.shared.docks())?;
+                Response::Done
+            }
             Request::DefineOnFirstCall {
                 space,
                 number,
@@ -527,51 +536,6 @@ impl Peer {
             Request::CalledBack(_) | Request::Within { .. } => return Err(no_callback()),
         };
         Ok((response, Vec::new()))
-    }
-
-    fn load(
-        &self,
-        load: &Arc<Load>,
-        options: LoadOptions<'_>,
-        form: Form,
-        file: Option<OwnedFd>,
-        body: &[u8],
-    ) -> std::result::Result<Response, Failure> {
-        let (digest, size) = (load.digest, load.size);
-        let LoadOptions { name, scope, .. } = options;
-        check_limit(digest, size, self.shared.options.frame_limit)?;
-        let modules = &self.shared.modules;
-        let file = file.map(|file| {
-            SealedFile::open(file).map_err(|error| Failure {
-                kind: ErrorKind::Image,
-                message: format!("{digest}: the file that came with the request: {error}"),
-            })
-        });
-        let file = file.transpose()?;
-        let bytes = file.as_ref().map_or(body, SealedFile::bytes);
-        if file.is_some() {
-            self.shared.counters.pass(bytes.len());
-        }
-        if bytes.is_empty() && file.is_none() {
-            return Ok(if modules.offer(digest, name, load)? {
-                Response::Loaded { was_loaded: true }
-            } else {
-                Response::Needed
-            });
-        }
-        let unpacked;
-        let bytes = match form {
-            Form::Plain | Form::File => bytes,
-            Form::Zstandard => {
-                unpacked = crate::compress::unpack(bytes, size)?;
-                &unpacked
-            }
-        };
-        check_size(digest, bytes, size)?;
-        load.claim(bytes);
-        let _running = self.calls.begin(Called::load(name, digest), Instant::now());
-        let was_loaded = modules.load(digest, bytes, file.as_ref(), name, scope, load)?;
-        Ok(Response::Loaded { was_loaded })
     }
 
     fn call(

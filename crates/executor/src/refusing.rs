@@ -3,7 +3,6 @@
 use farcall_image::{Digest, Image, Machine};
 use farcall_protocol::{ErrorKind, Failure, HELLO_LIMIT, NO_REQUEST, Request, Response, encode};
 
-use crate::admission::Admission;
 use crate::channel::{Channel, Haste};
 use crate::serve::Shared;
 use crate::{Error, Result};
@@ -24,6 +23,7 @@ pub(crate) fn begins_something(request: &Request<'_>) -> bool {
             | Request::Call { .. }
             | Request::Allocate { .. }
             | Request::Share
+            | Request::Dock
     )
 }
 
@@ -48,14 +48,13 @@ pub(crate) fn check_body(request: &Request<'_>, body: &[u8]) -> std::result::Res
     Ok(())
 }
 
-/// Reads an image that is for this machine, and is what its digest says.
+/// Reads an image that is for this machine, and is what its digest says if that is compared.
 pub(crate) fn check_image<'data>(
     bytes: &'data [u8],
-    admission: &Admission,
+    compares: bool,
 ) -> farcall_image::Result<Image<'data>> {
     let image = Image::parse(bytes)?;
-    // With a policy it is compared when it is verified, with the signature.
-    if !admission.has_policy() {
+    if compares {
         image.verify_digest()?;
     }
     match Machine::host() {

@@ -201,6 +201,17 @@ impl RingReader {
         }
     }
 
+    /// As reading, but fails with `TimedOut` when there is nothing for about as long as `most`, to the tenth of a second.
+    pub(crate) fn read_within(&mut self, space: &mut [u8], most: Duration) -> io::Result<usize> {
+        let deadline = Instant::now() + most;
+        let there =
+            (self.end).wait(FOR_BYTES, &self.end.for_bytes, |end| match end.bytes()? {
+                None if Instant::now() >= deadline => Err(io::ErrorKind::TimedOut.into()),
+                there => Ok(there),
+            })?;
+        Ok(self.take(space, there))
+    }
+
     /// Reads some of what is there: so many bytes.
     fn take(&mut self, space: &mut [u8], there: u32) -> usize {
         let end = &*self.end;

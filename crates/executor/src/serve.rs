@@ -9,6 +9,7 @@ use farcall_protocol::{DEFAULT_FRAME_LIMIT, Hello, MAX_ANNOUNCED_MODULES, Statis
 use crate::audit::Audit;
 use crate::connections::{Connections, Running};
 use crate::counters::Counters;
+use crate::dock::Spare;
 use crate::isolation::{Front, Isolation, Supervisor, Template};
 use crate::modules::Modules;
 use crate::peer::Peer;
@@ -61,6 +62,7 @@ pub(crate) struct Shared {
     pub(crate) modules: Modules,
     pub(crate) options: Options,
     pub(crate) workers: Workers,
+    pub(crate) spare: Spare,
     /// What it has as a template of workers.
     pub(crate) template: Option<Template>,
     /// What it has when calls run in workers.
@@ -138,6 +140,7 @@ impl Service {
             modules,
             options,
             workers,
+            spare: Spare::default(),
             connections: Connections::default(),
             counters: Counters::new(),
         }))
@@ -212,8 +215,14 @@ impl Shared {
             machine: Machine::host().map_or("", Machine::name).to_owned(),
             features: farcall_loader::cpu::features().bits(),
             frame_limit: self.options.frame_limit,
+            docks: self.docks(),
             modules: Vec::new(),
         }
+    }
+
+    /// Whether images come through memory: whoever can connect can do anything in this process, and so need not prove anything.
+    pub(crate) fn docks(&self) -> bool {
+        self.supervisor.is_none() && self.template.is_none() && !self.modules.admission.has_policy()
     }
 
     pub(crate) fn statistics(&self) -> Statistics {

@@ -94,7 +94,8 @@ impl Channel {
         })
     }
 
-    fn ring(&self, id: u64) -> Result<(Ring, Socket), Failure> {
+    /// The memory that came with a request.
+    pub(crate) fn ring(&self, id: u64) -> Result<(Ring, Socket), Failure> {
         let file = self.file(id)?;
         let socket = self.local().ok_or_else(|| Failure {
             kind: ErrorKind::NoFile,

@@ -48,6 +48,22 @@ impl Executor {
         !is_unsure && !self.known().contains(&image.digest())
     }
 
+    /// The request to load an image that comes in this form.
+    pub(crate) fn load_request<'a>(
+        &self,
+        image: &Image<'_>,
+        options: LoadOptions<'a>,
+        form: Form,
+    ) -> Request<'a> {
+        Request::Load {
+            digest: image.digest(),
+            size: size(image.bytes().len()),
+            name: options.name,
+            scope: options.scope.map(<[Digest]>::to_vec),
+            form,
+        }
+    }
+
     /// The request to load an image, with it or as an offer.
     pub(crate) fn shipment<'a>(
         &self,
@@ -58,13 +74,7 @@ impl Executor {
         let bytes = image.bytes();
         let channel = &self.shared.channel;
         let of = |form, body, file| Shipment {
-            request: Request::Load {
-                digest: image.digest(),
-                size: size(bytes.len()),
-                name: options.name,
-                scope: options.scope.map(<[Digest]>::to_vec),
-                form,
-            },
+            request: self.load_request(image, options, form),
             body,
             file,
         };

@@ -5,7 +5,7 @@
 pub struct Traffic {
     /// Bytes sent.
     pub sent: u64,
-    /// Bytes of files in memory that were handed over, which nobody copied.
+    /// Bytes of images that went in files in memory, or through memory that both sides map, and so in no frame.
     pub passed: u64,
     /// Bytes received.
     pub received: u64,

@@ -194,6 +194,7 @@ fn told(machine: &str, features: u128) -> Executor {
         machine: machine.to_owned(),
         features,
         frame_limit: 1 << 20,
+        docks: false,
         modules: Vec::new(),
     };
     let mut frame = Vec::new();

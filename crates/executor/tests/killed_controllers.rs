@@ -176,6 +176,7 @@ fn large_hello() -> Vec<u8> {
         machine: String::new(),
         features: 0,
         frame_limit: 1 << 30,
+        docks: false,
         modules: Vec::new(),
     };
     hello.encode(&mut bytes).unwrap();

@@ -261,6 +261,14 @@ fn what_is_permitted_holds_when_the_template_is_started_anew() {
 }
 
 #[test]
+fn an_executor_with_a_policy_takes_no_senders_word_for_a_digest() {
+    require_tools!("clang-22");
+    let setup = Setup::new();
+    assert!(!controller(&setup.service(None)).hello().docks);
+    assert!(controller(&Service::default()).hello().docks);
+}
+
+#[test]
 fn names_are_text_for_people() {
     require_tools!("clang-22");
     let setup = Setup::new();

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Form, LENGTH_SIZE, Request, Result};
 
-/// The numbers of [`Request::Load`], [`Request::Allocate`], [`Request::Fork`] and [`Request::Share`]: a file may come with these.
-const MAY_HAVE_FILE: [u8; 4] = [0, 9, 17, 20];
+/// The numbers of [`Request::Load`], [`Request::Allocate`], [`Request::Fork`], [`Request::Share`] and [`Request::Dock`]: a file may come with these.
+const MAY_HAVE_FILE: [u8; 5] = [0, 9, 17, 20, 25];
 
 /// The number of [`Request::Cancel`] among the requests.
 const CANCEL: u64 = 15;
@@ -180,7 +180,8 @@ fn comes_with_file(payload: &[u8]) -> bool {
             ..
         } | Request::Allocate { shared: true, .. }
             | Request::Fork { .. }
-            | Request::Share)
+            | Request::Share
+            | Request::Dock)
     )
 }
 

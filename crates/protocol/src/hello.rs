@@ -30,6 +30,11 @@ pub struct Hello {
     pub features: u128,
     /// The longest payload that the sender takes, in bytes.
     pub frame_limit: u32,
+    /// Whether images may come through memory ([`Request::Dock`]): of an executor that lets whoever connects do anything in its process.
+    /// False from a controller.
+    ///
+    /// [`Request::Dock`]: crate::Request::Dock
+    pub docks: bool,
     /// The newest modules that the executor has, oldest first; empty from a controller. What is
     /// listed need not be sent, what is not may be there all the same.
     pub modules: Vec<Digest>,
@@ -48,6 +53,7 @@ impl Hello {
             &self.machine,
             self.features,
             self.frame_limit,
+            self.docks,
             &self.modules[surplus..],
         );
         let frame = out.len();

@@ -188,6 +188,9 @@ pub enum Request<'data> {
         #[serde(borrow)]
         functions: Vec<FirstCall<'data>>,
     },
+    /// Share memory for images that are to come: that of [`Request::Share`], of which the first ring is used, comes with this request. It
+    /// takes the place of what was shared for this before. Answered by [`Response::Done`].
+    Dock,
 }
 
 /// A function that leads somewhere from its first call on.
@@ -210,6 +213,9 @@ pub enum Form {
     Zstandard,
     /// A sealed file in memory, which comes with the request, holds it; there is no body.
     File,
+    /// It comes through the memory of [`Request::Dock`], and then one byte: 1 when the controller has found that it has its digest, else 0; there is no
+    /// body.
+    Docked,
 }
 
 /// Which function is called.

@@ -34,7 +34,7 @@ pub struct Statistics {
     pub received: u64,
     /// Bytes sent, likewise.
     pub sent: u64,
-    /// Bytes of images that came in files, which nobody copied.
+    /// Bytes of images that came in files or docked, and so in no frame.
     pub passed: u64,
     /// Workers that shipped code has ended, by a signal or an exit. Nobody counts that where calls run in the executor's own process.
     pub crashes: u64,

@@ -137,6 +137,7 @@ fn each_kind_of_executor_is_known_by_its_hello() {
         machine: String::new(),
         features: 0,
         frame_limit: 1,
+        docks: false,
         modules: Vec::new(),
     };
     let mut frame = Vec::new();

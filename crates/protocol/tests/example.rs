@@ -33,6 +33,7 @@ fn hello(software: &str, machine: &str, features: u128) -> Vec<u8> {
         machine: machine.to_owned(),
         features,
         frame_limit: 1 << 30,
+        docks: !machine.is_empty(),
         modules: Vec::new(),
     };
     hello.encode(&mut frame).unwrap();

@@ -17,6 +17,7 @@ fn hello() -> Hello {
         machine: "x86_64".to_owned(),
         features: u128::MAX,
         frame_limit: 1 << 20,
+        docks: true,
         modules: vec![DIGEST],
     }
 }
@@ -137,6 +138,7 @@ fn requests() -> Vec<Request<'static>> {
         Request::Reap { process: 7 },
         Request::Pardon { digest: DIGEST },
         Request::Share,
+        Request::Dock,
         Request::Permit {
             digest: Digest::from_bytes([7; 32]),
             by: "key 1",
@@ -469,6 +471,7 @@ fn an_envelope_says_what_is_to_be_known_early() {
             } | Request::Allocate { shared: true, .. }
                 | Request::Fork { .. }
                 | Request::Share
+                | Request::Dock
         )
     };
     for request in requests() {

@@ -25,6 +25,7 @@ use crate::channel::{Channel, Haste, Next, Side};
 use crate::client::LoadOptions;
 use crate::connections::{Called, Calls};
 use crate::counters::{Counted, Metered, count};
+use crate::dock::not_here;
 use crate::doing::Doing;
 use crate::failures::{Shown, bug, cancelled, no_callback, shorten, stopping, too_deep};
 use crate::identity::{Identity, Origin};
@@ -294,6 +295,7 @@ impl Front {
                 let file = match form {
                     Form::File => Some(self.channel.file(received.id)?),
                     Form::Plain | Form::Zstandard => None,
+                    Form::Docked => return Err(not_here()),
                 };
                 let options = LoadOptions {
                     name,
@@ -375,6 +377,10 @@ impl Front {
                 return self.pass(&worker, request, body, None, "memory", NO_IMAGE);
             }
             Request::Share => return Err(self.channel.too_late_to_share(received.id)),
+            Request::Dock => {
+                drop(self.channel.take_file(received.id));
+                return Err(not_here());
+            }
             Request::DefineOnFirstCall {
                 space,
                 number,

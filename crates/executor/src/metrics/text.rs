@@ -78,7 +78,7 @@ pub(super) fn write(service: &Service) -> String {
         (
             "passed",
             it.passed,
-            "Bytes of images that came in files, which nobody copied.",
+            "Bytes of images that came in files or through memory, and so in no frame.",
         ),
     ] {
         let name = format!("farcall_{name}_bytes");

@@ -68,6 +68,7 @@ pub fn hello() -> Vec<u8> {
         machine: String::new(),
         features: 0,
         frame_limit: 1 << 20,
+        docks: false,
         modules: Vec::new(),
     };
     hello.encode(&mut frame).unwrap();
