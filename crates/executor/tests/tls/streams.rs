@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use farcall_executor::{Argument, Executor, In, InOut, RemoteModule, Service};
 use farcall_image::Image;
-use farcall_testkit::require_tools;
+use farcall_testkit::{require_tools, tools};
 use futures_executor::block_on;
 
 use crate::certificates::{HOST, client, connect, controller, serve, server};
@@ -44,16 +44,16 @@ fn images_and_calls_go_through_it() {
 #[test]
 fn a_hundred_megabytes_each_way_with_calls_on_their_way_at_once() {
     require_tools!("clang-22");
-    const SIZE: usize = 6_250_007;
+    let size = tools::rounds(6_250_007);
     let executor = controller(&Service::default());
     let module = load(&executor);
     let invert = executor.function(&module, "invert", Some("void (ptr, ptr, i64)"));
     let invert = invert.unwrap();
-    let bytes: Vec<u8> = (0..SIZE).map(|n| ((n * n) >> 3).to_le_bytes()[0]).collect();
-    let mut buffers = vec![vec![0; SIZE]; 16];
+    let bytes: Vec<u8> = (0..size).map(|n| ((n * n) >> 3).to_le_bytes()[0]).collect();
+    let mut buffers = vec![vec![0; size]; 16];
     let calls: Vec<_> = (buffers.iter_mut())
         .map(|buffer| {
-            let size = Argument::Int(SIZE as u64);
+            let size = Argument::Int(size as u64);
             let call = invert.start(&[Argument::In(&bytes), Argument::Out(buffer), size]);
             call.unwrap()
         })
@@ -92,15 +92,15 @@ fn futures_go_through_it_that_do_not_wait_for_the_socket() {
 #[test]
 fn a_frame_that_is_longer_than_all_buffers() {
     require_tools!("clang-22");
-    const SIZE: usize = 100 << 20;
+    let size = tools::rounds(100 << 20);
     let executor = controller(&Service::default());
     let module = load(&executor);
-    let bytes = vec![0x5a; SIZE];
-    let mut inverted = vec![0; SIZE];
+    let bytes = vec![0x5a; size];
+    let mut inverted = vec![0; size];
     let mut arguments = [
         Argument::In(&bytes),
         Argument::Out(&mut inverted),
-        Argument::Int(SIZE as u64),
+        Argument::Int(size as u64),
     ];
     let signature = Some("void (ptr, ptr, i64)");
     executor
