@@ -175,7 +175,7 @@ impl<'data> Image<'data> {
     ///
     /// # Errors
     ///
-    /// An [`Error`] naming the first rule of the form that the bytes break.
+    /// An [`Error`](crate::Error) naming the first rule of the form that the bytes break.
     pub fn parse(bytes: &'data [u8]) -> Result<Self> {
         crate::parse::parse(bytes)
     }
@@ -216,7 +216,7 @@ impl<'data> Image<'data> {
     ///
     /// # Errors
     ///
-    /// [`Error::DigestMismatch`] when they do not.
+    /// [`Error::DigestMismatch`](crate::Error::DigestMismatch) when they do not.
     pub fn verify_digest(&self) -> Result<()> {
         self.digest_check().finish()
     }
