@@ -7,6 +7,7 @@
 //! The memory is that of a [`Ring`], which stays with the connection: a file in memory for each image takes as long for its pages as for all else.
 
 use std::io::{self, IoSlice, Write as _};
+use std::mem;
 use std::os::fd::AsFd as _;
 use std::result::Result;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
@@ -41,6 +42,10 @@ pub(crate) enum Pier {
     /// No large image has been sent yet.
     #[default]
     New,
+    /// One has, which may be all.
+    Seen,
+    /// The memory has been sent with this request, beside the second one, which so waits for nothing.
+    Asked(u64, RingWriter),
     Open(RingWriter),
     Closed,
 }
@@ -55,12 +60,11 @@ impl Executor {
         options: LoadOptions<'_>,
         then: Option<&Encoded<'_>>,
     ) -> crate::Result<Option<u64>> {
-        let channel = &self.shared.channel;
         let is_to_dock = self.hello().docks
             && image.bytes().len() >= LARGE_IMAGE
             && options.file.is_none()
-            && channel.passes_files();
-        if !is_to_dock || !channel.is_at_rest() {
+            && self.shared.channel.passes_files();
+        if !is_to_dock {
             return Ok(None);
         }
         let mut pier = match self.shared.pier.try_lock() {
@@ -68,10 +72,7 @@ impl Executor {
             Err(TryLockError::Poisoned(pier)) => pier.into_inner(),
             Err(TryLockError::WouldBlock) => return Ok(None),
         };
-        if let Pier::New = *pier {
-            // What is wrong with the connection is said by what comes next.
-            *pier = self.open_pier().map_or(Pier::Closed, Pier::Open);
-        }
+        *pier = self.ahead(mem::take(&mut *pier));
         let Pier::Open(ring) = &mut *pier else {
             return Ok(None);
         };
@@ -87,12 +88,21 @@ impl Executor {
         Ok(Some(id))
     }
 
-    fn open_pier(&self) -> Option<RingWriter> {
+    /// What comes after, when another large image is sent. What is wrong with the connection is said by what is asked for next.
+    fn ahead(&self, pier: Pier) -> Pier {
+        match pier {
+            Pier::New => Pier::Seen,
+            Pier::Seen => self.ask_for_pier().unwrap_or(Pier::Closed),
+            Pier::Asked(id, ring) => self.is_done(id).map_or(Pier::Closed, |()| Pier::Open(ring)),
+            Pier::Open(_) | Pier::Closed => pier,
+        }
+    }
+
+    fn ask_for_pier(&self) -> Option<Pier> {
         let socket = self.shared.channel.local()?;
         let (file, ring) = Ring::create(RING_SIZE, socket.peer()).ok()?;
         let id = self.send_for(Interest::Awaited, &Request::Dock, &[], Some(file.as_fd()));
-        self.is_done(id.ok()?).ok()?;
-        Some(ring.writer)
+        Some(Pier::Asked(id.ok()?, ring.writer))
     }
 }
 

@@ -251,10 +251,10 @@ fn threads_that_call_at_the_same_time_run_one_body() {
 }
 
 /// Waits until a condition holds; false when that takes too long.
-fn eventually(mut condition: impl FnMut() -> bool) -> bool {
+fn within(time: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     while !condition() {
-        if start.elapsed() > Duration::from_secs(60) {
+        if start.elapsed() > time {
             return false;
         }
         thread::sleep(Duration::from_millis(1));
@@ -281,43 +281,50 @@ fn tiering_up_changes_the_code_while_it_is_called_and_keeps_the_variables() {
     let others = (0..400).map(|n| format!("define i32 @other{n}() {{ ret i32 {n} }}\n"));
     let module = [others.collect::<String>().as_bytes(), WHERE_AM_I].concat();
     for when in [When::Eager, When::OnLookup, When::OnFirstCall] {
-        let session = session();
-        let options = Options::new(when).tier_up();
-        session.add("f.ll", &module, options).unwrap();
-        let f = session
-            .lookup::<unsafe extern "C" fn() -> i64>("f")
-            .unwrap();
-        let codes = Mutex::new(HashSet::new());
-        let calls = AtomicI32::new(0);
-        let call = || {
-            calls.fetch_add(1, Ordering::Relaxed);
-            // SAFETY: it wants nothing of its caller.
-            let code = unsafe { f() };
-            codes.lock().unwrap().insert(code);
-        };
-        call();
-        let stop = AtomicBool::new(false);
-        let has_changed = thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    while !stop.load(Ordering::Relaxed) {
-                        call();
-                    }
-                });
-            }
-            let has_changed = eventually(|| codes.lock().unwrap().len() > 1);
-            thread::sleep(Duration::from_millis(20));
-            stop.store(true, Ordering::Relaxed);
-            has_changed
-        });
-        assert!(has_changed, "{when:?}");
-        assert_eq!(codes.lock().unwrap().len(), 2, "{when:?}");
-        assert_eq!(
-            run(&session, "g"),
-            calls.load(Ordering::Relaxed),
-            "{when:?}"
-        );
+        let has_been_seen = (0..10).any(|_| tiers_up_while_it_is_called(&module, when));
+        assert!(has_been_seen, "{when:?}");
     }
+}
+
+/// Gives whether that was seen: a machine that does much else may compile `f` again before it is called at all.
+fn tiers_up_while_it_is_called(module: &[u8], when: When) -> bool {
+    let session = session();
+    let options = Options::new(when).tier_up();
+    session.add("f.ll", module, options).unwrap();
+    let f = session
+        .lookup::<unsafe extern "C" fn() -> i64>("f")
+        .unwrap();
+    let codes = Mutex::new(HashSet::new());
+    let calls = AtomicI32::new(0);
+    let call = || {
+        calls.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: it wants nothing of its caller.
+        let code = unsafe { f() };
+        codes.lock().unwrap().insert(code);
+    };
+    call();
+    let stop = AtomicBool::new(false);
+    let has_changed = thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    call();
+                }
+            });
+        }
+        let has_changed = within(Duration::from_secs(10), || codes.lock().unwrap().len() > 1);
+        thread::sleep(Duration::from_millis(20));
+        stop.store(true, Ordering::Relaxed);
+        has_changed
+    });
+    assert_eq!(
+        run(&session, "g"),
+        calls.load(Ordering::Relaxed),
+        "{when:?}"
+    );
+    let n_codes = codes.lock().unwrap().len();
+    assert!(n_codes <= 2, "{when:?}: {n_codes}");
+    has_changed
 }
 
 #[test]
