@@ -85,10 +85,10 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         run_command(&mut cargo(["install", "--locked", "--quiet", "cargo-fuzz"]))?;
     }
     seed()?;
-    // By cargo-fuzz's own rule the targets are built once, not each when it is its turn.
-    run_command(&mut cargo_fuzz("build"))?;
+    // All at once, not each when it is its turn.
+    run_command(&mut cargo_fuzz("build", is_smoke))?;
     let fuzz = |target: &Target| {
-        let mut fuzz = cargo_fuzz("run");
+        let mut fuzz = cargo_fuzz("run", is_smoke);
         fuzz.args([target.name, "--"]);
         match is_smoke {
             true => fuzz.args(["-seed=1".to_owned(), format!("-runs={}", target.smoke_runs)]),
@@ -118,8 +118,12 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     })
 }
 
-fn cargo_fuzz(subcommand: &str) -> Command {
+fn cargo_fuzz(subcommand: &str, is_smoke: bool) -> Command {
     let mut fuzz = cargo(["fuzz", subcommand, "--sanitizer", "none"]);
+    if is_smoke {
+        // Optimizing takes longer than it saves.
+        fuzz.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
+    }
     // Coverage needs options of the compiler that are not stable.
     fuzz.env("RUSTC_BOOTSTRAP", "1");
     fuzz

@@ -141,7 +141,7 @@ fn what_took_too_long_has_not_crashed() {
     require_tools!("clang-22");
     let mut isolation = isolation(Keep::Session);
     isolation.quarantine = 3;
-    isolation.deadline = Some(Duration::from_millis(100));
+    isolation.deadline = common::isolated::deadline();
     let service = isolated(isolation);
     let executor = controller(&service);
     let source = "int waits(void) { for (volatile int i = 0;; i++); } int crash(void) { return *(volatile int *)8; }";

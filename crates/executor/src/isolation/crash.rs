@@ -246,6 +246,10 @@ fn reason(crash: &Crash) -> String {
         (libc::SIGILL, _) => format!(
             "{name}: a trap, as where code cannot be reached, or an instruction that this processor does not have"
         ),
+        // AArch64 has one instruction for both.
+        (libc::SIGTRAP, _) => {
+            format!("{name}: a trap, as where code cannot be reached, or a breakpoint")
+        }
         (libc::SIGABRT, _) => format!("{name}: it called abort"),
         (libc::SIGSYS, _) => format!("{name}: a system call that workers may not make"),
         _ => name.into_owned(),
