@@ -20,6 +20,12 @@ const LOOK: Duration = Duration::from_millis(20);
 /// How long what a program started may take to end after it.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// The most processes of which the stacks are shown.
+const MOST_STACKS: usize = 8;
+
+/// How often all that there is of a program is killed.
+const KILLS: usize = 10;
+
 /// How a program ended.
 pub(crate) enum End {
     Exited(ExitStatus),
@@ -76,8 +82,10 @@ fn run_with(
     }
     // What cannot be told is no reason to let it run.
     let told = tell(&mut child, &mark, stacks);
-    for process in marked(&mark)? {
-        kill(process);
+    // Some may start others meanwhile.
+    for _ in 0..KILLS {
+        marked(&mark)?.into_iter().for_each(kill);
+        thread::sleep(LOOK);
     }
     child.kill()?;
     child.wait()?;
@@ -149,15 +157,17 @@ fn tell(child: &mut Child, mark: &str, stacks: &mut dyn Write) -> Result<()> {
     for &process in &processes {
         writeln!(stacks, "{}", describe(process))?;
     }
-    for process in processes {
-        let mut gdb = Command::new("gdb");
-        gdb.args(["-nx", "-batch", "-ex", "thread apply all backtrace 24"])
+    for process in processes.into_iter().take(MOST_STACKS) {
+        // A process that hangs may have a debugger hang too.
+        let mut gdb = Command::new("timeout");
+        gdb.args(["-k", "5", "60", "gdb"])
+            .args(["-nx", "-batch", "-ex", "thread apply all backtrace 24"])
             .args(["-p", &process.to_string()])
             .stdin(Stdio::null());
         // Without it there are the names.
         match gdb.output() {
             Ok(output) => stacks.write_all(&output.stdout)?,
-            Err(error) => writeln!(stacks, "gdb: {error}")?,
+            Err(error) => writeln!(stacks, "{}: {error}", shown(&gdb))?,
         }
     }
     Ok(())
